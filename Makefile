@@ -1,0 +1,95 @@
+# Two commands and no preparation: `make demo` and `make test`.
+# Needed beforehand: make, Python 3.11 or newer, and pip. Everything else goes into .venv.
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check drill clean moved
+
+VENV  := .venv
+BIN   := $(VENV)/bin
+READY := $(VENV)/.ready
+# Another interpreter than the first good one on PATH: make test PYTHON=/path/to/python3.12
+PYTHON ?=
+# More for pytest: make test ARGS="-k verdict"
+ARGS ?=
+# 0 runs the tests in one process.
+WORKERS ?= 2
+# Real products start and stop in a drill.
+DRILL_TIMEOUT ?= 600
+
+help: ## say what there is
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' Makefile
+
+demo: $(READY) ## show Liftlock with a small cluster on this machine
+	@$(BIN)/liftlock demo
+
+test: $(READY) ## run the ordinary test suite
+	@$(BIN)/python -m pytest -q -n $(WORKERS) $(ARGS)
+
+check: $(READY) ## lint, formatting, types
+	@status=0; \
+	$(BIN)/python -m ruff check . || status=1; \
+	$(BIN)/python -m ruff format --check . || status=1; \
+	$(BIN)/python -m mypy || status=1; \
+	exit $$status
+
+# pytest says 5 when it selected nothing. That is fine only as long as no drill is written.
+drill: $(READY) ## run the drills with real products and servers (slow)
+	@status=0; \
+	$(BIN)/python -m pytest -m drill --timeout $(DRILL_TIMEOUT) $(ARGS) || status=$$?; \
+	if [ $$status -eq 5 ] && [ -z "$$(find tests/drills -name 'test_*.py' 2>/dev/null)" ]; then \
+		echo 'no drills yet'; status=0; \
+	fi; \
+	exit $$status
+
+clean: ## remove .venv and everything that tools have left
+	@rm -rf $(VENV) build dist liftlock.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis htmlcov
+	@rm -f .coverage .coverage.*
+	@find app widgets backends tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# --- the environment ----------------------------------------------------------------------------
+
+# An environment knows its own path: one that was moved or copied with the folder is made anew.
+ifneq ($(wildcard $(READY)),)
+ifneq ($(shell cat $(READY)),$(CURDIR))
+$(READY): moved
+endif
+endif
+
+# 1. the first Python that is new enough   2. .venv, kept when it works; where there is no ensurepip,
+# without pip of its own   3. the pinned packages and this folder, editable.
+$(READY): pyproject.toml constraints.txt
+	@python=''; \
+	for each in $(PYTHON) python3 python3.13 python3.12 python3.11 python3.14; do \
+		if "$$each" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
+			python="$$each"; break; \
+		fi; \
+	done; \
+	if [ -z "$$python" ]; then \
+		echo 'Liftlock needs Python 3.11 or newer. Here, python3 is' \
+			"$$(python3 --version 2>/dev/null || echo missing), and there is no python3.11 to python3.14 on PATH." >&2; \
+		echo 'Install one, or name it: make PYTHON=/path/to/python3.11' >&2; \
+		exit 1; \
+	fi; \
+	if [ -e $(READY) ] && [ "$$(cat $(READY))" != '$(CURDIR)' ]; then rm -rf $(VENV); fi; \
+	if ! $(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
+		echo "making $(VENV) with $$("$$python" --version)"; \
+		rm -rf $(VENV); \
+		"$$python" -m venv $(VENV) >/dev/null 2>&1 || { \
+			rm -rf $(VENV); \
+			"$$python" -m venv --without-pip $(VENV); \
+		} || { echo "$$python cannot make an environment; on Debian: apt install python3-venv" >&2; exit 1; }; \
+	fi; \
+	if $(BIN)/python -m pip --version >/dev/null 2>&1; then \
+		pip() { $(BIN)/python -m pip "$$@"; }; \
+	elif "$$python" -m pip --python $(BIN)/python --version >/dev/null 2>&1; then \
+		pip() { "$$python" -m pip --python $(BIN)/python "$$@"; }; \
+	else \
+		echo "$$python has neither ensurepip nor a pip of version 22.3 or newer;" \
+			'on Debian: apt install python3-venv, or python3-pip' >&2; \
+		rm -rf $(VENV); exit 1; \
+	fi; \
+	echo "installing into $(VENV)"; \
+	rm -f $(READY); \
+	pip install -q --disable-pip-version-check -c constraints.txt 'setuptools>=77' && \
+	pip install -q --disable-pip-version-check -c constraints.txt --no-build-isolation -e '.[test]' && \
+	printf '%s\n' '$(CURDIR)' > $(READY)

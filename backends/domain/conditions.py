@@ -1,0 +1,251 @@
+"""The single conditions of which gates are made: one line each, none silent.
+
+Each looks at the readings and answers for itself (design.md, section 6).
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from backends.domain.facts import Finalized, NodeFacts, is_value
+from backends.domain.states import (
+    CHANGING,
+    NEEDS_PERSON,
+    REACH_WORDS,
+    HealthState,
+    NodeState,
+)
+from backends.domain.survey import Survey, are, listed, names
+
+
+class ConditionState(StrEnum):
+    """What a condition says."""
+
+    OK = "ok"
+    WAIT = "wait"
+    """Not yet; it can become ok without anybody acting."""
+
+    REFUSED = "refused"
+    WARN = "warn"
+    """Holds, but somebody should know."""
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """One line of a gate: what, since when, until when, and what then."""
+
+    name: str
+    state: ConditionState
+    text: str
+    since: str = ""
+    until: str = ""
+    then: str = ""
+    skipped: str = ""
+    """The reason, when a person skipped it by name. It stays what it is, and red."""
+
+    @property
+    def blocks(self) -> bool:
+        """Whether the gate stays shut because of it."""
+        return not self.skipped and self.state in (ConditionState.WAIT, ConditionState.REFUSED)
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What a run wants to bring about."""
+
+    run: str
+    version: str
+    digest: str = ""
+    """sha256 of the release, hexadecimal; empty when it is not known."""
+
+    from_versions: tuple[str, ...] | None = None
+    """The versions that the path rule allows to start from; None: any."""
+
+    ttl_seconds: float = 60
+    """An older reading blocks."""
+
+    batch: int = 1
+    """Nodes that may change at once."""
+
+
+def nodes_read(seen: Survey) -> Condition:
+    """Every node is read, or excluded with a reason."""
+    name = "nodes read"
+    if not seen.counted:
+        return Condition(name, ConditionState.REFUSED, "no node counts: all are left out")
+    if seen.unreadable:
+        words = listed(
+            [
+                f"{r.name}: {REACH_WORDS[r.unreachable] if r.unreachable else 'unreadable'}"
+                for r in seen.unreadable
+            ]
+        )
+        return Condition(
+            name, ConditionState.REFUSED, words, then="read it, or exclude it with a reason"
+        )
+    if seen.awaited:
+        words = f"{are(seen.awaited, 'has', 'have')} not answered yet"
+        return Condition(name, ConditionState.WAIT, words)
+    left_out = [f"{node} ({reason})" for node, reason in seen.left_out]
+    words = f"{len(seen.read)} of {len(seen.counted)} read"
+    return Condition(
+        name, ConditionState.OK, f"{words}, left out: {listed(left_out)}" if left_out else words
+    )
+
+
+def readings_fresh(seen: Survey, ttl_seconds: float) -> Condition:
+    """No reading is older than its time to live, in seconds."""
+    name = f"readings younger than {ttl_seconds:g} s"
+    stale = [
+        f"{r.name} ({'age unknown' if r.age_seconds is None else f'{r.age_seconds:.0f} s'})"
+        for r in seen.counted
+        if r.read and not r.is_fresh(ttl_seconds)
+    ]
+    if stale:
+        return Condition(
+            name, ConditionState.WAIT, f"stale: {listed(stale)}", until="they are read again"
+        )
+    return Condition(name, ConditionState.OK, f"{len(seen.read)} fresh")
+
+
+def no_other_upgrade(seen: Survey, run: str) -> Condition:
+    """No node has an open transaction of another run."""
+    foreign = [
+        (facts.node, facts.transaction)
+        for facts in seen.read
+        if facts.transaction is not None and facts.transaction.run != run
+    ]
+    if not foreign:
+        return Condition("no other upgrade", ConditionState.OK, "none is open")
+    _, first = foreign[0]
+    return Condition(
+        "no other upgrade",
+        ConditionState.REFUSED,
+        f"run {first.run} to {first.to_version} of {first.operator} is open on "
+        f"{listed([node for node, _ in foreign])}",
+        since=first.since,
+        then="resume it, finalize it or roll it back",
+    )
+
+
+def last_upgrade_finalized(seen: Survey, target: Target) -> Condition:
+    """What runs on a node is finalized, unless this very run has begun on it (feature N9)."""
+    name = "last upgrade finalized"
+    unfinished = [
+        facts
+        for facts in seen.read
+        if not facts.is_finalized
+        and not facts.is_absent
+        and not (facts.transaction is not None and facts.transaction.run == target.run)
+    ]
+    if not unfinished:
+        return Condition(name, ConditionState.OK, "on every node")
+    if all(facts.finalized is None and not facts.is_open for facts in unfinished):
+        advice = f"liftlock adopt {seen.cluster}{seen.selector(unfinished)}"
+        words = f"{are(names(unfinished), 'has', 'have')} no finalized record"
+    else:
+        advice = f"liftlock finalize {seen.cluster}, or liftlock rollback {seen.cluster}"
+        words = f"{are(names(unfinished))} not finalized"
+    return Condition(name, ConditionState.REFUSED, words, then=advice)
+
+
+def same_content(seen: Survey, target: Target) -> Condition:
+    """The version that is to be installed is not known on a node with another content."""
+    name = "same version, same content"
+
+    def differs(facts: NodeFacts) -> bool:
+        final = facts.finalized
+        return (
+            isinstance(final, Finalized)
+            and final.version == target.version
+            and bool(final.digest and target.digest)
+            and final.digest != target.digest
+        )
+
+    other = [facts for facts in seen.read if differs(facts)]
+    if other:
+        return Condition(
+            name,
+            ConditionState.REFUSED,
+            f"{are(names(other), 'has', 'have')} {target.version} with another digest",
+            then="give the release another version",
+        )
+    return Condition(name, ConditionState.OK, f"no other {target.version} is finalized")
+
+
+def path_allowed(seen: Survey, target: Target) -> Condition:
+    """The path rule allows to come from what each node runs. Without a rule, any path is.
+
+    A version that does not order is no reason to forbid (design.md, section 4), so no order is
+    asked here.
+    """
+    name = f"path to {target.version}"
+    allowed = target.from_versions
+    if allowed is None:
+        return Condition(name, ConditionState.OK, "no rule")
+    off = [
+        f"{facts.node} is on {facts.version if is_value(facts.version) else 'an unknown version'}"
+        for facts in seen.read
+        if facts.version is not None
+        and not (is_value(facts.version) and facts.version in (*allowed, target.version))
+    ]
+    if off:
+        return Condition(
+            name,
+            ConditionState.REFUSED,
+            listed(off),
+            then=f"first upgrade to one of: {listed(allowed)}" if allowed else "",
+        )
+    return Condition(name, ConditionState.OK, f"allowed from {listed(allowed)}")
+
+
+def nodes_healthy(nodes: Iterable[NodeFacts], name: str = "nodes healthy") -> Condition:
+    """No service is down and no health check fails; what is not known is said."""
+    chosen = tuple(nodes)
+    sick = [
+        f"{facts.node}: {facts.health_text or 'failing'}"
+        if facts.health is HealthState.FAILING
+        else f"{facts.node}: service down"
+        for facts in chosen
+        if facts.health is HealthState.FAILING or facts.is_down
+    ]
+    if sick:
+        return Condition(name, ConditionState.REFUSED, listed(sick))
+    unsure = _those(chosen, lambda f: f.health is HealthState.UNKNOWN and not f.is_absent)
+    if unsure:
+        return Condition(name, ConditionState.WARN, f"health unknown on {listed(names(unsure))}")
+    return Condition(name, ConditionState.OK, f"{len(chosen)} of {len(chosen)}")
+
+
+def nobody_waits_for_a_person(nodes: Iterable[NodeFacts]) -> Condition:
+    """No other node is failed, held or inconsistent."""
+    name = "no node waits for a person"
+    stuck = _those(nodes, lambda facts: facts.state in NEEDS_PERSON)
+    if stuck:
+        words = listed([f"{facts.node} is {facts.state}" for facts in stuck])
+        return Condition(name, ConditionState.REFUSED, words, then="decide about it first")
+    return Condition(name, ConditionState.OK, "none")
+
+
+def batch_has_room(nodes: Iterable[NodeFacts], batch: int) -> Condition:
+    """Fewer nodes than the batch are changing; one in trial says when it will be decided."""
+    name = "earlier nodes accepted"
+    changing = _those(nodes, lambda facts: facts.state in CHANGING)
+    if len(changing) < batch:
+        return Condition(name, ConditionState.OK, f"{len(changing)} changing, batch {batch}")
+    first = changing[0]
+    words = "in trial" if first.state is NodeState.MONITORING else first.state.replace("_", " ")
+    transaction = first.transaction
+    decides = transaction.decides_at_seconds if transaction else None
+    return Condition(
+        name,
+        ConditionState.WAIT,
+        f"{first.node} {words}" if len(changing) == 1 else f"{listed(names(changing))} changing",
+        since=transaction.since if transaction else "",
+        until="" if decides is None else f"in {decides:.0f} s at the latest",
+        then=transaction.then if transaction else "",
+    )
+
+
+def _those(nodes: Iterable[NodeFacts], which: Callable[[NodeFacts], bool]) -> list[NodeFacts]:
+    return [facts for facts in nodes if which(facts)]

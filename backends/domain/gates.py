@@ -1,0 +1,93 @@
+"""Gates: every condition between two phases, all shown, none silent (design.md, section 6)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from backends.domain import conditions
+from backends.domain.conditions import Condition, ConditionState, Target
+from backends.domain.facts import NodeReading
+from backends.domain.problem import LiftlockError, Problem
+from backends.domain.survey import survey
+
+__all__ = ["Condition", "ConditionState", "Gate", "Target", "before_turn", "before_upgrade"]
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """The conditions between two phases, or before a node's turn."""
+
+    name: str
+    conditions: tuple[Condition, ...]
+
+    @property
+    def is_open(self) -> bool:
+        """Whether nothing waits and nothing is refused."""
+        return not any(condition.blocks for condition in self.conditions)
+
+    @property
+    def blocking(self) -> tuple[Condition, ...]:
+        """The conditions that keep it shut."""
+        return tuple(condition for condition in self.conditions if condition.blocks)
+
+    def skip(self, name: str, reason: str) -> "Gate":
+        """The gate with one blocking condition skipped.
+
+        Raises:
+            LiftlockError: Nothing of that name blocks, or the reason is empty.
+        """
+        if not reason.strip():
+            raise LiftlockError(Problem("skip-without-reason", f"Why is {name!r} skipped?"))
+        if name not in {condition.name for condition in self.blocking}:
+            raise LiftlockError(
+                Problem(
+                    code="skip-of-nothing",
+                    summary=f"No condition {name!r} blocks {self.name}.",
+                    evidence=", ".join(condition.name for condition in self.blocking) or "open",
+                    advice="Skip only what blocks, by its name.",
+                )
+            )
+        return replace(
+            self,
+            conditions=tuple(
+                replace(condition, skipped=reason) if condition.name == name else condition
+                for condition in self.conditions
+            ),
+        )
+
+
+def before_upgrade(
+    readings: Sequence[NodeReading], target: Target, cluster: str = "CLUSTER"
+) -> Gate:
+    """What must hold before the first node of an upgrade is touched."""
+    seen = survey(readings, cluster)
+    return Gate(
+        name=f"before the upgrade to {target.version}",
+        conditions=(
+            conditions.nodes_read(seen),
+            conditions.readings_fresh(seen, target.ttl_seconds),
+            conditions.no_other_upgrade(seen, target.run),
+            conditions.last_upgrade_finalized(seen, target),
+            conditions.same_content(seen, target),
+            conditions.path_allowed(seen, target),
+            conditions.nodes_healthy(seen.read),
+        ),
+    )
+
+
+def before_turn(
+    node: str, readings: Sequence[NodeReading], target: Target, cluster: str = "CLUSTER"
+) -> Gate:
+    """What must hold before it is the turn of `node`."""
+    seen = survey(readings, cluster)
+    others = tuple(facts for facts in seen.read if facts.node != node)
+    return Gate(
+        name=f"before {node}",
+        conditions=(
+            conditions.nodes_read(seen),
+            conditions.readings_fresh(seen, target.ttl_seconds),
+            conditions.no_other_upgrade(seen, target.run),
+            conditions.nobody_waits_for_a_person(others),
+            conditions.batch_has_room(others, target.batch),
+            conditions.nodes_healthy(others, name="others healthy"),
+        ),
+    )

@@ -1,0 +1,141 @@
+"""A plan: what will be done, on which node, in which order, and how each step is undone.
+
+A value that can be reviewed, compared and stored (design.md, sections 2 and 6). It is made by
+the planner and driven by the conductor; nothing in here acts.
+"""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
+from enum import StrEnum
+
+from backends.domain.policy import Limits, Policy
+from backends.domain.states import Phase
+
+ID_LENGTH = 12
+"""Hexadecimal digits of a plan's id."""
+
+
+class Treatment(StrEnum):
+    """What the plan does with a node."""
+
+    INSTALL = "install"
+    ALREADY = "already"
+    """The same content runs there: verified and left alone."""
+
+    EXCLUDED = "excluded"
+    RESUME = "resume"
+    """An interrupted step of the same plan goes on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One phase on one node."""
+
+    node: str
+    phase: Phase
+    title: str
+    actions: tuple[str, ...] = ()
+    """Exactly what it will do, one line each, in order."""
+
+    undo: tuple[str, ...] = ()
+    """What takes it back, in the order in which it happens."""
+
+    command: str = ""
+    """The command on the node. Without the run, which is no part of a plan's id."""
+
+
+@dataclass(frozen=True, slots=True)
+class NodePlan:
+    """What the plan does with one node."""
+
+    node: str
+    role: str
+    from_version: str | None
+    """None: a first install, from nothing."""
+
+    to_version: str
+    treatment: Treatment
+    reason: str = ""
+    """Why this treatment, in words."""
+
+    steps: tuple[Step, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Everything that was decided before the first node is touched."""
+
+    id: str
+    """Says what is in it: `plan_id`. The same plan resumes, another one is refused."""
+
+    run: str
+    """The run that executes it."""
+
+    cluster: str
+    product: str
+    release_version: str
+    release_digest: str
+    """sha256 of the release, hexadecimal."""
+
+    updater_digest: str
+    """sha256 of the updater, hexadecimal: what it was reviewed with is what runs."""
+
+    policy: Policy
+    nodes: tuple[NodePlan, ...]
+    """In the order in which they are installed."""
+
+    notes: tuple[str, ...] = ()
+    limits: Limits = field(default_factory=Limits)
+
+
+def plan_id(plan: Plan) -> str:
+    """The id that follows from what is in the plan, apart from its `id` and its `run`.
+
+    The first 12 hexadecimal digits of the sha256 of its canonical JSON. Numbers that are equal
+    are the same: 30 and 30.0 seconds give one id.
+
+    Raises:
+        ValueError: A number is not finite; `policy.invariants` says which.
+    """
+    content = asdict(plan)
+    del content["id"], content["run"]
+    text = json.dumps(_canonical(content), sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode("ascii")).hexdigest()[:ID_LENGTH]
+
+
+def identified(plan: Plan) -> Plan:
+    """The plan with the id that follows from what is in it.
+
+    Raises:
+        ValueError: A number is not finite.
+    """
+    return replace(plan, id=plan_id(plan))
+
+
+def order_nodes(
+    nodes: Sequence[tuple[str, str, bool]], role_order: Sequence[str] = ()
+) -> tuple[str, ...]:
+    """The names of the nodes in the order in which they are installed (design.md, section 6).
+
+    `nodes` are name, role and whether it is a canary, as the cluster file lists them. Canaries
+    come first, then the roles in the profile's order; a role that the profile does not name
+    comes after those it names, in the order of the cluster file. Otherwise that order is kept.
+    """
+    ranks = {role: rank for rank, role in reversed(list(enumerate(role_order)))}
+    for _, role, _ in nodes:
+        ranks.setdefault(role, len(role_order) + len(ranks))
+    ordered = sorted(nodes, key=lambda node: (not node[2], ranks[node[1]]))
+    return tuple(name for name, _, _ in ordered)
+
+
+def _canonical(value: object) -> object:
+    """The value, with numbers that are equal written the same."""
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, dict):
+        return {key: _canonical(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_canonical(item) for item in value]
+    return value

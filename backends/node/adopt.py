@@ -1,0 +1,104 @@
+"""`adopt`: record what runs, and its content, as finalized. It changes nothing of the product."""
+
+import os
+from typing import Any, Dict, Tuple
+
+from backends.node import clock, images, layout
+from backends.node.canonical import files_digest
+from backends.node.journal import Journal
+from backends.node.places import Places, read_json, write_json
+from backends.node.service import Service
+from backends.node.stage import Refused
+
+_CLOCK_GRACE_SECONDS = 1.0
+
+
+def preview(places: Places, document: Dict[str, Any]) -> Dict[str, Any]:
+    """What would be recorded: version, digest, files, and the files that do not count.
+
+    Files that changed since the service started are its own (logs, pid file, data). They are
+    named and left out, or the next look would call the version changed.
+
+    Raises:
+        Refused: There is nothing to adopt, or it is recorded already.
+    """
+    try:
+        version = layout.selected(document, places)
+    except layout.PointerUnreadable as error:
+        raise Refused("pointer-unreadable", str(error)) from error
+    if version is None:
+        raise Refused("nothing-to-adopt", "no version is selected here")
+    if not os.path.isdir(places.tree(version)):
+        raise Refused("nothing-to-adopt", "%s is not there" % places.tree(version))
+    if read_json(places.finalized) is not None:
+        raise Refused("already-managed", "a finalized record exists here already")
+    own = _changed_since_start(Service(document, places, version))
+    files = images.listing(places.tree(version), leave_out=own)
+    odd = [entry["path"] for entry in files if entry["type"] == "other"]
+    if odd:
+        raise Refused("odd-files", "neither files, directories nor links", ", ".join(odd[:20]))
+    return {"version": version, "digest": files_digest(files), "files": files, "own": list(own)}
+
+
+def record(places: Places, document: Dict[str, Any], args: Dict[str, Any]) -> Dict[str, Any]:
+    """Write the finalized record for exactly what was shown.
+
+    Raises:
+        Refused: What runs is no longer what was shown.
+    """
+    found = preview(places, document)
+    if (found["version"], found["digest"]) != (args["version"], args["digest"]):
+        raise Refused(
+            "changed-meanwhile",
+            "what runs is no longer what was shown",
+            "%s %s" % (found["version"], found["digest"]),
+            "look again, then adopt",
+        )
+    places.make_home()
+    write_json(
+        places.manifest(found["version"]),
+        {
+            "version": found["version"],
+            "digest": found["digest"],
+            "sequence": None,
+            "files": found["files"],
+            "source": "adopted",
+        },
+    )
+    write_json(
+        places.finalized,
+        {
+            "version": found["version"],
+            "digest": found["digest"],
+            "run": args["run"],
+            "previous": None,
+            "time": clock.wall(),
+        },
+    )
+    journal = Journal(places.journal, create=True)
+    try:
+        journal.append(
+            "ADOPT",
+            run=args["run"],
+            version=found["version"],
+            digest=found["digest"],
+            operator=args["operator"],
+            files=len(found["files"]),
+        )
+    finally:
+        journal.close()
+    return found
+
+
+def _changed_since_start(service: Service) -> Tuple[str, ...]:
+    pid = service.pid()
+    start = clock.start_of(pid) if pid else None
+    if start is None:
+        return ()
+    began = clock.wall() - clock.since_boot() + int(start) / os.sysconf("SC_CLK_TCK")
+    return tuple(
+        relative
+        for relative, found in images.walk(service.tree)
+        if found.st_mtime > began - _CLOCK_GRACE_SECONDS
+        and not os.path.isdir(os.path.join(service.tree, relative))
+    )

@@ -1,0 +1,277 @@
+"""The `check` command: each check a named row with a result and its evidence; none is silent.
+
+Two scopes: `preflight` reads only and leaves nothing; `staged` looks at the staged tree, tries
+what the switch will need, and rehearses the way back. Source: design.md, section 6.
+"""
+
+import os
+import sys
+import time
+from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Tuple
+
+from backends.node import health, images, layout, locks, processes, transaction
+from backends.node.places import Places, UnsafePlace, read_json, refuse_unsafe, remove_if_there
+from backends.node.service import Service, read_status
+
+Row = Dict[str, Any]
+Answer = Tuple[str, str]
+"""Result (`ok | warn | refused | unknown`) and evidence."""
+
+
+class Order(NamedTuple):
+    """What a check is about."""
+
+    places: Places
+    document: Dict[str, Any]
+    args: Dict[str, Any]
+
+
+def preflight(order: Order) -> Iterator[Row]:
+    """Rows about the node before anything is sent to it."""
+    return _run(order, _PREFLIGHT)
+
+
+def staged(order: Order) -> Iterator[Row]:
+    """Rows about the staged version, before the switch."""
+    return _run(order, _STAGED)
+
+
+def _run(order: Order, checks: "List[Tuple[str, Callable[[Order], Answer]]]") -> Iterator[Row]:
+    for name, check in checks:
+        began = time.monotonic()
+        try:
+            result, evidence = check(order)
+        except (OSError, ValueError, layout.PointerUnreadable) as error:
+            result, evidence = "unknown", str(error)
+        yield {
+            "t": "row",
+            "name": name,
+            "result": result,
+            "evidence": evidence[:2000],
+            "seconds": round(time.monotonic() - began, 3),
+        }
+
+
+def _python(order: Order) -> Answer:
+    return "ok", "%d.%d.%d" % sys.version_info[:3]
+
+
+def _state(order: Order) -> Answer:
+    here = _nearest(order.places.home)
+    try:
+        refuse_unsafe(here)
+    except UnsafePlace as error:
+        return "refused", str(error)
+    if not os.access(here, os.W_OK | os.X_OK):
+        return "refused", "%s cannot be written by user %d" % (here, os.geteuid())
+    return "ok", order.places.state_dir
+
+
+def _directory(order: Order) -> Answer:
+    path = order.places.directory
+    if os.path.lexists(path) and not os.path.isdir(path):
+        return "refused", "%s is there and is no directory" % path
+    here = _nearest(path)
+    if not os.path.isdir(here) or not os.access(here, os.W_OK | os.X_OK):
+        return "refused", "%s cannot be written by user %d" % (here, os.geteuid())
+    return "ok", path if here == path else "%s does not exist yet" % path
+
+
+def _space(order: Order) -> Answer:
+    """Staged and unpacked at once, and 10 %; files count, too."""
+    needed = int(order.args["bytes"] * 2 * 1.1) + (1 << 20)
+    for path in (_nearest(order.places.home), _nearest(order.places.directory)):
+        found = os.statvfs(path)
+        free = found.f_bavail * found.f_frsize
+        if free < needed:
+            return "refused", "%s has %d bytes free, %d are needed" % (path, free, needed)
+        if found.f_files and found.f_favail < order.args["files"] * 2 + 100:
+            return "refused", "%s has %d inodes free" % (path, found.f_favail)
+    return "ok", "%d bytes needed" % needed
+
+
+def _lock(order: Order) -> Answer:
+    if not locks.is_held(order.places):
+        return "ok", "free"
+    owner = read_json(order.places.owner) or {}
+    return "refused", "held: run %s of %s" % (owner.get("run"), owner.get("operator"))
+
+
+def _transaction(order: Order) -> Answer:
+    opened = transaction.load(order.places)
+    if opened is None:
+        return "ok", "none is open"
+    opened.close()
+    return "refused", "run %s to %s is open since %s" % (
+        opened.run,
+        opened.to["version"],
+        time.strftime("%Y-%m-%d %H:%M:%SZ", time.gmtime(opened.records[0]["wt"])),
+    )
+
+
+def _disabled(order: Order) -> Answer:
+    if os.path.exists(order.places.disabled):
+        reason = processes.tail(order.places.disabled, 300).decode("utf-8", "replace").strip()
+        return "refused", reason or "marked disabled"
+    return "ok", "not disabled"
+
+
+def _finalized(order: Order) -> Answer:
+    """N9: an upgrade begins only where the last one is finalized, or from nothing."""
+    selected = layout.selected(order.document, order.places)
+    marker = read_json(order.places.finalized)
+    if marker is None and selected is None:
+        return "ok", "nothing is installed"
+    if marker is None:
+        return (
+            "refused",
+            "%s is selected and no finalized record exists: adopt it first" % selected,
+        )
+    if marker["version"] != selected:
+        return "refused", "%s is finalized, %s is selected" % (marker["version"], selected)
+    return "ok", "%s, run %s" % (marker["version"], marker["run"])
+
+
+def _baseline(order: Order) -> Answer:
+    """A hard check that fails before would fail afterwards for a reason that is not ours."""
+    version = layout.selected(order.document, order.places)
+    if version is None:
+        return "ok", "nothing is installed"
+    service = Service(order.document, order.places, version)
+    word, text = service.status()
+    if word != "started":
+        return "refused", "the service is %s before the upgrade: %s" % (word, text)
+    checks = health.run_all(order.document, service)
+    failure = health.first_failure(checks)
+    if failure is not None:
+        return "refused", "%s fails before the upgrade: %s" % (failure.name, failure.evidence)
+    soft = health.first_failure(checks, "soft")
+    if soft is not None:
+        return "warn", "%s fails before the upgrade: %s" % (soft.name, soft.evidence)
+    return "ok", ", ".join(check.name for check in checks) or "no checks"
+
+
+def _second_layer(order: Order) -> Answer:
+    return "warn", "none: after a power cut the next acting command brings the node back"
+
+
+def _clock(order: Order) -> Answer:
+    there = float(order.args["now"])
+    skew = abs(time.time() - there)
+    text = "%.1f s from the operator's clock" % skew
+    return ("refused" if skew > 60 else "warn" if skew > 5 else "ok"), text
+
+
+def _tree(order: Order) -> Answer:
+    """R4: one altered, missing or extra file in the staged tree, and it is refused by name."""
+    version = order.args["version"]
+    manifest = _manifest(order)
+    mark = read_json(os.path.join(order.places.staged, version + ".json"))
+    if manifest is None or mark is None:
+        return "refused", "%s is not staged" % version
+    if manifest["digest"] != order.args["digest"] or mark["digest"] != order.args["digest"]:
+        return "refused", "other content is staged: %s" % manifest["digest"]
+    found = images.compare(_tree_of(order), manifest["files"])
+    return ("ok" if found.is_exact else "refused"), found.text()
+
+
+def _control(order: Order) -> Answer:
+    """O16: a control script that is missing, cannot run, or says something else than its words."""
+    settings = order.document["service"]
+    if settings["kind"] != "control":
+        return "ok", "the service is started by commands"
+    path = os.path.join(_tree_of(order), settings["control"])
+    if not os.path.isfile(path) or not os.access(path, os.X_OK):
+        return "refused", "%s is missing or cannot be executed" % path
+    service = Service(order.document, order.places, order.args["version"])
+    ran = processes.run(
+        [path, "status"], settings["request_timeout"], _tree_of(order), service.environment()
+    )
+    word = read_status(ran.text) if ran.status is not None else "unknown"
+    return ("refused" if word == "unknown" else "ok"), "status said %s" % ran.said()
+
+
+def _same(order: Order) -> Answer:
+    """O18: other content under the version that is installed is never put over it."""
+    version = order.args["version"]
+    if layout.selected(order.document, order.places) != version:
+        return "ok", "%s is not what is selected now" % version
+    marker = read_json(order.places.finalized) or {}
+    if marker.get("digest") != order.args["digest"]:
+        return "refused", "%s is installed with other content" % version
+    return "ok", "the same content"
+
+
+def _links(order: Order) -> Answer:
+    """Mounts and file systems tell only by trial whether a rename and a link work."""
+    places = order.places
+    probe = os.path.join(places.new, "trial")
+    stored = os.path.join(places.store, "trial")
+    goal = os.path.join(places.directory, ".liftlock-trial")
+    try:
+        with open(probe, "wb") as stream:
+            stream.write(b"trial\n")
+        os.rename(probe, goal)
+        try:
+            os.link(goal, stored)
+        except OSError as error:
+            return "warn", "no hard links (%s): backups are copies" % error.strerror
+        return "ok", "rename and link work"
+    except OSError as error:
+        return "refused", "a rename into %s failed: %s" % (places.directory, error)
+    finally:
+        for path in (probe, stored, goal):
+            remove_if_there(path)
+
+
+def _rehearsal(order: Order) -> Answer:
+    """The way back, proven before the way forward: its target is there and whole."""
+    version = layout.selected(order.document, order.places)
+    if version is None:
+        return "ok", "the way back is to remove the product"
+    manifest = read_json(order.places.manifest(version))
+    if manifest is None:
+        return "refused", "nothing is recorded about %s: adopt it first" % version
+    found = images.compare(order.places.tree(version), manifest["files"])
+    if not found.is_whole:
+        return "refused", "%s is not what was recorded: %s" % (version, found.text())
+    return "ok", "back to %s: %s" % (version, found.text())
+
+
+def _manifest(order: Order) -> Optional[Dict[str, Any]]:
+    return read_json(order.places.manifest(order.args["version"]))
+
+
+def _tree_of(order: Order) -> str:
+    staged_tree = os.path.join(order.places.staging, order.args["version"])
+    placed = order.places.tree(order.args["version"])
+    return staged_tree if os.path.isdir(staged_tree) else placed
+
+
+def _nearest(path: str) -> str:
+    while not os.path.lexists(path):
+        path = os.path.dirname(path)
+    return path
+
+
+_PREFLIGHT: List[Tuple[str, Callable[[Order], Answer]]] = [
+    ("python", _python),
+    ("state directory", _state),
+    ("product directory", _directory),
+    ("space", _space),
+    ("lock", _lock),
+    ("open upgrade", _transaction),
+    ("not disabled", _disabled),
+    ("last upgrade finalized", _finalized),
+    ("clock", _clock),
+    ("baseline", _baseline),
+    ("second layer", _second_layer),
+]
+
+_STAGED: List[Tuple[str, Callable[[Order], Answer]]] = [
+    ("staged files", _tree),
+    ("control script", _control),
+    ("same version, other content", _same),
+    ("rename and link", _links),
+    ("rollback rehearsal", _rehearsal),
+]

@@ -1,0 +1,83 @@
+"""`clean`: give back what we keep on the node, and say what goes before it goes."""
+
+import os
+from typing import Any, Dict, List
+
+from backends.node import images, layout, transaction
+from backends.node.places import (
+    Places,
+    names_in,
+    read_json,
+    remove_if_there,
+    remove_tree,
+    sync_directory,
+)
+from backends.node.stage import Refused
+
+
+def preview(places: Places, everything: bool) -> Dict[str, Any]:
+    """What would be removed: paths, and foreign files that were kept here.
+
+    Raises:
+        Refused: An upgrade is open; its backups are the way back.
+    """
+    opened = transaction.load(places)
+    if opened is not None:
+        opened.close()
+        raise Refused(
+            "upgrade-open",
+            "run %s to %s is not finalized" % (opened.run, opened.to["version"]),
+            "",
+            "finalize it or roll it back first",
+        )
+    paths = [path for path in (places.staging, places.blobs, places.staged) if names_in(path)]
+    kept: List[str] = []
+    if everything:
+        paths = [path for path in (places.beside, places.home) if os.path.lexists(path)]
+        kept = [
+            os.path.join(places.conflicts, relative)
+            for relative, _ in (
+                images.walk(places.conflicts) if os.path.isdir(places.conflicts) else ()
+            )
+            if not os.path.isdir(os.path.join(places.conflicts, relative))
+        ]
+    return {
+        "paths": paths,
+        "kept": kept,
+        "stays": [] if not everything else [places.tree(v) for v in layout.installed(places)],
+    }
+
+
+def staged(places: Places) -> None:
+    """Remove staged trees and blobs."""
+    for path in (places.staging, places.blobs, places.staged):
+        for name in names_in(path):
+            whole = os.path.join(path, name)
+            if os.path.isdir(whole) and not os.path.islink(whole):
+                remove_tree(whole)
+            else:
+                remove_if_there(whole)
+        if os.path.isdir(path):
+            sync_directory(path)
+
+
+def everything(places: Places) -> None:
+    """Remove every trace of ours; directories that existed before us stay."""
+    origin = read_json(places.origin) or {"created": []}
+    remove_tree(places.beside)
+    remove_tree(places.home)
+    others = [
+        name
+        for name in names_in(places.state_dir)
+        if name != "updater" and os.path.isdir(os.path.join(places.state_dir, name))
+    ]
+    if not others:
+        remove_tree(places.updaters)
+    for path in reversed(origin["created"]):
+        _remove_if_empty(path)
+    _remove_if_empty(places.state_dir)
+
+
+def _remove_if_empty(path: str) -> None:
+    if os.path.isdir(path) and not os.path.islink(path) and not os.listdir(path):
+        os.rmdir(path)

@@ -1,0 +1,248 @@
+"""The six facts of this node about one product, each read anew; nothing is remembered.
+
+`None` means read, and there is none. What cannot be read is `{"unknown": reason}`.
+Source: design.md, section 4, "How they are read".
+"""
+
+import os
+from typing import Any, Dict, List, Optional, Tuple
+
+from backends.node import clock, health, layout, locks, probe, processes, standing, transaction
+from backends.node.journal import JournalDamaged
+from backends.node.places import Places, names_in, read_json
+from backends.node.service import Service
+from backends.node.wire import WireError, problem
+
+Facts = Dict[str, Any]
+
+
+def unknown(reason: str) -> Dict[str, str]:
+    """A value that could not be read."""
+    return {"unknown": reason[:500]}
+
+
+class Reader:
+    """Reads the facts; keeps only what makes the next reading cheaper."""
+
+    def __init__(self, places: Places, document: Dict[str, Any]) -> None:
+        self.places = places
+        self.document = document
+
+    def quick(self) -> Facts:
+        """What the file system says: pointer, staged, finalized, transaction. Runs no command."""
+        places = self.places
+        selected = self._selected()
+        found: Facts = {
+            "product": self.document["name"],
+            "boot_id": clock.boot_id(),
+            "selected": selected,
+            "staged": self._staged(),
+            "installed": layout.installed(places),
+            "finalized": self._finalized(),
+            "previous": None,
+            "transaction": None,
+            "problem": None,
+            "note": "",
+            "state": "idle",
+            "run": self._run(),
+        }
+        self._add_transaction(found)
+        if os.path.exists(places.disabled) and found["transaction"] is None:
+            found["state"] = "disabled"
+            found["note"] = processes.tail(places.disabled, 300).decode("utf-8", "replace").strip()
+        return found
+
+    def full(self) -> Facts:
+        """All facts, the service and its health asked."""
+        found = self.quick()
+        found.update(self.slow(found["selected"]))
+        return found
+
+    def slow(self, selected: Any) -> Facts:
+        """What the running service says; runs the profile's commands and checks."""
+        version = selected if isinstance(selected, str) else None
+        serving = self._serving(version)
+        service = Service(self.document, self.places, serving) if serving else None
+        if service is None:
+            return {
+                "running": None if selected is None else unknown("no version is selected"),
+                "service": "stopped" if selected is None else "unknown",
+                "service_text": "the product is not installed" if selected is None else "",
+                "health": "none",
+                "health_text": "",
+                "pid": None,
+                "start_id": None,
+            }
+        word, text = service.status()
+        identity = service.identity()
+        if word == "unknown" and identity is not None and not os.path.isdir(service.tree):
+            word = "started"
+        answer, evidence = self._health(service, word)
+        return {
+            "running": self._running(service, word, identity),
+            "service": word,
+            "service_text": text[:500],
+            "health": answer,
+            "health_text": evidence[:2000],
+            "pid": int(identity.split(":")[0]) if identity else None,
+            "start_id": identity,
+        }
+
+    def _serving(self, selected: Optional[str]) -> Optional[str]:
+        """The version whose service to ask: one with living processes, else the selected one."""
+        if selected is not None and Service(self.document, self.places, selected).living():
+            return selected
+        for version in layout.installed(self.places):
+            if Service(self.document, self.places, version).living():
+                return version
+        return selected
+
+    def _running(self, service: Service, word: str, identity: Optional[str]) -> Any:
+        if word == "stopped" and identity is None:
+            return None
+        reasons = []
+        how = probe.version_probe(self.document)
+        if how is not None:
+            try:
+                return probe.read(how, service, service.settings["request_timeout"])
+            except probe.NoAnswer as error:
+                reasons.append(str(error))
+        if identity is None:
+            reasons.append("no process of it is known")
+            return unknown("; ".join(reasons))
+        version = self._version_of(int(identity.split(":")[0]))
+        if version is not None:
+            return version
+        started = read_json(self.places.started)
+        if started and started.get("start_id") == identity:
+            return started["version"]
+        reasons.append("process %s lies in no version's directory" % identity.split(":")[0])
+        return unknown("; ".join(reasons))
+
+    def _version_of(self, pid: int) -> Optional[str]:
+        top = os.path.realpath(self.places.directory) + "/"
+        for place in processes.place_of(pid):
+            if place.startswith(top):
+                return place[len(top) :].split("/")[0]
+        return None
+
+    def _health(self, service: Service, word: str) -> Tuple[str, str]:
+        if not self.document["health"]:
+            return "none", ""
+        if word == "stopped":
+            return "failing", "the service is stopped"
+        checks = health.run_all(self.document, service)
+        failure = health.first_failure(checks) or health.first_failure(checks, "soft")
+        if failure is not None:
+            return "failing", "%s: %s" % (failure.name, failure.evidence)
+        return "healthy", ", ".join(check.name for check in checks)
+
+    def _selected(self) -> Any:
+        try:
+            return layout.selected(self.document, self.places)
+        except layout.PointerUnreadable as error:
+            return unknown(str(error))
+
+    def _staged(self) -> List[str]:
+        return [
+            name[: -len(".json")]
+            for name in names_in(self.places.staged)
+            if name.endswith(".json")
+            and os.path.isdir(os.path.join(self.places.staging, name[: -len(".json")]))
+        ]
+
+    def _finalized(self) -> Any:
+        try:
+            found = read_json(self.places.finalized)
+        except (OSError, WireError) as error:
+            return unknown(str(error))
+        if found is None:
+            return None
+        return {name: found.get(name) for name in ("version", "run", "digest", "time")}
+
+    def _run(self) -> Any:
+        try:
+            found = read_json(self.places.run)
+        except (OSError, WireError):
+            return None
+        return None if found is None else found.get("run")
+
+    def _add_transaction(self, found: Facts) -> None:
+        try:
+            opened = transaction.load(self.places)
+        except (JournalDamaged, WireError, OSError) as error:
+            found["state"] = "inconsistent"
+            found["problem"] = problem(
+                "journal-damaged",
+                "the node's journal cannot be read; nothing was touched",
+                str(error),
+                "look at %s on the node" % self.places.active,
+            )
+            return
+        if opened is None:
+            self._add_last(found)
+            return
+        try:
+            driver = locks.is_held(self.places)
+            _describe(found, opened, driver)
+        finally:
+            opened.close()
+
+    def _add_last(self, found: Facts) -> None:
+        finalized = found["finalized"]
+        marker = read_json(self.places.finalized) if isinstance(finalized, dict) else None
+        found["previous"] = (marker or {}).get("previous")
+        last = read_json(self.places.last)
+        if last and last["outcome"] == "undone":
+            found["state"] = "rolled_back"
+            found["note"] = "rolled back from %s: %s" % (last["to"]["version"], last["why"])
+        if found["state"] == "idle" and found["staged"]:
+            name = found["staged"][-1]
+            mark = read_json(os.path.join(self.places.staged, name + ".json")) or {}
+            found["state"] = "checked" if mark.get("checked") else "staged"
+
+
+def _describe(found: Facts, opened: transaction.Transaction, driver: bool) -> None:
+    records = opened.records
+    state = standing.state(records, driver)
+    ends = standing.deadline(records)
+    left = None if ends is None else round(ends - clock.since_boot(), 1)
+    undecided = standing.decision(records) is None and not standing.is_held(records)
+    found["state"] = state
+    found["previous"] = opened.previous
+    found["transaction"] = {
+        "run": opened.run,
+        "txn": opened.txn,
+        "from": opened.previous,
+        "to": opened.to,
+        "operator": opened.plan["operator"],
+        "since": records[0]["wt"],
+        "driver": driver,
+        "decision": standing.decision(records),
+        "healthy": standing.is_healthy(records),
+        "seconds_left": left if undecided else None,
+        "then": opened.policy["if_operator_vanishes"] if undecided else "",
+        "why": standing.first_error(records),
+        "last": records[-1]["t"],
+        "updater": opened.plan["updater"],
+    }
+    if state == "inconsistent":
+        unproven = standing.last(records, "UNPROVEN")
+        if unproven is not None:
+            found["problem"] = problem(
+                "undo-unproven",
+                "the way back to the old version is not proven",
+                "\n".join(unproven["paths"]),
+                "repair what is named, then roll back again: it goes on where it stopped",
+            )
+        else:
+            found["problem"] = problem(
+                "driver-gone",
+                "the updater on the node died at %s; nobody drives the node now"
+                % records[-1]["t"],
+                standing.first_error(records),
+                "run upgrade or rollback again: it first brings the node back to rest",
+            )
+    elif state == "held":
+        held = standing.last(records, "HELD")
+        found["note"] = "held: %s" % (held["why"] if held else "")

@@ -1,0 +1,78 @@
+"""FINALIZE, and what follows from it: marker, floor, then the backups are given up.
+
+In this order, because after the marker is durable nothing needs the backups any more, and before
+it they are the only way back (design.md, section 5).
+"""
+
+import os
+
+from backends.node import images, standing, steps
+from backends.node.places import (
+    names_in,
+    read_json,
+    remove_if_there,
+    remove_tree,
+    sync_directory,
+    write_file,
+    write_json,
+)
+from backends.node.transaction import Transaction, put_away
+
+
+def complete(transaction: Transaction) -> None:
+    """Carry out a recorded FINALIZE. May be repeated after any crash."""
+    if standing.decision(transaction.records) != "FINALIZE":
+        raise AssertionError("complete() without FINALIZE")
+    places = transaction.places
+    decided = standing.last(transaction.records, "FINALIZE")
+    write_json(
+        places.finalized,
+        {
+            "version": transaction.to["version"],
+            "digest": transaction.to["digest"],
+            "run": transaction.run,
+            "previous": transaction.previous,
+            "time": decided["wt"] if decided else None,
+        },
+    )
+    _raise_floor(transaction)
+    _give_up_store(transaction)
+    if standing.last(transaction.records, "END") is None:
+        transaction.log("END", outcome="ok")
+    put_away(transaction)
+
+
+def _raise_floor(transaction: Transaction) -> None:
+    """The release sequence below which nothing is installed without a person saying so."""
+    manifest = read_json(transaction.places.manifest(transaction.to["version"])) or {}
+    sequence = manifest.get("sequence")
+    if isinstance(sequence, int):
+        write_file(transaction.places.floor, b"%d\n" % sequence)
+
+
+def _give_up_store(transaction: Transaction) -> None:
+    places = transaction.places
+    for step in transaction.steps():
+        if step.before["kind"] == "dir" and os.path.isdir(step.store):
+            _keep_unknown(step, transaction)
+    for name in names_in(places.store):
+        if name.startswith(transaction.txn + "."):
+            path = os.path.join(places.store, name)
+            if os.path.isdir(path) and not os.path.islink(path):
+                remove_tree(path)
+            else:
+                remove_if_there(path)
+    remove_if_there(os.path.join(places.new, "%s.pointer" % transaction.txn))
+    remove_if_there(os.path.join(places.staged, transaction.to["version"] + ".json"))
+    sync_directory(places.store)
+
+
+def _keep_unknown(step: steps.Step, transaction: Transaction) -> None:
+    """A directory that stood in the way: what no manifest of ours knows is kept."""
+    manifest = read_json(transaction.places.manifest(transaction.to["version"])) or {"files": []}
+    found = images.compare(step.store, manifest["files"])
+    goal = os.path.join(transaction.conflicts, os.path.basename(step.path))
+    for path in found.extra + found.changed:
+        whole = os.path.join(step.store, path)
+        if os.path.lexists(whole):
+            steps.set_aside(whole, os.path.join(goal, os.path.dirname(path)))

@@ -1,0 +1,170 @@
+"""The way forward: from BEGIN to the trial. Any failure on it is the way back.
+
+Order (design.md, section 5): BEGIN, HOOK, INTENTS, backups durable, stop, effects, digest, start,
+TRIAL. Before-images and backups are durable before anything they undo is changed.
+"""
+
+import logging
+import os
+from typing import Any, Callable, Dict, Optional
+
+from backends.node import clock, images, layout, monitor, rollback, standing, steps
+from backends.node.journal import AppendFailed, JournalDamaged
+from backends.node.places import Places, read_json, sync_directory
+from backends.node.transaction import Transaction, begin, next_name, side_file
+
+_log = logging.getLogger("liftlock")
+
+
+class StepFailed(Exception):
+    """The way forward ends here; the text is the first error and stays visible."""
+
+
+def drive(
+    places: Places,
+    order: Dict[str, Any],
+    updater: str,
+    began: Callable[[Transaction], None],
+) -> str:
+    """Install a staged version and watch it; the outcome word of design.md, section 4.
+
+    The caller holds the driver lock. `order` is the command: product, run, version, digest,
+    previous, policy, operator, reason.
+    """
+    document = order["product"]
+    plan = {
+        "schema": "liftlock.transaction/1",
+        "run": order["run"],
+        "txn": next_name(places, order["run"]),
+        "product": document,
+        "from": order["previous"],
+        "to": {
+            "version": order["version"],
+            "digest": order["digest"],
+            "path": places.tree(order["version"]),
+        },
+        "policy": order["policy"],
+        "operator": order["operator"],
+        "reason": order.get("reason", ""),
+        "updater": updater,
+    }
+    transaction = begin(
+        places,
+        plan,
+        txn=plan["txn"],
+        run=plan["run"],
+        source=plan["from"],
+        target=plan["to"],
+        updater=updater,
+        operator=plan["operator"],
+        reason=plan["reason"],
+    )
+    began(transaction)
+    try:
+        _forward(transaction)
+    except (StepFailed, OSError, AppendFailed) as error:
+        return rollback.decide_and_undo(transaction, str(error), "the updater")
+    except Exception as error:
+        _log.exception("on the way forward")
+        why = "a defect in the updater: %s: %s" % (type(error).__name__, error)
+        return rollback.decide_and_undo(transaction, why, "the updater")
+    if standing.decision(transaction.records) == "ROLLBACK":
+        return rollback.undo(transaction)
+    return monitor.watch(transaction)
+
+
+def _forward(transaction: Transaction) -> None:
+    transaction.log("HOOK", layer="none", why="second layers come with the service managers")
+    intents = layout.compile_steps(
+        transaction.document, transaction.places, transaction.to["version"], transaction.txn
+    )
+    parents = {
+        steps.to_hex(path): os.stat(path).st_mtime_ns
+        for path in {os.path.dirname(steps.from_hex(intent["path"])) for intent in intents}
+    }
+    digest = side_file(transaction, "intents.json", {"steps": intents, "parents": parents})
+    transaction.log("INTENTS", file=digest, steps=len(intents))
+    todo = transaction.steps()
+    for step in todo:
+        steps.back_up(step)
+    sync_directory(transaction.places.store)
+    transaction.log("BACKUPS", steps=len(todo))
+    if _was_stopped_by_order(transaction):
+        return
+    _stop_old(transaction)
+    for step in todo:
+        steps.apply(step)
+        transaction.log("EFFECT", durable=False, step=step.number, what=step.title)
+    for path in steps.touched_directories(todo):
+        sync_directory(path)
+    _check_target(transaction)
+    if _was_stopped_by_order(transaction):
+        return
+    _start_new(transaction)
+    _begin_trial(transaction)
+
+
+def _was_stopped_by_order(transaction: Transaction) -> bool:
+    """Whether somebody decided ROLLBACK before the trial began."""
+    try:
+        transaction.journal.refresh()
+    except JournalDamaged as error:
+        raise StepFailed(str(error)) from error
+    return standing.decision(transaction.records) == "ROLLBACK"
+
+
+def _stop_old(transaction: Transaction) -> None:
+    old = transaction.old_service
+    if old is None:
+        transaction.log("SVC", verb="stop", was="absent", ok=True, text="first install")
+        return
+    was, text = old.status()
+    living = old.living()
+    if was == "stopped" and not living:
+        transaction.log("SVC", verb="stop", was="stopped", ok=True, text=text)
+        return
+    # Written first: from here on an undo must start the old version again.
+    transaction.log(
+        "SVC", verb="stop", was="started", ok=None, pids=living, start_id=old.identity(), text=text
+    )
+    gone, text = old.stop()
+    transaction.log("SVC", durable=False, verb="stopped", ok=gone, text=text)
+    if not gone:
+        raise StepFailed("the service did not stop: %s" % text)
+
+
+def _check_target(transaction: Transaction) -> None:
+    """Read what is in place once more: it must be the release, to the byte."""
+    places = transaction.places
+    manifest = read_json(places.manifest(transaction.to["version"]))
+    if manifest is None:
+        raise StepFailed("the manifest of %s is gone" % transaction.to["version"])
+    found = images.compare(places.tree(transaction.to["version"]), manifest["files"])
+    pointer = _selected(transaction)
+    if not found.is_exact or pointer != transaction.to["version"]:
+        raise StepFailed("not what was staged: %s; the pointer names %s" % (found.text(), pointer))
+    transaction.log("TARGET", digest=transaction.to["digest"], files=found.equal)
+
+
+def _selected(transaction: Transaction) -> Optional[str]:
+    try:
+        return layout.selected(transaction.document, transaction.places)
+    except layout.PointerUnreadable as error:
+        raise StepFailed(str(error)) from error
+
+
+def _start_new(transaction: Transaction) -> None:
+    new = transaction.new_service
+    transaction.log("SVC", verb="start", ok=None, text="")
+    ok, text = new.start(transaction.file("start.out"))
+    transaction.log(
+        "SVC", durable=False, verb="started", ok=ok, text=text, start_id=new.identity()
+    )
+    if not ok:
+        raise StepFailed("the new version did not start: %s" % text)
+
+
+def _begin_trial(transaction: Transaction) -> None:
+    now = clock.since_boot()
+    window = float(transaction.limits["accept_window"])
+    transaction.log("TRIAL", until=round(now + window, 3), window=window, spent=0.0)

@@ -1,0 +1,115 @@
+"""The updater's entry: one request line in, lines out, `hello` first and `end` last.
+
+Whoever reads no `end` knows nothing: neither success nor failure.
+"""
+
+import errno
+import hashlib
+import os
+import sys
+import traceback
+from typing import Any, BinaryIO, Dict, Optional
+
+from backends.node import clock, commands, transaction, wire
+from backends.node.call import Call, Send
+from backends.node.journal import JournalDamaged
+from backends.node.places import write_all
+
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+def main(payload: bytes) -> int:
+    """Serve one request from standard input; the exit code is 0 when an `end` was written."""
+    os.umask(0o077)
+    source = os.fdopen(0, "rb", buffering=65536, closefd=False)
+    sink = os.fdopen(1, "wb", buffering=0, closefd=False)
+
+    def send(message: Dict[str, Any]) -> None:
+        sink.write(wire.encode(message))
+
+    updater = hashlib.sha256(payload).hexdigest()
+    try:
+        _serve(source, send, payload, updater)
+    except BrokenPipeError:
+        return 1  # nobody reads any more; a driver, if one was started, goes on by itself
+    return 0
+
+
+def _serve(source: BinaryIO, send: Send, payload: bytes, updater: str) -> None:
+    line = source.readline(wire.MAX_LINE + 1)
+    try:
+        request = wire.decode(line)
+        if request.get("protocol") != wire.PROTOCOL:
+            raise wire.WireError(
+                "protocol %r, this is %d" % (request.get("protocol"), wire.PROTOCOL)
+            )
+        if request.get("command") not in wire.COMMANDS:
+            raise wire.WireError("no such command: %r" % (request.get("command"),))
+        call = Call(request, source, send, payload, updater)
+    except (wire.WireError, KeyError) as error:
+        send(_hello(updater))
+        send(_end("refused", wire.problem("protocol-mismatch", "this is no request", str(error))))
+        return
+    _hand_over(call, line)
+    send(_hello(updater))
+    try:
+        outcome, problem = commands.run(call)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        outcome, problem = "failed", _storage(error)
+    except Exception:
+        text = traceback.format_exc()[-8000:]
+        outcome, problem = "failed", wire.problem("updater-defect", "the updater failed", text)
+    send(_end(outcome, problem))
+
+
+def _hand_over(call: Call, line: bytes) -> None:
+    """An open transaction is always driven by the updater that began it: become that one."""
+    if call.command in wire.READ_ONLY or call.command in ("stage", "check"):
+        return
+    try:
+        opened = transaction.load(call.places)
+    except (JournalDamaged, wire.WireError, OSError):
+        return  # the command itself reports it
+    if opened is None:
+        return
+    opened.close()
+    other = os.path.join(call.places.updaters, "%s.pyz" % opened.plan["updater"])
+    if opened.plan["updater"] == call.updater or not os.path.exists(other):
+        return
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            os.close(reading)
+            write_all(writing, line)
+        finally:
+            os._exit(0)
+    os.close(writing)
+    os.dup2(reading, 0)
+    os.execv(  # noqa: S606 - no shell is the point
+        sys.executable, [sys.executable, "-I", "-S", "-B", other]
+    )
+
+
+def _storage(error: OSError) -> Dict[str, str]:
+    code = "disk-full" if error.errno in _FULL else "node-storage"
+    advice = "make room on the node, then start again" if code == "disk-full" else ""
+    return wire.problem(code, "the node's storage said no", str(error), advice)
+
+
+def _hello(updater: str) -> Dict[str, Any]:
+    return {
+        "t": "hello",
+        "protocol": wire.PROTOCOL,
+        "schema": wire.SCHEMA,
+        "updater": updater,
+        "python": "%d.%d.%d" % sys.version_info[:3],
+        "boot_id": clock.boot_id(),
+        "user": os.geteuid(),
+    }
+
+
+def _end(outcome: str, problem: Optional[Dict[str, str]]) -> Dict[str, Any]:
+    return {"t": "end", "outcome": outcome, "problem": problem}

@@ -1,0 +1,214 @@
+"""The trial: the new version serves, the dead-man timer runs, and somebody must say ACCEPT.
+
+Three clocks, all counted since boot so that no clock change moves them: healthy deadline, min
+healthy, accept window. Silence means back: nobody has to be there for the node to return.
+"""
+
+import time
+from typing import Any, Dict, List, Optional
+
+from backends.node import clock, health, rollback, standing
+from backends.node.journal import AppendFailed
+from backends.node.places import write_json
+from backends.node.transaction import Transaction
+
+_LOOK_SECONDS = 0.1
+"""How often the journal is read for a decision."""
+
+_TICKS = 20
+"""Into how many parts the accept window is counted in the journal."""
+
+
+class Trial:
+    """What the watcher remembers between two looks."""
+
+    def __init__(self, transaction: Transaction) -> None:
+        now = clock.since_boot()
+        begun = standing.last(transaction.records, "TRIAL")
+        here = begun is not None and begun["bid"] == clock.boot_id()
+        self.answers: Dict[str, bool] = {}
+        self.healthy_since: Optional[float] = None
+        self.failing_since: Optional[float] = float(begun["bt"]) if begun and here else now
+        self.identity = transaction.new_service.identity()
+        self.restarts = 0
+        self.flaps = 0
+        self.next_look = now
+        self.next_tick = now
+        self.last_failure = "no check has run yet"
+
+
+def watch(transaction: Transaction) -> str:
+    """Watch the trial to its end; the outcome word (ok, undone, unproven) or `held`."""
+    _remember_start(transaction)
+    trial = Trial(transaction)
+    while True:
+        transaction.journal.refresh()
+        decided = standing.decision(transaction.records)
+        if decided == "ROLLBACK":
+            return rollback.undo(transaction)
+        if decided is not None:
+            return "ok"
+        if standing.is_held(transaction.records):
+            return "held"
+        try:
+            why = _look(transaction, trial)
+        except (OSError, AppendFailed) as error:
+            why = "the trial could not be watched: %s" % error
+        if why is not None:
+            return _fail(transaction, why)
+        if _is_over(transaction):
+            return _end_of_window(transaction, trial)
+        time.sleep(_LOOK_SECONDS)
+
+
+def resume(transaction: Transaction) -> str:
+    """Watch a trial whose watcher died, deadlines unchanged; a reboot in between counts as time.
+
+    What the journal counted as spent before another boot is taken off the window.
+    """
+    trial = standing.last(transaction.records, "TRIAL")
+    newest = standing.last(transaction.records, "TICK", "TRIAL")
+    if trial is None or newest is None:
+        raise AssertionError("no trial to resume")
+    if newest["bid"] != clock.boot_id():
+        left = max(0.0, float(trial["window"]) - float(newest["spent"]))
+        until = round(clock.since_boot() + left, 3)
+        transaction.log("EXTEND", until=until, by="the updater", why="the node was restarted")
+    return watch(transaction)
+
+
+def _look(transaction: Transaction, trial: Trial) -> Optional[str]:
+    """One look at the service, when it is time; why the trial has failed, or None."""
+    now = clock.since_boot()
+    _count_time(transaction, trial, now)
+    if now < trial.next_look:
+        return None
+    trial.next_look = now + float(transaction.limits["health_poll"])
+    checks = health.run_all(transaction.document, transaction.new_service)
+    _journal_changes(transaction, trial, checks)
+    why = _count_restarts(transaction, trial)
+    if why is not None:
+        return why
+    return _judge(transaction, trial, checks, clock.since_boot())
+
+
+def _judge(
+    transaction: Transaction, trial: Trial, checks: List[health.Check], now: float
+) -> Optional[str]:
+    failure = health.first_failure(checks)
+    if failure is None and trial.identity is not None:
+        trial.failing_since = None
+        if trial.healthy_since is None:
+            trial.healthy_since = now
+        passed = now - trial.healthy_since
+        if passed >= transaction.limits["min_healthy"]:
+            _say_healthy(transaction, checks, passed)
+        return None
+    what = "no process of the new version" if failure is None else failure.name
+    said = "" if failure is None else failure.evidence
+    trial.last_failure = "%s: %s" % (what, said) if said else what
+    if trial.healthy_since is not None:
+        trial.flaps += 1
+        trial.healthy_since = None
+        transaction.log("UNHEALTHY", durable=False, why=trial.last_failure[:2000])
+        if trial.flaps > transaction.limits["max_flaps"]:
+            return "healthy and failing %d times; %s" % (trial.flaps, trial.last_failure)
+    if trial.failing_since is None:
+        trial.failing_since = now
+    limit = transaction.limits["healthy_deadline"]
+    if now - trial.failing_since > limit:
+        return "not healthy within %g s; %s" % (limit, trial.last_failure)
+    return None
+
+
+def _say_healthy(transaction: Transaction, checks: List[health.Check], passed: float) -> None:
+    if standing.is_healthy(transaction.records):
+        return
+    soft = [check.name for check in checks if check.level == "soft" and not check.ok]
+    transaction.log("HEALTHY", seconds=round(passed, 1), soft=soft)
+
+
+def _journal_changes(transaction: Transaction, trial: Trial, checks: List[health.Check]) -> None:
+    for check in checks:
+        if trial.answers.get(check.name) != check.ok:
+            trial.answers[check.name] = check.ok
+            transaction.log("CHECK", durable=False, **check.row())
+
+
+def _count_restarts(transaction: Transaction, trial: Trial) -> Optional[str]:
+    identity = transaction.new_service.identity()
+    if identity == trial.identity:
+        return None
+    before, trial.identity = trial.identity, identity
+    trial.healthy_since = None
+    if identity is None or before is None:
+        return None  # gone, or back: the checks judge the first, and only a new one is counted
+    trial.restarts += 1
+    transaction.log("RESTART", durable=False, before=before, now=identity, times=trial.restarts)
+    if trial.restarts > transaction.limits["max_restarts"]:
+        return "restarted %d times during the trial" % trial.restarts
+    _remember_start(transaction)
+    return None
+
+
+def _count_time(transaction: Transaction, trial: Trial, now: float) -> None:
+    if now < trial.next_tick:
+        return
+    record = standing.last(transaction.records, "TRIAL")
+    ends = standing.deadline(transaction.records)
+    if record is None or ends is None:
+        raise AssertionError("no trial to count")
+    window = float(record["window"])
+    trial.next_tick = now + window / _TICKS
+    transaction.log("TICK", spent=round(max(0.0, window - max(0.0, ends - now)), 3))
+
+
+def _is_over(transaction: Transaction) -> bool:
+    ends = standing.deadline(transaction.records)
+    return ends is not None and clock.since_boot() > ends
+
+
+def _fail(transaction: Transaction, why: str) -> str:
+    if transaction.policy["on_failure"] == "hold":
+        return _hold(transaction, why)
+    return rollback.decide_and_undo(transaction, why, "the updater")
+
+
+def _end_of_window(transaction: Transaction, trial: Trial) -> str:
+    """Nobody accepted: the vanished-operator policy decides."""
+    policy = transaction.policy["if_operator_vanishes"]
+    healthy = standing.is_healthy(transaction.records)
+    if policy == "hold":
+        return _hold(transaction, "the accept window ended without a decision")
+    if policy == "keep_if_healthy" and healthy:
+        _, reason = transaction.journal.append_unless(
+            lambda records: standing.decision(records),
+            "ACCEPT",
+            by="the updater",
+            how="unattended",
+        )
+        if not reason or reason == "ACCEPT":
+            return "ok"
+    state = "healthy" if healthy else "not healthy (%s)" % trial.last_failure
+    why = "nobody accepted within %g s; %s" % (transaction.limits["accept_window"], state)
+    return rollback.decide_and_undo(transaction, why, "the updater")
+
+
+def _hold(transaction: Transaction, why: str) -> str:
+    _, reason = transaction.journal.append_unless(
+        lambda records: standing.decision(records), "HELD", why=why[:4000]
+    )
+    if reason == "ROLLBACK":
+        return rollback.undo(transaction)
+    return "ok" if reason else "held"
+
+
+def _remember_start(transaction: Transaction) -> None:
+    """Which process of which version we started: the last way to tell what runs."""
+    identity = transaction.new_service.identity()
+    record: Dict[str, Any] = {
+        "start_id": identity,
+        "version": transaction.to["version"],
+        "txn": transaction.txn,
+    }
+    write_json(transaction.places.started, record)

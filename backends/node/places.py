@@ -1,0 +1,222 @@
+"""Where things are on a node, and how a file gets there so that a power cut cannot half it."""
+
+import errno
+import json
+import os
+import shutil
+import stat
+from typing import Any, Dict, List, Optional
+
+from backends.node import wire
+from backends.node.canonical import canonical
+
+
+class UnsafePlace(Exception):
+    """Somebody else could change what lies there."""
+
+
+class Places:
+    """All paths of one product on this node.
+
+    `<state_dir>/updater/` and `<state_dir>/<product>/` hold what must outlive everything;
+    `<directory>/.liftlock/` holds trees, beside what they serve so that a rename works.
+    """
+
+    def __init__(self, state_dir: str, product: str, directory: str) -> None:
+        self.state_dir = state_dir
+        self.product = product
+        self.directory = directory
+        self.updaters = os.path.join(state_dir, "updater")
+        self.home = os.path.join(state_dir, product)
+        self.lock = os.path.join(self.home, "lock")
+        self.owner = os.path.join(self.home, "owner")
+        self.journal = os.path.join(self.home, "journal")
+        self.log = os.path.join(self.home, "updater.log")
+        self.run = os.path.join(self.home, "run.json")
+        self.blobs = os.path.join(self.home, "blobs")
+        self.manifests = os.path.join(self.home, "manifests")
+        self.staged = os.path.join(self.home, "staged")
+        self.finalized = os.path.join(self.home, "finalized.json")
+        self.floor = os.path.join(self.home, "floor")
+        self.started = os.path.join(self.home, "started.json")
+        self.last = os.path.join(self.home, "last.json")
+        self.origin = os.path.join(self.home, "origin.json")
+        self.disabled = os.path.join(self.home, "disabled")
+        self.active = os.path.join(self.home, "active")
+        self.active_new = os.path.join(self.home, ".new")
+        self.done = os.path.join(self.home, "done")
+        self.conflicts = os.path.join(self.home, "conflicts")
+        self.beside = os.path.join(directory, ".liftlock")
+        self.staging = os.path.join(self.beside, "staging")
+        self.store = os.path.join(self.beside, "store")
+        self.new = os.path.join(self.beside, "new")
+
+    def tree(self, version: str) -> str:
+        """Where a version lives."""
+        return os.path.join(self.directory, version)
+
+    def manifest(self, version: str) -> str:
+        """What we know of a version's content."""
+        return os.path.join(self.manifests, version + ".json")
+
+    def make_home(self) -> None:
+        """Create the state directories, private, and write down which did not exist before.
+
+        Raises:
+            UnsafePlace: Somebody else could change a directory on the way.
+            OSError: It cannot be created.
+        """
+        created = make_directories(self.home, private=self.state_dir)
+        refuse_unsafe(self.home)
+        for path in (self.blobs, self.manifests, self.staged, self.done, self.conflicts):
+            make_directories(path)
+        make_directories(self.updaters, private=self.state_dir)
+        self.note_created(created)
+
+    def make_beside(self) -> None:
+        """Create `.liftlock/` in the product's directory, and that directory if it is missing."""
+        created = [path for path in make_directories(self.beside) if path != self.beside]
+        for path in (self.staging, self.store, self.new):
+            make_directories(path)
+        self.note_created(created)
+
+    def note_created(self, created: List[str]) -> None:
+        """Remember directories that only exist because of us, for `clean`."""
+        known = read_json(self.origin) or {"created": []}
+        fresh = [path for path in created if path not in known["created"]]
+        if fresh or not os.path.exists(self.origin):
+            write_json(self.origin, {"created": known["created"] + fresh})
+
+
+def make_directories(path: str, private: Optional[str] = None) -> List[str]:
+    """Create `path` and its missing parents; those that were missing, outermost first.
+
+    From `private` (default: `path` itself) on inwards they are 0700, outside of it 0755.
+    """
+    top = private or path
+    missing = []
+    probe = path
+    while not os.path.lexists(probe):
+        missing.append(probe)
+        probe = os.path.dirname(probe)
+    for item in reversed(missing):
+        inside = item == top or item.startswith(top + "/")
+        os.mkdir(item, 0o700 if inside else 0o755)
+        sync_directory(os.path.dirname(item))
+    if not os.path.isdir(path):
+        raise NotADirectoryError(errno.ENOTDIR, "not a directory", path)
+    return list(reversed(missing))
+
+
+def refuse_unsafe(path: str) -> None:
+    """Walk to `path` by descriptors, without following links; every part must be ours or root's.
+
+    Raises:
+        UnsafePlace: A part is a link, belongs to somebody else, or others may write to it
+            (a sticky directory such as /tmp is let through: nobody can rename our part of it).
+    """
+    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+    fd = os.open("/", flags)
+    walked = ""
+    try:
+        for part in [part for part in os.path.realpath(path).split("/") if part]:
+            walked += "/" + part
+            try:
+                inner = os.open(part, flags | os.O_NOFOLLOW, dir_fd=fd)
+            except OSError as error:
+                raise UnsafePlace("%s: %s" % (walked, error.strerror)) from error
+            os.close(fd)
+            fd = inner
+            found = os.fstat(fd)
+            if found.st_uid not in (0, os.geteuid()):
+                raise UnsafePlace("%s belongs to user %d" % (walked, found.st_uid))
+            if found.st_mode & 0o022 and not found.st_mode & stat.S_ISVTX:
+                raise UnsafePlace("%s can be written by others" % walked)
+    finally:
+        os.close(fd)
+
+
+def sync_directory(path: str) -> None:
+    """Make the names in a directory durable."""
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def write_file(path: str, content: bytes, mode: int = 0o600) -> None:
+    """Put a file in place in one rename; when this returns it is durable."""
+    beside = "%s.part-%d" % (path, os.getpid())
+    try:
+        fd = os.open(
+            beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, mode
+        )
+        try:
+            write_all(fd, content)
+            os.fchmod(fd, mode)
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+        os.rename(beside, path)
+    except OSError:
+        remove_if_there(beside)
+        raise
+    sync_directory(os.path.dirname(path))
+
+
+def write_all(fd: int, content: bytes) -> None:
+    """Write all of `content`; a short write is continued, not believed."""
+    view = memoryview(content)
+    while len(view):
+        view = view[os.write(fd, view) :]
+
+
+def write_json(path: str, value: Dict[str, Any]) -> None:
+    """Put a JSON file in place, durably."""
+    write_file(path, canonical(value) + b"\n")
+
+
+def read_json(path: str) -> Optional[Dict[str, Any]]:
+    """A JSON file of ours, or None when there is none.
+
+    Raises:
+        wire.WireError: It is there and is no JSON object of ours.
+    """
+    try:
+        with open(path, "rb") as stream:
+            content = stream.read()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    try:
+        value = json.loads(content.decode("ascii"))
+    except ValueError as error:
+        raise wire.WireError("%s: %s" % (path, error)) from error
+    if not isinstance(value, dict):
+        raise wire.WireError("%s: no JSON object" % path)
+    return value
+
+
+def remove_if_there(path: str) -> bool:
+    """Unlink a file; False when there was none."""
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def remove_tree(path: str) -> None:
+    """Remove a directory of ours and all in it, without following links."""
+    if os.path.islink(path):
+        raise UnsafePlace("%s is a link" % path)
+    if os.path.lexists(path):
+        shutil.rmtree(path)
+
+
+def names_in(path: str) -> List[str]:
+    """Sorted names in a directory; none when it does not exist."""
+    try:
+        return sorted(os.listdir(path))
+    except (FileNotFoundError, NotADirectoryError):
+        return []

@@ -1,0 +1,148 @@
+"""Asking the product something: over HTTP, by a command, or from a file, with hard limits."""
+
+import http.client
+import json
+import re
+import signal
+import urllib.parse
+from types import FrameType
+from typing import Any, Dict, Optional, Tuple
+
+from backends.node import processes
+from backends.node.service import Service
+
+BODY_LIMIT = 65536
+
+
+class NoAnswer(Exception):
+    """Nothing that can be read as a value came back; the text says what did."""
+
+
+class _TimeIsUp(Exception):
+    pass
+
+
+class Limit:
+    """Ends whatever runs inside after some seconds, also a peer that drips a byte now and then.
+
+    It uses the alarm signal: the updater's processes have one thread and no other alarm.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+
+    def __enter__(self) -> None:
+        self._before = signal.signal(signal.SIGALRM, self._ring)
+        signal.setitimer(signal.ITIMER_REAL, self._seconds)
+
+    def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, self._before)
+        if isinstance(error, _TimeIsUp):
+            raise NoAnswer("no answer within %g s" % self._seconds) from None
+
+    @staticmethod
+    def _ring(number: int, frame: Optional[FrameType]) -> None:
+        raise _TimeIsUp
+
+
+def get(url: str, seconds: float) -> Tuple[int, bytes]:
+    """Status and body (at most `BODY_LIMIT` bytes) of one GET; redirects are not followed.
+
+    Raises:
+        NoAnswer: Nothing that is HTTP came back in time.
+    """
+    parts = urllib.parse.urlsplit(url)
+    kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
+    path = (parts.path or "/") + ("?" + parts.query if parts.query else "")
+    with Limit(seconds):
+        try:
+            connection = kind(parts.hostname or "", parts.port, timeout=seconds)
+            try:
+                connection.request("GET", path, headers={"Connection": "close"})
+                answer = connection.getresponse()
+                return answer.status, answer.read(BODY_LIMIT)
+            finally:
+                connection.close()
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            raise NoAnswer("%s: %s" % (url, str(error) or type(error).__name__)) from error
+
+
+def field_of(body: bytes, name: str) -> str:
+    """One field of a JSON object; `a.b` goes into objects inside it.
+
+    Raises:
+        NoAnswer: No such field, or no JSON, or not a plain value.
+    """
+    try:
+        value = json.loads(body.decode("utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise NoAnswer("no JSON: %s" % shown(body)) from error
+    for part in name.split("."):
+        if not isinstance(value, dict) or part not in value:
+            raise NoAnswer("no field %s in %s" % (name, shown(body)))
+        value = value[part]
+    if isinstance(value, (dict, list)) or value is None:
+        raise NoAnswer("field %s is no plain value: %s" % (name, shown(body)))
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def read(how: Dict[str, Any], service: Service, seconds: float) -> str:
+    """The value that a `[facts]` entry of the profile names.
+
+    Raises:
+        NoAnswer: It could not be read; unknown, not empty.
+    """
+    if how.get("http"):
+        status, body = get(service.expand(how["http"]), seconds)
+        if status != 200:
+            raise NoAnswer("HTTP %d: %s" % (status, shown(body)))
+        text = (
+            field_of(body, how["field"]) if how.get("field") else body.decode("utf-8", "replace")
+        )
+    elif how.get("command"):
+        text = _from_command(how, service, seconds)
+    else:
+        text = _from_file(service.expand(how["file"]))
+    text = text.strip()
+    if not text or len(text) > 200 or "\n" in text:
+        raise NoAnswer("this is no value: %r" % text[:200])
+    return text
+
+
+def _from_command(how: Dict[str, Any], service: Service, seconds: float) -> str:
+    argv = [service.expand(word) for word in how["command"]]
+    ran = processes.run(argv, seconds, service.tree, service.environment())
+    if ran.status != 0:
+        raise NoAnswer(ran.said())
+    if not how.get("pattern"):
+        return ran.text
+    found = re.search(how["pattern"], ran.text)
+    if not found:
+        raise NoAnswer("%r is not in %s" % (how["pattern"], ran.said()))
+    return found.group(1) if found.groups() else found.group(0)
+
+
+def _from_file(path: str) -> str:
+    try:
+        with open(path, "rb") as stream:
+            return stream.read(BODY_LIMIT).decode("utf-8", "replace")
+    except OSError as error:
+        raise NoAnswer("%s: %s" % (path, error.strerror)) from error
+
+
+def shown(body: bytes) -> str:
+    """The first 300 bytes of an answer as text, for evidence."""
+    text = body[:300].decode("utf-8", "backslashreplace").strip()
+    return text + ("..." if len(body) > 300 else "")
+
+
+def version_probe(document: Dict[str, Any]) -> Optional[Dict[str, Any]]:
+    """How the product tells its version: `[facts] version`, else a health check's field."""
+    how: Optional[Dict[str, Any]] = document["facts"].get("version")
+    if how:
+        return how
+    for check in document["health"]:
+        if check["kind"] == "http" and check.get("version_field"):
+            return {"http": check["url"], "field": check["version_field"]}
+    return None

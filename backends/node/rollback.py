@@ -1,0 +1,202 @@
+"""The way back: reverse order, past failures, and it ends with a proof or says what is missing.
+
+`undo` can be called again at any time and from any state that a crash left behind; every pass ends
+in the old version. Backups are given up only after RESTORED is durable.
+"""
+
+import os
+import time
+from typing import Any, Dict, List
+
+from backends.node import evidence, images, standing, steps
+from backends.node.places import (
+    names_in,
+    read_json,
+    remove_if_there,
+    remove_tree,
+    sync_directory,
+    write_json,
+)
+from backends.node.transaction import Transaction, put_away
+
+_ANSWER_SECONDS = 10.0
+"""How long the old version may take to answer after its start, before that is called unproven."""
+
+
+def decide_and_undo(transaction: Transaction, why: str, by: str) -> str:
+    """Record ROLLBACK (unless decided otherwise meanwhile) and go back; the outcome word."""
+    reason = transaction.decide("ROLLBACK", why=why[:4000], by=by)
+    if reason is not None and standing.decision(transaction.records) != "ROLLBACK":
+        return "ok"  # somebody accepted first: the first durable decision wins
+    return undo(transaction)
+
+
+def undo(transaction: Transaction) -> str:
+    """Put everything back: `undone`, or `unproven` with the exact paths in the journal."""
+    if standing.last(transaction.records, "RESTORED") is None:
+        evidence.save(transaction)
+        failures = _stop_new(transaction) + _undo_steps(transaction)
+        if not _prove(transaction, failures):
+            return "unproven"
+        transaction.log("RESTORED", files=len(transaction.steps()))
+    return finish(transaction)
+
+
+def finish(transaction: Transaction) -> str:
+    """After RESTORED: old version running again, store given up, END. May be repeated."""
+    if not _start_old(transaction):
+        return "unproven"
+    _clean(transaction)
+    transaction.log("END", outcome="undone")
+    put_away(transaction)
+    return "undone"
+
+
+def _stop_new(transaction: Transaction) -> List[str]:
+    if not _was_reached(transaction, "start"):
+        return []
+    service = transaction.new_service
+    if not os.path.isdir(service.tree):
+        return []
+    if not service.living() and service.status()[0] == "stopped":
+        return []
+    gone, text = service.stop()
+    transaction.log("UNDO", durable=False, what="stop the new version", ok=gone, text=text)
+    return [] if gone else ["the new version still runs: %s" % text]
+
+
+def _undo_steps(transaction: Transaction) -> List[str]:
+    failures = []
+    todo = transaction.steps()
+    for step in reversed(todo):
+        try:
+            text, ok = steps.undo(step, transaction.conflicts), True
+        except (OSError, steps.UndoFailed) as error:
+            text, ok = str(error), False
+            failures.append("%s: %s" % (step.path, error))
+        transaction.log("UNDO", durable=False, step=step.number, what=step.path, ok=ok, text=text)
+    try:
+        for path in steps.touched_directories(todo):
+            sync_directory(path)
+        _restore_parent_times(transaction)
+    except OSError as error:
+        failures.append(str(error))
+    return failures
+
+
+def _restore_parent_times(transaction: Transaction) -> None:
+    intents = read_json(transaction.file("intents.json")) or {"parents": {}}
+    for path, mtime in intents["parents"].items():
+        name = steps.from_hex(path)
+        os.utime(name, ns=(os.stat(name).st_atime_ns, mtime))
+
+
+def _prove(transaction: Transaction, failures: List[str]) -> bool:
+    """Compare every path of the plan and the old version's tree with what they were."""
+    problems = list(failures)
+    for step in transaction.steps():
+        try:
+            found = steps.prove(step)
+        except OSError as error:
+            found = [str(error)]
+        transaction.log(
+            "PROOF", durable=False, what=step.path, ok=not found, text=", ".join(found)
+        )
+        problems.extend("%s: %s" % (step.path, what) for what in found)
+    problems.extend(_prove_old_tree(transaction))
+    if problems:
+        transaction.log("UNPROVEN", paths=[problem[:500] for problem in problems[:100]])
+    return not problems
+
+
+def _prove_old_tree(transaction: Transaction) -> List[str]:
+    if transaction.previous is None:
+        return []
+    version = transaction.previous["version"]
+    manifest = read_json(transaction.places.manifest(version))
+    if manifest is None:
+        return ["the manifest of %s is gone: its tree cannot be proven" % version]
+    found = images.compare(transaction.places.tree(version), manifest["files"])
+    transaction.log(
+        "PROOF",
+        durable=False,
+        what=transaction.places.tree(version),
+        ok=found.is_whole,
+        text=found.text(),
+    )
+    return [] if found.is_whole else ["%s: %s" % (transaction.places.tree(version), found.text())]
+
+
+def _was_reached(transaction: Transaction, verb: str) -> bool:
+    return any(record["t"] == "SVC" and record["verb"] == verb for record in transaction.records)
+
+
+def _start_old(transaction: Transaction) -> bool:
+    """Start the old version if it ran before, and hear it answer."""
+    stopped = [record for record in transaction.records if record.get("verb") == "stop"]
+    old = transaction.old_service
+    if old is None or not stopped or stopped[0]["was"] != "started":
+        return True
+    if not old.living():
+        ok, text = old.start(transaction.file("restart.out"))
+        transaction.log("UNDO", durable=False, what="start the old version", ok=ok, text=text)
+    give_up = time.monotonic() + _ANSWER_SECONDS
+    word, text = old.status()
+    while word != "started" and time.monotonic() < give_up:
+        time.sleep(0.2)
+        word, text = old.status()
+    ok = word == "started" and old.identity() is not None
+    transaction.log(
+        "PROOF",
+        durable=False,
+        what="the old version runs",
+        ok=ok,
+        text=text,
+        start_id=old.identity(),
+    )
+    if not ok:
+        transaction.log("UNPROVEN", paths=["the old version does not run: %s" % text[:500]])
+        return False
+    write_json(
+        transaction.places.started,
+        {"start_id": old.identity(), "version": old.version, "txn": transaction.txn},
+    )
+    return True
+
+
+def _clean(transaction: Transaction) -> None:
+    """Give up store and prepared files; foreign files in the staged tree go to `conflicts`."""
+    places = transaction.places
+    for name in names_in(places.store):
+        if name.startswith(transaction.txn + "."):
+            _remove(os.path.join(places.store, name))
+    remove_if_there(os.path.join(places.new, "%s.pointer" % transaction.txn))
+    version = transaction.to["version"]
+    manifest = read_json(places.manifest(version))
+    staged = os.path.join(places.staging, version)
+    if manifest is None or not os.path.isdir(staged):
+        return
+    found = images.compare(staged, manifest["files"])
+    goal = os.path.join(transaction.conflicts, version)
+    for path in found.extra + found.changed:
+        whole = os.path.join(staged, path)
+        if os.path.lexists(whole):
+            steps.set_aside(whole, os.path.join(goal, os.path.dirname(path)))
+    if not found.is_whole:
+        remove_if_there(os.path.join(places.staged, version + ".json"))
+
+
+def _remove(path: str) -> None:
+    if os.path.isdir(path) and not os.path.islink(path):
+        remove_tree(path)
+    else:
+        remove_if_there(path)
+
+
+def summary(transaction: Transaction) -> Dict[str, Any]:
+    """What went wrong and what is not proven, for the answer to the operator."""
+    unproven = standing.last(transaction.records, "UNPROVEN")
+    return {
+        "why": standing.first_error(transaction.records),
+        "unproven": unproven["paths"] if unproven else [],
+    }

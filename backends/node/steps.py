@@ -1,0 +1,228 @@
+"""One step of a transaction: what is backed up, what is done, and how it is taken back.
+
+A step owns one path. Undo depends only on the step's intent (its before-image) and on what lies
+in its store, so it can be done again and again, from wherever a crash left it. Source: notes on
+reliability, sections 4.3 and 4.4; the table is theirs.
+"""
+
+import errno
+import os
+import shutil
+from typing import Any, Dict, List
+
+from backends.node import images
+from backends.node.places import make_directories, remove_if_there, sync_directory
+
+Intent = Dict[str, Any]
+"""`{i, op: tree|put, path, store, new, before: Image, after: Image, digest: str|None}`; paths as
+hexadecimal bytes. `tree` places a directory, `put` a file or link; both are renamed from `new`."""
+
+
+class UndoFailed(Exception):
+    """A path could not be put back; the text names it."""
+
+
+def to_hex(path: str) -> str:
+    """A path as it is journaled: no name is lost, whatever its bytes."""
+    return os.fsencode(path).hex()
+
+
+def from_hex(path: str) -> str:
+    """The path again."""
+    return os.fsdecode(bytes.fromhex(path))
+
+
+class Step:
+    """An intent with its paths decoded."""
+
+    def __init__(self, intent: Intent) -> None:
+        self.intent = intent
+        self.number = int(intent["i"])
+        self.path = from_hex(intent["path"])
+        self.store = from_hex(intent["store"])
+        self.new = from_hex(intent["new"])
+        self.before: images.Image = intent["before"]
+        self.after: images.Image = intent["after"]
+
+    @property
+    def title(self) -> str:
+        """The step in words."""
+        done = {"absent": "create", "dir": "replace"}.get(self.before["kind"], "replace")
+        return "%s %s" % (done, self.path)
+
+
+def intend(number: int, op: str, path: str, new: str, store: str) -> Intent:
+    """The intent of a step, with the path's before-image taken now.
+
+    Raises:
+        OSError: The path or what shall take its place cannot be read.
+    """
+    before = images.image(path)
+    return {
+        "i": number,
+        "op": op,
+        "path": to_hex(path),
+        "new": to_hex(new),
+        "store": to_hex(store),
+        "before": before,
+        "after": images.image(new),
+        "digest": images.tree_digest(path) if before["kind"] == "dir" else None,
+    }
+
+
+def back_up(step: Step) -> None:
+    """Keep the old file beside: a hard link, or a copy where links do not work.
+
+    Directories are not touched here: their own step moves them into the store.
+    """
+    if step.before["kind"] not in ("file", "link"):
+        return
+    try:
+        os.link(step.path, step.store, follow_symlinks=False)
+    except OSError as error:
+        if error.errno not in (errno.EPERM, errno.EMLINK, errno.EXDEV, errno.ENOTSUP):
+            raise
+        _copy_exactly(step.path, step.store)
+
+
+def apply(step: Step) -> None:
+    """Put the new thing in place, by renames only."""
+    if step.before["kind"] == "dir":
+        os.rename(step.path, step.store)
+    elif step.before["kind"] != "absent" and step.intent["op"] == "tree":
+        os.unlink(step.path)
+    os.rename(step.new, step.path)
+
+
+def undo(step: Step, conflicts: str) -> str:
+    """Put the path back as it was; what was done, in words.
+
+    Foreign things in the way are moved to `conflicts`, never removed.
+
+    Raises:
+        OSError, UndoFailed: It could not be done; nothing was lost, and it can be tried again.
+    """
+    now = images.image(step.path, content=False)
+    kind = step.before["kind"]
+    if kind == "absent":
+        return _clear(step, now, conflicts) or "was not there, is not there"
+    if not os.path.lexists(step.store):
+        return "untouched"
+    if kind == "dir":
+        cleared = _clear(step, now, conflicts)
+        os.rename(step.store, step.path)
+        return (cleared + ", " if cleared else "") + "directory moved back"
+    stored = images.image(step.store, content=False)
+    if images.is_same_inode(now, stored):
+        return "is the old one"
+    kept = ""
+    if now["kind"] == "dir":
+        _clear(step, now, conflicts)
+    elif now["kind"] != "absent" and _is_foreign(step):
+        kept = ", what was there is kept as %s" % _keep_a_copy(step.path, conflicts)
+    _put_back(step)
+    return "old one put back" + kept
+
+
+def prove(step: Step) -> List[str]:
+    """How the path differs from its before-image; an empty list is the proof."""
+    now = images.image(step.path)
+    if images.is_same_inode(now, images.image(step.store, content=False)):
+        now["links"] = now["links"] - 1  # our backup is one of them, and goes away
+    found = images.differences(step.before, now)
+    if step.intent["digest"] is not None and step.intent["digest"] != images.tree_digest(
+        step.path
+    ):
+        found.append("content")
+    return found
+
+
+def touched_directories(steps: List[Step]) -> List[str]:
+    """Directories whose names a plan changes, each once."""
+    found: List[str] = []
+    for step in steps:
+        for path in (step.path, step.store, step.new):
+            parent = os.path.dirname(path)
+            if parent not in found and os.path.isdir(parent):
+                found.append(parent)
+    return found
+
+
+def set_aside(path: str, conflicts: str) -> str:
+    """Move something that is not ours into `conflicts`; where it went."""
+    conflicts = os.path.normpath(conflicts)
+    make_directories(conflicts)
+    goal = os.path.join(conflicts, os.path.basename(path))
+    number = 1
+    while os.path.lexists(goal):
+        number += 1
+        goal = os.path.join(conflicts, "%s.%d" % (os.path.basename(path), number))
+    try:
+        os.rename(path, goal)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        shutil.move(path, goal)
+    sync_directory(conflicts)
+    return goal
+
+
+def _clear(step: Step, now: images.Image, conflicts: str) -> str:
+    if now["kind"] == "absent":
+        return ""
+    if not images.is_same_inode(now, step.after):
+        return "something foreign was there, kept as %s" % set_aside(step.path, conflicts)
+    if os.path.lexists(step.new):
+        raise UndoFailed("%s is there twice, also as %s" % (step.path, step.new))
+    os.rename(step.path, step.new)
+    return "taken away again"
+
+
+def _is_foreign(step: Step) -> bool:
+    """Whether somebody changed what we had put there."""
+    now = images.image(step.path)
+    return any(now.get(name) != step.after.get(name) for name in ("kind", "sha256", "target"))
+
+
+def _keep_a_copy(path: str, conflicts: str) -> str:
+    """Keep a second copy, so that the name itself never vanishes."""
+    beside = "%s.kept" % path
+    remove_if_there(beside)
+    _copy_exactly(path, beside)
+    return set_aside(beside, conflicts)
+
+
+def _put_back(step: Step) -> None:
+    beside = os.path.join(os.path.dirname(step.path), ".u-%d" % step.number)
+    remove_if_there(beside)
+    try:
+        os.link(step.store, beside, follow_symlinks=False)
+    except OSError as error:
+        if error.errno not in (errno.EPERM, errno.EMLINK, errno.EXDEV, errno.ENOTSUP):
+            raise
+        _copy_exactly(step.store, beside)
+    os.rename(beside, step.path)
+    # A rename between two names of one file does nothing and leaves both.
+    remove_if_there(beside)
+
+
+def _copy_exactly(source: str, goal: str) -> None:
+    """A copy with owner, mode, times and extended attributes, durable and read again."""
+    found = os.lstat(source)
+    shutil.copy2(source, goal, follow_symlinks=False)
+    os.chown(goal, found.st_uid, found.st_gid, follow_symlinks=False)
+    if not os.path.islink(goal):
+        os.chmod(goal, found.st_mode & 0o7777)  # chown drops the setuid bits
+        os.utime(goal, ns=(found.st_atime_ns, found.st_mtime_ns))
+        fd = os.open(goal, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+    changed = [
+        name
+        for name in images.differences(images.image(source), images.image(goal))
+        if name != "links"
+    ]
+    if changed:
+        raise OSError(errno.EIO, "the copy differs in %s" % ", ".join(changed), goal)

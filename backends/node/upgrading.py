@@ -1,0 +1,180 @@
+"""The commands of an upgrade: install, accept, extend, roll back, finalize.
+
+Each decision is appended to the journal by whoever asks, under the journal's lock; a driver, the
+living one or a new one, carries it out.
+"""
+
+import os
+from typing import Any, Dict, Optional
+
+from backends.node import clock, detach, install, layout, locks, standing, transaction, wire
+from backends.node.call import OK, Answer, Call, refuse_disabled
+from backends.node.driving import busy, driver, start, storage_problem
+from backends.node.places import read_json
+from backends.node.stage import Refused
+
+
+def begin(call: Call) -> Answer:
+    """`install`: start the transaction of a staged and checked version."""
+    args = call.args
+    opened = transaction.load(call.places)
+    if opened is not None:
+        opened.close()
+        if (opened.run, opened.to["digest"]) == (args["run"], args["digest"]):
+            call.send({"t": "begun", "txn": opened.txn, "already": True})
+            return OK
+        raise Refused(
+            "upgrade-open",
+            "run %s to %s is open on this node" % (opened.run, opened.to["version"]),
+            "begun by %s" % opened.plan["operator"],
+            "finish it, roll it back, or take it over",
+        )
+    refuse_disabled(call)
+    previous = _previous(call)
+    mark = read_json(os.path.join(call.places.staged, args["version"] + ".json"))
+    if mark is None or mark["digest"] != args["digest"] or not mark["checked"]:
+        raise Refused("not-checked", "%s is not staged and checked here" % args["version"])
+
+    order = dict(args, product=call.document, previous=previous)
+
+    def drive(report: detach.Report) -> None:
+        lock = locks.DriverLock(call.places)
+        try:
+            lock.take(run=args["run"], operator=args["operator"], command="install")
+        except locks.Busy as error:
+            report({"t": "refused", "problem": busy(error.owner)})
+            return
+        try:
+            install.drive(
+                call.places,
+                order,
+                call.updater,
+                lambda made: report({"t": "begun", "txn": made.txn}),
+            )
+        except OSError as error:
+            report({"t": "refused", "problem": storage_problem(error)})
+            raise
+        finally:
+            lock.release()
+
+    return start(call, drive)
+
+
+def _previous(call: Call) -> Optional[Dict[str, Any]]:
+    """The exact undo target, recorded before anything changes; None for a first install."""
+    marker = read_json(call.places.finalized)
+    try:
+        selected = layout.selected(call.document, call.places)
+    except layout.PointerUnreadable as error:
+        raise Refused("pointer-unreadable", str(error)) from error
+    if selected is None and marker is None:
+        return None
+    if marker is None or marker["version"] != selected:
+        raise Refused(
+            "not-finalized",
+            "%s is selected, %s is finalized"
+            % (selected, marker["version"] if marker else "nothing"),
+            "",
+            "finalize, roll back or adopt first",
+        )
+    path = call.places.tree(marker["version"])
+    return {"version": marker["version"], "digest": marker["digest"], "path": path}
+
+
+def accept(call: Call) -> Answer:
+    """Stop the dead-man timer; said twice it is still said once."""
+    opened = _the_transaction(call)
+    try:
+        unhealthy_too = bool(call.args.get("reason"))
+        record, reason = opened.journal.append_unless(
+            lambda records: standing.why_not_accept(records, clock.since_boot(), unhealthy_too),
+            "ACCEPT",
+            by=call.args["operator"],
+            how=call.args["how"],
+            reason=call.args.get("reason", ""),
+        )
+        if record is not None:
+            transaction.announce("ACCEPT", opened.txn, call.args["operator"])
+        elif standing.decision(opened.records) != "ACCEPT":
+            return "refused", wire.problem(
+                "not-acceptable", reason, standing.first_error(opened.records)
+            )
+    finally:
+        opened.close()
+    return OK
+
+
+def extend(call: Call) -> Answer:
+    """Move the end of the accept window, only ever to a later time."""
+    opened = _the_transaction(call)
+    try:
+        until = round(clock.since_boot() + float(call.args["seconds"]), 3)
+        ends = standing.deadline(opened.records) or 0.0
+        if until <= ends:
+            raise Refused("not-later", "the window already ends later; it cannot be shortened")
+        record, reason = opened.journal.append_unless(
+            lambda records: standing.why_not_extend(records, clock.since_boot()),
+            "EXTEND",
+            until=until,
+            by=call.args["operator"],
+            why=call.args.get("reason", ""),
+        )
+        if record is None:
+            raise Refused("not-extendable", reason)
+        held = not locks.is_held(call.places)
+    finally:
+        opened.close()
+    return start(call, driver(call, monitor_again=True)) if held else OK
+
+
+def roll_back(call: Call) -> Answer:
+    """Decide ROLLBACK; the living driver or a new one carries it out."""
+    opened = _the_transaction(call)
+    try:
+        reason = opened.decide("ROLLBACK", why=call.args["why"], by=call.args["operator"])
+        if reason is not None and standing.decision(opened.records) != "ROLLBACK":
+            raise Refused(
+                "not-reversible", reason, "", "a finalized version is upgraded, not undone"
+            )
+        call.send({"t": "begun", "txn": opened.txn})
+    finally:
+        opened.close()
+    return OK if locks.is_held(call.places) else start(call, driver(call))
+
+
+def finalize(call: Call) -> Answer:
+    """Decide FINALIZE for exactly the content that was named."""
+    if not transaction.is_open(call.places):
+        marker = read_json(call.places.finalized) or {}
+        if marker.get("digest") == call.args["digest"]:
+            call.send({"t": "already"})
+            return OK
+    opened = _the_transaction(call)
+    try:
+        if opened.to["digest"] != call.args["digest"]:
+            raise Refused("other-version", "%s is open here" % opened.to["version"])
+        reason = opened.decide("FINALIZE", by=call.args["operator"])
+        if reason is not None and standing.decision(opened.records) != "FINALIZE":
+            raise Refused("not-accepted", reason, "", "only what was accepted is finalized")
+        call.send({"t": "begun", "txn": opened.txn})
+    finally:
+        opened.close()
+    return start(call, driver(call))
+
+
+def _the_transaction(call: Call) -> transaction.Transaction:
+    opened = transaction.load(call.places)
+    if opened is None:
+        last = read_json(call.places.last) or {}
+        raise Refused(
+            "no-upgrade-open",
+            "no upgrade is open on this node",
+            "the last one, %s, ended %s: %s"
+            % (last.get("txn"), last.get("outcome"), last.get("why"))
+            if last
+            else "",
+        )
+    if call.args.get("run") not in (None, opened.run):
+        opened.close()
+        raise Refused("other-run", "run %s is open here, not %s" % (opened.run, call.args["run"]))
+    return opened

@@ -1,0 +1,161 @@
+"""The vocabulary that the updater and the operator's side share.
+
+This file is read by both, and the node's Python is the older one, so it obeys the node's rules:
+standard library only, Python 3.6. The enums of `backends.domain` repeat these words; a test
+compares the two sets.
+"""
+
+from typing import Any, Dict, Tuple
+
+from backends.node.canonical import StrictError, canonical, parse
+
+PROTOCOL = 1
+"""Raised when a message changes its meaning. Another number on the node gets no commands."""
+
+SCHEMA = "liftlock.node/1"
+
+COMMANDS = (
+    "status",
+    "watch",
+    "stage",
+    "check",
+    "install",
+    "accept",
+    "extend",
+    "rollback",
+    "finalize",
+    "adopt",
+    "recover",
+    "journal",
+    "clean",
+)
+
+READ_ONLY = frozenset(["status", "watch", "journal"])
+"""Commands that write nothing, recover nothing and leave no file behind."""
+
+STATES = (
+    "unknown",
+    "idle",
+    "inspecting",
+    "staging",
+    "staged",
+    "checking",
+    "checked",
+    "installing",
+    "monitoring",
+    "held",
+    "accepted",
+    "finalizing",
+    "rolling_back",
+    "rolled_back",
+    "failed",
+    "inconsistent",
+    "excluded",
+    "disabled",
+)
+
+OUTCOMES = ("ok", "refused", "failed", "timed_out", "unreachable", "undone", "unproven")
+
+SERVICE = ("started", "stopped", "unknown")
+
+HEALTH = ("healthy", "failing", "none", "unknown")
+
+RECORDS = (
+    "BEGIN",  # the transaction exists; nothing is changed yet
+    "HOOK",  # which second layer would resume us after a power cut
+    "INTENTS",  # every before-image is durable
+    "BACKUPS",  # every backup is durable
+    "SVC",  # a service verb and what came of it
+    "EFFECT",  # one step is in place
+    "TARGET",  # the new tree was read again and equals the release
+    "TRIAL",  # the new version serves; the dead-man timer runs
+    "CHECK",  # a health check changed its answer
+    "HEALTHY",  # all hard checks passed for `min_healthy` seconds
+    "UNHEALTHY",  # and then one did not
+    "RESTART",  # the process was replaced by another one
+    "TICK",  # time that passed in the trial, so that a reboot cannot extend it
+    "EXTEND",  # a person moved the end of the accept window
+    "HELD",  # the policy is to wait for a person
+    "ACCEPT",  # decision: stays, still reversible
+    "ROLLBACK",  # decision: goes back
+    "FINALIZE",  # decision: stays, no longer reversible
+    "EVIDENCE",  # what the service said before it was undone
+    "UNDO",  # one step was taken back
+    "PROOF",  # one thing was compared with its before-image
+    "RESTORED",  # every path equals its before-image
+    "UNPROVEN",  # some do not, or the old version does not answer
+    "END",  # the transaction is over
+    # The product's own journal, outside transactions:
+    "STAGE",
+    "ROW",
+    "ADOPT",
+    "CLEAN",
+    "RECOVER",
+)
+
+DECISIONS = frozenset(["ACCEPT", "ROLLBACK", "FINALIZE"])
+
+ROW_RESULTS = ("ok", "warn", "refused", "unknown")
+
+MAX_LINE = 1 << 20
+"""Bytes of the longest line in either direction."""
+
+CHUNK = 65536
+"""Bytes sent or read at once while staging."""
+
+END_OF_FRAMES = b"END\n"
+
+
+class WireError(ValueError):
+    """A line that is no message."""
+
+
+def encode(message: Dict[str, Any]) -> bytes:
+    """One message as one line.
+
+    Raises:
+        WireError: The message would be longer than `MAX_LINE`.
+    """
+    line = canonical(message) + b"\n"
+    if len(line) > MAX_LINE:
+        raise WireError("message of %d bytes, at most %d" % (len(line), MAX_LINE))
+    return line
+
+
+def decode(line: bytes) -> Dict[str, Any]:
+    """The message in one line, read strictly.
+
+    Raises:
+        WireError: Too long, or not the strict JSON object that `canonical.parse` reads.
+    """
+    try:
+        message = parse(line, MAX_LINE)
+    except StrictError as error:
+        raise WireError(str(error)) from error
+    if not isinstance(message, dict):
+        raise WireError("no JSON object")
+    return message
+
+
+def frame_header(sha256: str, offset: int, length: int) -> bytes:
+    """The line before a piece of a blob on the way to `stage`."""
+    return ("%s %d %d\n" % (sha256, offset, length)).encode("ascii")
+
+
+def parse_frame_header(line: bytes) -> Tuple[str, int, int]:
+    """The `sha256, offset, length` of a frame.
+
+    Raises:
+        WireError: The line is no frame header.
+    """
+    words = line.decode("ascii", "replace").split()
+    if len(words) != 3 or len(words[0]) != 64 or set(words[0]) - set("0123456789abcdef"):
+        raise WireError("no frame header: %r" % line[:100])
+    if not (words[1].isdigit() and words[2].isdigit()) or len(words[1] + words[2]) > 30:
+        raise WireError("no frame header: %r" % line[:100])
+    return words[0], int(words[1]), int(words[2])
+
+
+def problem(code: str, summary: str, evidence: str = "", advice: str = "") -> Dict[str, str]:
+    """A problem as it travels; `backends.domain.problem.Problem` on the other side."""
+    return {"code": code, "summary": summary, "evidence": evidence, "advice": advice}

@@ -1,0 +1,243 @@
+"""The keys of a profile, as written (design.md, sections 5 and 7). `profile.py` resolves them.
+
+Every key in here does something; what is not implemented is refused as unknown.
+"""
+
+import re
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field, model_validator
+
+from backends.products.template import Template, TemplateWord, check_template
+from backends.settings.fields import Count, Deadline, SafeName, Table, Text
+from backends.settings.toml_file import at
+
+
+def _directory(text: str) -> str:
+    check_template(text, ("node", "address", "role"))
+    if not text.startswith("/"):
+        raise ValueError("must be absolute")
+    if ".." in text.split("/"):
+        raise ValueError("must not contain ..")
+    if not text.strip("/"):
+        raise ValueError("must not be the root directory")
+    return text.rstrip("/")
+
+
+def _inside_tree(text: str) -> str:
+    parts = text.split("/")
+    if text.startswith("/") or any(part in ("", ".", "..") for part in parts):
+        raise ValueError('must be a path inside the version\'s tree, such as "bin/control"')
+    if "{" in text or "}" in text:
+        raise ValueError("takes no placeholders")
+    return text
+
+
+def _absolute(text: str) -> str:
+    if not text.startswith(("/", "{directory}/")):
+        raise ValueError("must begin with / or {directory}/")
+    return text
+
+
+def _url(text: str) -> str:
+    if not text.startswith(("http://", "https://")) or " " in text:
+        raise ValueError("must begin with http:// or https:// and hold no spaces")
+    return text
+
+
+def _pattern(text: str) -> str:
+    try:
+        groups = re.compile(text).groups
+    except re.error as error:
+        raise ValueError(f"is no regular expression: {error}") from error
+    if groups > 1:
+        raise ValueError("may have at most one group")
+    return text
+
+
+Command = Annotated[tuple[TemplateWord, ...], Field(min_length=1)]
+"""An argument list; run in the version's tree, never through a shell."""
+
+Url = Annotated[Template, AfterValidator(_url)]
+FieldName = Annotated[str, Field(pattern=r"^[^\s.]+(\.[^\s.]+)*$", max_length=200)]
+"""A value in a JSON answer; dots lead into objects."""
+
+EnvironmentName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,99}$")]
+
+
+class ProductTable(Table):
+    """`[product]`"""
+
+    name: SafeName
+    layout: Literal["versions"] = "versions"
+    directory: Annotated[Text, AfterValidator(_directory)]
+    """Absolute; the versions lie in it: `<directory>/<version>/`."""
+
+    pointer: Literal[".version", "current"] = ".version"
+    """What says which version the next start runs: a file with its name, or a link to it."""
+
+    version_order: Literal["debian", "semver", "integer", "sequence"] = "debian"
+    sequence: Annotated[tuple[Text, ...], Field(min_length=1)] | None = None
+    """All versions, oldest first, for version_order = "sequence"."""
+
+    roles: tuple[SafeName, ...] = ()
+    """The order in which roles are upgraded; roles not named come after them."""
+
+    @model_validator(mode="after")
+    def _fits(self) -> "ProductTable":
+        if (self.version_order == "sequence") != (self.sequence is not None):
+            raise at(("sequence",), 'and version_order = "sequence" go together')
+        if self.sequence and len(set(self.sequence)) != len(self.sequence):
+            raise at(("sequence",), "names a version twice")
+        if len(set(self.roles)) != len(self.roles):
+            raise at(("roles",), "names a role twice")
+        return self
+
+
+class CommandsTable(Table):
+    """`[service] commands`, for kind = "command"."""
+
+    start: Command
+    stop: Command
+    status: Command | None = None
+    """0 is started, anything else stopped; without it, the service's process is looked for."""
+
+    restart: Command | None = None
+
+
+class ServiceTable(Table):
+    """`[service]`"""
+
+    kind: Literal["control", "command"]
+    control: Annotated[Text, AfterValidator(_inside_tree)] | None = None
+    """The script in the version's tree: start, stop, status, restart, tail; default "control"."""
+
+    commands: CommandsTable | None = None
+    env: dict[EnvironmentName, TemplateWord] = Field(default_factory=dict)
+    pid_file: Template | None = None
+    """Relative to the version's tree, or absolute."""
+
+    stop_timeout: Deadline | None = None
+    start_timeout: Deadline = 60.0
+    request_timeout: Deadline | None = None
+    log: Template | None = None
+    """"control tail", a path (relative to the version's tree, or absolute), or "none"."""
+
+    @model_validator(mode="after")
+    def _fits(self) -> "ServiceTable":
+        if self.kind == "command" and self.commands is None:
+            raise at(("commands",), 'is missing: kind = "command" needs start and stop')
+        if self.kind == "control" and self.commands is not None:
+            raise at(("commands",), 'goes with kind = "command"')
+        if self.kind == "command" and self.control is not None:
+            raise at(("control",), 'goes with kind = "control"')
+        if self.kind == "command" and self.log == "control tail":
+            raise at(("log",), '"control tail" goes with kind = "control"')
+        return self
+
+
+_ONLY = {
+    "http": ("url", "status", "version_field"),
+    "command": ("command",),
+}
+_NEEDED = {"http": "url", "command": "command"}
+
+
+class HealthTable(Table):
+    """One `[[health]]`"""
+
+    kind: Literal["control", "command", "http", "version"]
+    name: SafeName | None = None
+    """Default: the kind and a number, such as http-1."""
+
+    level: Literal["hard", "soft"] = "hard"
+    timeout: Deadline = 5.0
+    url: Url | None = None
+    status: Annotated[Count, Field(ge=100, le=599)] | None = None
+    """The answer's HTTP status; default 200."""
+
+    version_field: FieldName | None = None
+    """A field of the JSON answer that must equal the version."""
+
+    command: Command | None = None
+    """0 is healthy; run in the version's tree."""
+
+    @model_validator(mode="after")
+    def _keys_of_its_kind(self) -> "HealthTable":
+        for kind, keys in _ONLY.items():
+            for key in keys:
+                if self.kind != kind and getattr(self, key) is not None:
+                    raise at((key,), f'goes with kind = "{kind}"')
+        needed = _NEEDED.get(self.kind)
+        if needed and getattr(self, needed) is None:
+            raise at((needed,), f'is missing: kind = "{self.kind}" needs it')
+        return self
+
+
+class FactTable(Table):
+    """One entry of `[facts]`: how a product's own word is read, in one of three ways."""
+
+    http: Url | None = None
+    field: FieldName | None = None
+    command: Command | None = None
+    pattern: Annotated[Text, AfterValidator(_pattern)] | None = None
+    """What to take of the command's output: the group, else the whole match; default: all."""
+
+    file: Annotated[Template, AfterValidator(_absolute)] | None = None
+
+    @model_validator(mode="after")
+    def _one_way(self) -> "FactTable":
+        ways = [way for way in ("http", "command", "file") if getattr(self, way) is not None]
+        if len(ways) != 1:
+            raise at((), "needs exactly one of http, command, file")
+        if (self.field is not None) != (ways == ["http"]):
+            raise at(("field",), "and http go together")
+        if self.pattern is not None and ways != ["command"]:
+            raise at(("pattern",), "goes with command")
+        return self
+
+
+class FactsTable(Table):
+    """`[facts]`"""
+
+    version: FactTable | None = None
+    finalized: FactTable | None = None
+
+
+class LimitsTable(Table):
+    """`[limits]`: each key overrides the defaults; a cluster's `[policy]` overrides it."""
+
+    healthy_deadline: Deadline | None = None
+    min_healthy: Deadline | None = None
+    accept_window: Deadline | None = None
+    health_poll: Deadline | None = None
+    max_restarts: Count | None = None
+    max_flaps: Count | None = None
+    install_step: Deadline | None = None
+
+
+class ProfileFile(Table):
+    """A whole profile."""
+
+    product: ProductTable
+    service: ServiceTable
+    health: tuple[HealthTable, ...] = ()
+    facts: FactsTable = FactsTable()
+    limits: LimitsTable = LimitsTable()
+
+    @model_validator(mode="after")
+    def _checks_fit(self) -> "ProfileFile":
+        seen: set[str] = set()
+        has_version = self.facts.version is not None or any(
+            check.version_field for check in self.health
+        )
+        for index, check in enumerate(self.health):
+            if check.name in seen:
+                raise at(("health", index, "name"), f"there are two checks {check.name}")
+            seen |= {check.name} if check.name else set()
+            if check.kind == "version" and not has_version:
+                raise at(
+                    ("health", index, "kind"),
+                    '"version" needs [facts] version or a check with version_field',
+                )
+        return self

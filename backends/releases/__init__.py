@@ -1,0 +1,1 @@
+"""One version of a product as a tarball and a manifest: build it, read it, prove it."""

@@ -1,0 +1,204 @@
+"""A cluster: its nodes with everything they inherit, as one immutable value."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+from types import MappingProxyType
+
+from backends.settings.cluster_file import (
+    Become,
+    ClusterFile,
+    DefaultsTable,
+    NodeTable,
+    PolicyTable,
+    Transport,
+)
+from backends.settings.toml_file import Mistake, TomlFile, read_toml
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One machine, with the cluster's defaults already taken over."""
+
+    name: str
+    address: str
+    role: str = ""
+    canary: bool = False
+    vars: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    user: str | None = None
+    """None: as ssh config says, else who runs this program."""
+
+    become: Become = "none"
+    port: int | None = None
+    """None: as ssh config says, else 22."""
+
+    jump: str | None = None
+    python: str | None = None
+    state_dir: str | None = None
+    transport: Transport = "ssh"
+    excluded: str | None = None
+    """Why the node is left out today, or None."""
+
+    until: date | None = None
+    """The last day of the exclusion."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """What a cluster file says."""
+
+    source: Path
+    name: str
+    environment: str
+    products: tuple[str, ...]
+    profile: str | None
+    """File or name of the profile, relative to `source`; None: found by the product's name."""
+
+    signatures: str
+    """"required" or "optional"."""
+
+    allowed_signers: Path | None
+    known_hosts: Path | None
+    nodes: tuple[Node, ...]
+    policy: PolicyTable
+    """Only what the file says; `backends.products.policy` adds profile and defaults."""
+
+    notes: tuple[str, ...] = ()
+    """What an operator should know about the file although it is valid."""
+
+    @property
+    def product(self) -> str:
+        """The first, usually only, product."""
+        return self.products[0]
+
+    def profile_name(self, product: str) -> str:
+        """Which profile describes a product: a name or a path relative to `source`."""
+        return self.profile or product
+
+    def node(self, name: str) -> Node:
+        """The node of that name.
+
+        Raises KeyError.
+        """
+        for node in self.nodes:
+            if node.name == name:
+                return node
+        raise KeyError(name)
+
+
+def load_cluster(path: Path, *, today: date) -> Cluster:
+    """Read and resolve a cluster file; nothing is contacted.
+
+    An exclusion counts up to and including its day `until`; one that has lapsed is a note.
+
+    Raises LiftlockError, exit 2: see `read_toml` and `TomlFile.validate`.
+    """
+    file = read_toml(path)
+    written = file.validate(ClusterFile)
+    notes: list[str] = []
+    nodes = tuple(
+        _node(name, table, written.defaults, today, notes) for name, table in written.nodes.items()
+    )
+    mistakes = [*_without_address(file, written), *_same_machines(file, nodes)]
+    if mistakes:
+        file.refuse(mistakes)
+    cluster = written.cluster
+    if cluster.signatures == "required" and cluster.allowed_signers is None:
+        notes.append(
+            "signatures are required, but allowed_signers names no file: no release will pass"
+        )
+    return Cluster(
+        source=path,
+        name=cluster.name,
+        environment=cluster.environment,
+        products=cluster.products or (cluster.product or "",),
+        profile=cluster.profile,
+        signatures=cluster.signatures,
+        allowed_signers=_beside(path, cluster.allowed_signers),
+        known_hosts=_beside(path, cluster.known_hosts),
+        nodes=nodes,
+        policy=written.policy,
+        notes=tuple(notes),
+    )
+
+
+def select_nodes(
+    cluster: Cluster, expression: str | None
+) -> tuple[tuple[Node, ...], tuple[str, ...]]:
+    """The nodes that `-n n1,role:voter` means, in the cluster's order, and the unknown names.
+
+    None means all nodes. Excluded nodes can be selected; whoever asked decides about them.
+    """
+    if expression is None:
+        return cluster.nodes, ()
+    wanted: set[str] = set()
+    unknown: dict[str, None] = {}
+    for word in filter(None, (each.strip() for each in expression.split(","))):
+        kind, colon, role = word.partition(":")
+        if colon and kind == "role":
+            found = {node.name for node in cluster.nodes if node.role == role}
+        else:
+            found = {node.name for node in cluster.nodes if node.name == word}
+        wanted |= found
+        if not found:
+            unknown[word] = None
+    return tuple(node for node in cluster.nodes if node.name in wanted), tuple(unknown)
+
+
+def _node(
+    name: str, table: NodeTable, defaults: DefaultsTable, today: date, notes: list[str]
+) -> Node:
+    transport = table.transport or defaults.transport or "ssh"
+    excluded = table.exclude
+    if excluded and table.until and table.until < today:
+        notes.append(f"{name}: the exclusion ({excluded}) lapsed on {table.until}")
+        excluded = None
+    return Node(
+        name=name,
+        address=table.address or ("local" if transport == "local" else name),
+        role=table.role or "",
+        canary=table.canary,
+        vars=MappingProxyType(dict(table.vars)),
+        user=table.user or defaults.user,
+        become=table.become or defaults.become or "none",
+        port=table.port or defaults.port,
+        jump=table.jump or defaults.jump,
+        python=table.python or defaults.python,
+        state_dir=table.state_dir or defaults.state_dir,
+        transport=transport,
+        excluded=excluded,
+        until=table.until if excluded else None,
+    )
+
+
+def _without_address(file: TomlFile, written: ClusterFile) -> Iterable[Mistake]:
+    for name, table in written.nodes.items():
+        if not table.address and (table.transport or written.defaults.transport) != "local":
+            yield file.mistake(("nodes", name), "address is missing")
+
+
+def _same_machines(file: TomlFile, nodes: Iterable[Node]) -> Iterable[Mistake]:
+    """Two names for one machine would be two drivers on it (promise P12)."""
+    machines: dict[tuple[object, ...], list[Node]] = {}
+    for node in nodes:
+        if node.transport == "local":
+            machines.setdefault(("local",), []).append(node)
+        else:
+            machine = ("ssh", node.address.lower(), node.port or 22, node.jump)
+            machines.setdefault(machine, []).append(node)
+    for alike in machines.values():
+        states = [node.state_dir for node in alike]
+        shared = [node for node in alike if not node.state_dir or states.count(node.state_dir) > 1]
+        if len(alike) == 1 or not shared:
+            continue
+        first = alike[0]
+        for node in shared[1:] or shared:
+            other = next(each.name for each in (first, alike[-1]) if each is not node)
+            what = "this machine" if node.transport == "local" else node.address
+            text = f"is {what}, as {other} is; each of them needs a state_dir of its own"
+            yield file.mistake(("nodes", node.name), text)
+
+
+def _beside(cluster_file: Path, name: str | None) -> Path | None:
+    return cluster_file.parent / Path(name).expanduser() if name else None

@@ -1,0 +1,170 @@
+"""The keys of a cluster file, as written (design.md, section 7). `cluster.py` resolves them."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from backends.settings.fields import (
+    Count,
+    Day,
+    Deadline,
+    Flag,
+    Port,
+    SafeName,
+    Table,
+    Text,
+    Variable,
+    VariableName,
+)
+from backends.settings.toml_file import at
+
+User = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.@\\+-]{0,99}\$?$")]
+Address = Annotated[str, Field(pattern=r"^[A-Za-z0-9_:\[][A-Za-z0-9_.:%\[\]-]{0,254}$")]
+"""A name or an IP address; never something that could be read as an option."""
+
+Jump = Annotated[str, Field(pattern=r"^[A-Za-z0-9_\[][A-Za-z0-9_.:@%,\[\]\\+-]{0,254}$")]
+"""`[user@]address[:port]`, several with commas between, as ProxyJump in ssh_config."""
+
+Interpreter = Annotated[str, Field(pattern=r"^[A-Za-z0-9_/][A-Za-z0-9_./+-]{0,254}$")]
+Directory = Annotated[str, Field(pattern=r"^/([A-Za-z0-9_.+@ -]+/?)*$")]
+"""An absolute path on the node."""
+
+Width = Annotated[Count, Field(ge=1)]
+"""How many at once."""
+
+Become = Literal["none", "sudo", "sudo-password"]
+Transport = Literal["ssh", "local"]
+
+
+class ClusterTable(Table):
+    """`[cluster]`"""
+
+    name: SafeName
+    environment: SafeName = "test"
+    """The badge on the screen; finalize in "production" needs the version typed."""
+
+    product: SafeName | None = None
+    products: Annotated[tuple[SafeName, ...], Field(min_length=1)] | None = None
+    profile: Text | None = None
+    """File or name of the product's profile; without it, the product's name is looked for."""
+
+    signatures: Literal["required", "optional"] = "required"
+    allowed_signers: Text | None = None
+    known_hosts: Text | None = None
+
+    @model_validator(mode="after")
+    def _one_way_to_say_it(self) -> "ClusterTable":
+        if self.product and self.products:
+            raise at(("products",), "give product or products, not both")
+        if not self.product and not self.products:
+            raise at(("product",), "is missing: what runs on this cluster?")
+        if self.profile and self.products:
+            raise at(("profile",), "goes with product; of several products each is found by name")
+        if self.products and len(set(self.products)) != len(self.products):
+            raise at(("products",), "names a product twice")
+        return self
+
+
+class Connection(Table):
+    """What `[defaults]` may say for all nodes and a node for itself."""
+
+    user: User | None = None
+    become: Become | None = None
+    port: Port | None = None
+    jump: Jump | None = None
+    python: Interpreter | None = None
+    """The interpreter on the node; without it, the usual places are searched."""
+
+    state_dir: Directory | None = None
+    """Where the updater keeps its state on the node; default: design.md, section 5."""
+
+    transport: Transport | None = None
+
+    @model_validator(mode="after")
+    def _state_dir_stays(self) -> "Connection":
+        if self.state_dir and ".." in self.state_dir.split("/"):
+            raise at(("state_dir",), "must not contain ..")
+        return self
+
+
+class DefaultsTable(Connection):
+    """`[defaults]`"""
+
+
+class NodeTable(Connection):
+    """One line of `[nodes]`"""
+
+    address: Address | None = None
+    role: SafeName | None = None
+    canary: Flag = False
+    vars: dict[VariableName, Variable] = Field(default_factory=dict)
+    exclude: Text | None = None
+    """Why the node is left out."""
+
+    until: Day | None = None
+    """The last day on which `exclude` counts."""
+
+    @model_validator(mode="after")
+    def _until_needs_exclude(self) -> "NodeTable":
+        if self.until and not self.exclude:
+            raise at(("until",), 'goes with exclude = "the reason"')
+        return self
+
+
+class PolicyTable(Table):
+    """`[policy]`: each key overrides the profile's `[limits]` and the defaults."""
+
+    batch: Width | None = None
+    pause: Literal["first", "all", "none", "after_role"] | None = None
+    accept: Literal["auto", "manual"] | None = None
+    if_operator_vanishes: Literal["rollback", "hold", "keep_if_healthy"] | None = None
+    on_failure: Literal["rollback", "hold"] | None = None
+    second_layer: Literal["auto", "none"] | None = None
+
+    accept_window: Deadline | None = None
+    min_healthy: Deadline | None = None
+    healthy_deadline: Deadline | None = None
+    health_poll: Deadline | None = None
+    connect: Deadline | None = None
+    """For connection and login together."""
+
+    node_request: Deadline | None = None
+    """For a question to the service, on the node; below `operator_request`."""
+
+    operator_request: Deadline | None = None
+    """For a question to the node, here."""
+
+    stop_timeout: Deadline | None = None
+    install_step: Deadline | None = None
+
+    max_restarts: Count | None = None
+    """More than so many are a failure."""
+
+    max_flaps: Count | None = None
+    max_failed: Count | None = None
+    """The run stops when so many nodes have failed; 0 and 1 both mean: at the first."""
+
+    max_unreachable: Count | None = None
+    max_timed_out: Count | None = None
+    max_refused: Count | None = None
+
+    uploads: Width | None = None
+    """To so many nodes at once."""
+
+    handshakes: Width | None = None
+    handshakes_per_gateway: Width | None = None
+
+
+class ClusterFile(Table):
+    """A whole cluster file."""
+
+    cluster: ClusterTable
+    defaults: DefaultsTable = DefaultsTable()
+    nodes: dict[SafeName, NodeTable]
+    policy: PolicyTable = PolicyTable()
+
+    @model_validator(mode="after")
+    def _nodes_fit_together(self) -> "ClusterFile":
+        if not self.nodes:
+            raise at(("nodes",), "has no node")
+        return self

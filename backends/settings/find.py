@@ -1,0 +1,67 @@
+"""Which cluster file is meant when somebody types a name, a path or nothing."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from backends.domain.problem import Exit, LiftlockError, Problem
+from backends.settings.toml_keys import nearest
+
+DEFAULT_FILE = "cluster.toml"
+VARIABLE = "LIFTLOCK_CLUSTER"
+
+
+def find_cluster(
+    argument: str | None, *, cwd: Path, environment: Mapping[str, str], config_dir: Path
+) -> Path:
+    """The cluster file for a command line's argument.
+
+    A path (it has a slash or ends in .toml) is that file. A name is NAME.toml in `cwd`, then in
+    `config_dir`. None is ./cluster.toml, then what $LIFTLOCK_CLUSTER says in either way.
+
+    Raises LiftlockError, exit 2: `cluster-missing`; `no-cluster` when nothing was named.
+    """
+    if argument is not None:
+        return _named(argument, "", cwd, config_dir)
+    here = cwd / DEFAULT_FILE
+    if here.is_file():
+        return here
+    wanted = environment.get(VARIABLE, "")
+    if wanted:
+        return _named(wanted, f" (from ${VARIABLE})", cwd, config_dir)
+    raise LiftlockError(
+        Problem(
+            code="no-cluster",
+            summary="No cluster is named.",
+            evidence=f"There is no {here}, and ${VARIABLE} is not set.",
+            advice="Name a cluster file, or make one: liftlock init NAME",
+        ),
+        Exit.USAGE,
+    )
+
+
+def _named(argument: str, origin: str, cwd: Path, config_dir: Path) -> Path:
+    if "/" in argument or argument.endswith(".toml"):
+        path = cwd / Path(argument).expanduser()
+        if not path.exists():
+            raise _missing(argument + origin, [path], [path.parent])
+        return path
+    tried = [folder / f"{argument}.toml" for folder in (cwd, config_dir)]
+    for path in tried:
+        if path.is_file():
+            return path
+    raise _missing(argument + origin, tried, [cwd, config_dir])
+
+
+def _missing(what: str, tried: Iterable[Path], folders: Iterable[Path]) -> LiftlockError:
+    known = sorted({path.stem for folder in folders for path in folder.glob("*.toml")})
+    near = nearest(Path(what.split(" ")[0]).stem, known)
+    if near:
+        advice = f"Did you mean {near}?"
+    elif known:
+        advice = f"Known here: {', '.join(known[:10])}."
+    else:
+        advice = "Make one: liftlock init NAME"
+    evidence = "\n".join(f"no file {path}" for path in tried)
+    return LiftlockError(
+        Problem("cluster-missing", f"There is no cluster {what}.", evidence, advice), Exit.USAGE
+    )

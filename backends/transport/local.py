@@ -1,0 +1,150 @@
+"""This machine as a node: the updater as a child process, spoken to exactly as over SSH."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+from backends.domain.problem import Problem
+from backends.node import wire
+from backends.transport.link import MAX_STDERR, Channel, Link, LinkFailed
+
+_END_SECONDS = 5.0
+"""How long a child may take to end after its input and output are closed."""
+
+
+class LocalLink:
+    """A link to this machine."""
+
+    def __init__(self, node: str) -> None:
+        self._node = node
+
+    @property
+    def node(self) -> str:
+        """The node's name."""
+        return self._node
+
+    def fresh(self) -> Link:
+        """There is no login to prove on the machine one is on."""
+        return LocalLink(self._node)
+
+    async def close(self) -> None:
+        """Nothing is kept open."""
+
+    @asynccontextmanager
+    async def open(self, argv: list[str]) -> AsyncIterator[Channel]:
+        """Run a command as a child process in a session of its own."""
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *argv,
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.PIPE,
+                limit=wire.MAX_LINE + 1,
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise LinkFailed(
+                Problem("cannot-start", f"{self._node}: cannot run {argv[0]}", str(error))
+            ) from error
+        channel = LocalChannel(self._node, process)
+        # Awaited in `finally`: a task group would wrap what the caller's body raises.
+        reading = asyncio.ensure_future(channel.read_stderr())  # noqa: TID251
+        try:
+            yield channel
+        finally:
+            await _end(process)
+            reading.cancel()
+            with suppress(asyncio.CancelledError):
+                await reading
+
+
+class LocalChannel:
+    """A child process that is the updater."""
+
+    def __init__(self, node: str, process: asyncio.subprocess.Process) -> None:
+        self._node = node
+        self._process = process
+        self._said = b""
+
+    async def write(self, data: bytes) -> None:
+        """Send bytes; returns when the child takes more."""
+        stdin = self._process.stdin
+        if stdin is None:
+            raise AssertionError("opened with a pipe")
+        try:
+            for start in range(0, len(data), wire.CHUNK):
+                stdin.write(data[start : start + wire.CHUNK])
+                await stdin.drain()
+        except (BrokenPipeError, ConnectionResetError) as error:
+            raise self._lost() from error
+
+    async def close_input(self) -> None:
+        """Say that nothing more comes."""
+        stdin = self._process.stdin
+        if stdin is not None:
+            stdin.close()
+            with suppress(BrokenPipeError, ConnectionResetError):
+                await stdin.wait_closed()
+
+    async def lines(self) -> AsyncIterator[bytes]:
+        """Lines of standard output until it is closed."""
+        stdout = self._process.stdout
+        if stdout is None:
+            raise AssertionError("opened with a pipe")
+        while True:
+            try:
+                line = await stdout.readline()
+            except ValueError as error:
+                raise LinkFailed(
+                    Problem(
+                        "output-limit",
+                        f"{self._node}: a line of more than {wire.MAX_LINE} bytes",
+                        advice="the node says something that is no answer; look at it by hand",
+                    )
+                ) from error
+            if not line:
+                return
+            yield line
+
+    async def exit_status(self) -> int | None:
+        """The exit status; None when it did not end or was killed."""
+        try:
+            async with asyncio.timeout(_END_SECONDS):
+                status = await self._process.wait()
+        except TimeoutError:
+            return None
+        return status if status >= 0 else None
+
+    def stderr(self) -> str:
+        """What was said on standard error."""
+        return self._said.decode("utf-8", "backslashreplace").strip()
+
+    async def read_stderr(self) -> None:
+        """Keep the first bytes of standard error, and drain the rest."""
+        stderr = self._process.stderr
+        if stderr is None:
+            raise AssertionError("opened with a pipe")
+        while piece := await stderr.read(wire.CHUNK):
+            self._said = (self._said + piece)[:MAX_STDERR]
+
+    def _lost(self) -> LinkFailed:
+        return LinkFailed(
+            Problem("channel-broken", f"{self._node}: the updater ended", self.stderr())
+        )
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    """Close both ends; a child that does not end by itself is killed. A driver lives on."""
+    if process.stdin is not None:
+        process.stdin.close()
+    transport = getattr(process, "_transport", None)
+    stdout = transport.get_pipe_transport(1) if transport is not None else None
+    if stdout is not None:
+        stdout.close()  # `watch` and `journal` end when nobody reads
+    try:
+        async with asyncio.timeout(_END_SECONDS):
+            await process.wait()
+    except TimeoutError:
+        with suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()

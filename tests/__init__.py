@@ -1,0 +1,1 @@
+"""The proof. Mirrors the folders; may import everything; is never shipped."""

@@ -1,0 +1,1 @@
+"""What several tests share: interpreters, builders, robots. No tests in here."""

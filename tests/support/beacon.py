@@ -1,0 +1,126 @@
+"""Releases of the demo's product, made by hand: the node tests do not depend on `releases`."""
+
+import hashlib
+import json
+import socket
+from importlib.resources import files
+from typing import Any
+
+from backends.node.canonical import files_digest
+
+_PRODUCT = files("backends.demo") / "product"
+CREATED = 1_700_000_000
+
+
+class Beacon:
+    """One version's content: path -> (mode, bytes)."""
+
+    def __init__(self, version: str, *, sick: bool = False, more: dict[str, bytes] | None = None):
+        self.version = version
+        self.content: dict[str, tuple[int, bytes]] = {
+            "VERSION": (0o644, version.encode() + b"\n"),
+            "beacon.py": (0o644, (_PRODUCT / "beacon.py").read_bytes()),
+            "control": (0o755, (_PRODUCT / "control").read_bytes()),
+        }
+        if sick:
+            self.content["sick"] = (0o644, b"yes\n")
+        for name, data in (more or {}).items():
+            self.content[name] = (0o644, data)
+
+    @property
+    def files(self) -> list[dict[str, Any]]:
+        """The manifest's list."""
+        found: list[dict[str, Any]] = [
+            {
+                "path": name,
+                "type": "file",
+                "mode": mode,
+                "size": len(data),
+                "sha256": hashlib.sha256(data).hexdigest(),
+                "target": None,
+            }
+            for name, (mode, data) in self.content.items()
+        ]
+        folders = {name.rsplit("/", 1)[0] for name in self.content if "/" in name}
+        found += [
+            {"path": name, "type": "dir", "mode": 0o755, "size": 0, "sha256": None, "target": None}
+            for name in folders
+        ]
+        return sorted(found, key=lambda entry: str(entry["path"]))
+
+    @property
+    def digest(self) -> str:
+        """The content digest."""
+        return files_digest(self.files)
+
+    @property
+    def manifest(self) -> bytes:
+        """What travels to the node."""
+        return json.dumps(
+            {
+                "version": self.version,
+                "created": CREATED,
+                "sequence": CREATED,
+                "files": self.files,
+            }
+        ).encode()
+
+    def blob(self, sha256: str) -> bytes:
+        """The bytes of a blob."""
+        for _, data in self.content.values():
+            if hashlib.sha256(data).hexdigest() == sha256:
+                return data
+        raise KeyError(sha256)
+
+
+def free_port() -> int:
+    """A port that nobody listens on at this moment."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def document(directory: str, port: int, lease: str, **changes: Any) -> dict[str, Any]:
+    """What the operator's side sends about beacon on one node (see products.node_document)."""
+    found: dict[str, Any] = {
+        "name": "beacon",
+        "directory": directory,
+        "layout": "versions",
+        "pointer": ".version",
+        "values": {"node": "n1", "address": "local", "role": "", "directory": directory},
+        "service": {
+            "kind": "control",
+            "control": "control",
+            "env": {"BEACON_PORT": str(port), "BEACON_LEASE": lease},
+            "pid_file": "beacon.pid",
+            "commands": None,
+            "stop_timeout": 5.0,
+            "start_timeout": 5.0,
+            "request_timeout": 5.0,
+            "log": "control tail",
+        },
+        "health": [
+            {
+                "name": "http-1",
+                "kind": "http",
+                "level": "hard",
+                "timeout": 2.0,
+                "url": f"http://127.0.0.1:{port}/health",
+                "status": 200,
+                "version_field": "version",
+                "command": None,
+            }
+        ],
+        "facts": {"version": None, "finalized": None},
+        "limits": {
+            "healthy_deadline": 3.0,
+            "min_healthy": 0.5,
+            "accept_window": 10.0,
+            "health_poll": 0.2,
+            "max_restarts": 2,
+            "max_flaps": 3,
+            "install_step": 60.0,
+        },
+    }
+    found.update(changes)
+    return found
