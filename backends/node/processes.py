@@ -139,24 +139,22 @@ def within(directory: str) -> List[int]:
     Our own process and its ancestors are left out: an operator's shell may stand there.
     """
     top = os.path.realpath(directory) + "/"
-    found = []
     mine = _ancestors()
-    for name in os.listdir("/proc"):
-        if name.isdigit() and int(name) not in mine and _touches(int(name), top):
-            found.append(int(name))
-    return sorted(found)
+    pids = [int(name) for name in os.listdir("/proc") if name.isdigit()]
+    return sorted(pid for pid in pids if pid not in mine and _touches(pid, top))
 
 
 def place_of(pid: int) -> List[str]:
     """Executable and working directory of a process; what cannot be read is left out."""
-    places = []
-    for what in ("exe", "cwd"):
-        try:
-            place = os.readlink("/proc/%d/%s" % (pid, what))
-        except OSError:
-            continue  # gone, or somebody else's: other evidence decides
-        places.append(place)
-    return places
+    links = (_link_of(pid, what) for what in ("exe", "cwd"))
+    return [link for link in links if link]
+
+
+def _link_of(pid: int, what: str) -> str:
+    try:
+        return os.readlink("/proc/%d/%s" % (pid, what))
+    except OSError:
+        return ""  # gone, or somebody else's: other evidence decides
 
 
 def _touches(pid: int, top: str) -> bool:
