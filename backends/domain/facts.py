@@ -101,6 +101,12 @@ class OpenTransaction:
     then: str = ""
     """What it decides then, e.g. "rollback"."""
 
+    to_digest: str = ""
+    """sha256 of the release it goes to, hexadecimal."""
+
+    healthy: bool = False
+    """Whether the hard checks have passed for long enough in the trial."""
+
 
 @dataclass(frozen=True, slots=True)
 class NodeFacts:
@@ -137,6 +143,8 @@ class NodeFacts:
     transaction: OpenTransaction | None = None
     problem: Problem | None = None
     note: str = ""
+    last_run: str = ""
+    """The run of the newest transaction that has ended on the node."""
 
     @property
     def final_version(self) -> Fact:
@@ -150,7 +158,9 @@ class NodeFacts:
 
     @property
     def nothing_runs(self) -> bool:
-        """Whether it was read that nothing runs."""
+        """Whether it was read that nothing runs, and the service does not claim otherwise."""
+        if self.service is ServiceState.STARTED:
+            return False
         return self.running is None or self.service is ServiceState.STOPPED
 
     @property
@@ -199,7 +209,7 @@ class NodeFacts:
     def is_down(self) -> bool:
         """Whether the product is there and does not run, while no step is the reason for it."""
         driven = self.transaction is None or self.transaction.driver_alive
-        if (self.state in CHANGING and driven) or self.service is ServiceState.STARTED:
+        if self.state in CHANGING and driven:
             return False
         is_there = any(map(is_value, (self.running, self.selected, self.final_version)))
         return is_there and self.nothing_runs

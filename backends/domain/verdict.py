@@ -14,7 +14,7 @@ from backends.domain.facts import Fact, NodeFacts, NodeReading, Unknown, is_valu
 from backends.domain.guidance import Finding
 from backends.domain.problem import Exit, worst
 from backends.domain.states import NodeState
-from backends.domain.survey import Survey, listed, survey
+from backends.domain.survey import Survey, course, listed, survey
 
 
 class VerdictKind(StrEnum):
@@ -160,6 +160,7 @@ def is_ready_to_finalize(seen: Survey) -> bool:
         same(facts.running, version)
         and same(facts.selected, version)
         and is_value(facts.running)
+        and same(course(facts)[1], version)
         and _is_not_final(facts)
         for facts in seen.read
     )

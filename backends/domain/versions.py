@@ -22,13 +22,13 @@ class VersionOrder(StrEnum):
     """The position in an explicit list."""
 
 
-Key = tuple[tuple[int, ...], ...]
+Part = tuple[tuple[int, ...], ...]
+Key = tuple[Part, ...]
 """Orders like the version that it was made from."""
 
 MAX_EPOCH: Final = 2**31 - 1
 """The largest epoch that dpkg accepts."""
 
-_EMPTY: Final = ((0,), (0,))
 _SEMVER: Final = re.compile(
     r"v?(?P<major>0|[1-9]\d*)(?:\.(?P<minor>0|[1-9]\d*))?(?:\.(?P<patch>0|[1-9]\d*))?"
     r"(?:-(?P<pre>[0-9A-Za-z-]+(?:\.[0-9A-Za-z-]+)*))?"
@@ -74,7 +74,7 @@ def debian_key(version: str) -> Key | None:
         upstream, revision = rest, "0"
     if not upstream or not revision:
         return None
-    return (_number(epoch), *_debian_part(upstream), *_debian_part(revision))
+    return ((_number(epoch),), _debian_part(upstream), _debian_part(revision))
 
 
 def semver_key(version: str) -> Key | None:
@@ -88,16 +88,16 @@ def semver_key(version: str) -> Key | None:
         return None
     core = tuple(_number(found[part] or "0") for part in ("major", "minor", "patch"))
     if found["pre"] is None:
-        return (*core, (1,))
+        return (core, ((1,),))
     words = found["pre"].split(".")
     if any(word.isdigit() and len(word) > 1 and word[0] == "0" for word in words):
         return None
-    return (*core, (0,), *(_identifier(word) for word in words))
+    return (core, ((0,), *map(_identifier, words)))
 
 
 def integer_key(version: str) -> Key | None:
     """Orders as decimal integers without a sign; None for anything else."""
-    return (_number(version),) if re.fullmatch(r"[0-9]+", version) else None
+    return ((_number(version),),) if re.fullmatch(r"[0-9]+", version) else None
 
 
 _KEYS: Final[Mapping[VersionOrder, Callable[[str], Key | None]]] = {
@@ -108,7 +108,7 @@ _KEYS: Final[Mapping[VersionOrder, Callable[[str], Key | None]]] = {
 
 
 def _position(version: str, sequence: Sequence[str]) -> Key | None:
-    return ((sequence.index(version),),) if version in sequence else None
+    return (((sequence.index(version),),),) if version in sequence else None
 
 
 def _number(digits: str) -> tuple[int, ...]:
@@ -121,17 +121,15 @@ def _identifier(word: str) -> tuple[int, ...]:
     return (0, *_number(word)) if word.isdigit() else (1, *map(ord, word))
 
 
-def _debian_part(text: str) -> Key:
-    """Words and numbers in turn, each as it orders, closed by an empty pair.
+def _debian_part(text: str) -> Part:
+    """Words and numbers in turn, each as it orders. `text` is not empty.
 
-    The pair at the end is what a `~` of the other version is compared with.
+    The last word and number are always empty: what a `~` of the other version is compared with.
     """
     key: list[tuple[int, ...]] = []
     for word, digits in re.findall(r"([^0-9]*)([0-9]*)", text):
         key += [(*map(_weight, word), 0), _number(digits)]
-    while tuple(key[-2:]) == _EMPTY:
-        del key[-2:]  # "0" is level with nothing at all
-    return (*key, *_EMPTY)
+    return tuple(key)
 
 
 def _weight(letter: str) -> int:
