@@ -1,17 +1,31 @@
 """What the updater is told about a product on one node: plain JSON values, nothing to look up."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from backends.domain.policy import Limits
 from backends.domain.problem import Exit, LiftlockError, Problem
 from backends.node.expand import ExpandError, expand
 from backends.products.profile import Profile
 from backends.products.profile_file import FactTable, HealthTable, ServiceTable
-from backends.settings.cluster import Node
 from backends.settings.toml_keys import nearest
 
 
-def node_document(profile: Profile, node: Node, limits: Limits) -> dict[str, object]:
+class Values(Protocol):
+    """What a profile's texts may use of a node; `backends.settings.cluster.Node` is one."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def address(self) -> str: ...
+    @property
+    def role(self) -> str: ...
+    @property
+    def vars(self) -> Mapping[str, str]: ...
+
+
+def node_document(profile: Profile, node: Values, limits: Limits) -> dict[str, object]:
     """The profile for one node, as the updater reads it; durations in seconds.
 
     Texts stay templates, because `{version}` is filled in on the node; that each of them can be
@@ -23,10 +37,10 @@ def node_document(profile: Profile, node: Node, limits: Limits) -> dict[str, obj
     """
     values = {"node": node.name, "address": node.address, "role": node.role}
     values |= {f"vars.{key}": value for key, value in node.vars.items()}
-    proof = _Proof(values)
+    proof = _Proof(dict(values))
     directory = proof.expanded("[product] directory", profile.product.directory)
     values["directory"] = directory
-    proof.values["version"] = "0"
+    proof.values |= {"directory": directory, "version": "0"}
     document: dict[str, object] = {
         "name": profile.name,
         "directory": directory,
@@ -51,14 +65,14 @@ def node_document(profile: Profile, node: Node, limits: Limits) -> dict[str, obj
     }
     if proof.missing:
         raise _missing(profile, node, proof)
-    if not directory.startswith("/") or ".." in directory.split("/") or not directory.strip("/"):
+    if not directory.startswith("/") or {"", ".."} & {*directory[1:].split("/")}:
         raise LiftlockError(
             Problem(
                 code="profile-directory",
                 summary=f"On {node.name}, the directory of {profile.name} would be unsafe.",
                 evidence=f"[product] directory {profile.product.directory} becomes {directory}",
                 advice=f"Correct the vars of {node.name}: the directory must be absolute, "
-                "without .., and not the root.",
+                "without .. and without an empty part.",
             ),
             Exit.USAGE,
         )
@@ -69,13 +83,9 @@ def node_document(profile: Profile, node: Node, limits: Limits) -> dict[str, obj
 class _Proof:
     """Tries every template and remembers what could not be expanded."""
 
-    node_values: dict[str, str]
-    values: dict[str, str] = field(init=False)
+    values: dict[str, str]
     missing: list[tuple[str, str, str]] = field(default_factory=list)
     """Key in the profile, template, placeholder."""
-
-    def __post_init__(self) -> None:
-        self.values = dict(self.node_values)
 
     def expanded(self, key: str, template: str) -> str:
         """The text with the values; the template itself when one is missing."""
@@ -150,7 +160,7 @@ def _fact(name: str, fact: FactTable | None, proof: _Proof) -> dict[str, object]
     return {"file": proof.text(f"{key}.file", fact.file)}
 
 
-def _missing(profile: Profile, node: Node, proof: _Proof) -> LiftlockError:
+def _missing(profile: Profile, node: Values, proof: _Proof) -> LiftlockError:
     names = sorted({placeholder for _, _, placeholder in proof.missing})
     has = sorted(f"vars.{key}" for key in node.vars)
     near = nearest(names[0], has)

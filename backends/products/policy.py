@@ -1,6 +1,6 @@
 """The policy and limits that count: the cluster's `[policy]`, over the profile, over defaults."""
 
-from typing import Any
+from typing import Any, Protocol
 
 from backends.domain.policy import (
     Accept,
@@ -12,7 +12,6 @@ from backends.domain.policy import (
     Vanished,
 )
 from backends.products.profile import Profile
-from backends.settings.cluster import Cluster
 
 _POLICY = {
     "batch": int,
@@ -52,7 +51,14 @@ _SERVICE = {"stop_timeout": "stop_seconds", "request_timeout": "node_request_sec
 """Keys of a profile's `[service]` that are limits."""
 
 
-def effective_policy(cluster: Cluster, profile: Profile) -> tuple[Policy, Limits]:
+class HasPolicy(Protocol):
+    """What holds a `[policy]` as written; `backends.settings.cluster.Cluster` does."""
+
+    @property
+    def policy(self) -> object: ...
+
+
+def effective_policy(cluster: HasPolicy, profile: Profile) -> tuple[Policy, Limits]:
     """What counts for this product on this cluster.
 
     Whether the numbers fit together is not judged here, but by `policy.invariants` when a plan

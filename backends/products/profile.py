@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
+from typing import Protocol
 
 from backends.domain.problem import Exit, LiftlockError, Problem
 from backends.products.profile_file import (
@@ -15,7 +16,6 @@ from backends.products.profile_file import (
     ProfileFile,
     ServiceTable,
 )
-from backends.settings.cluster import Cluster
 from backends.settings.toml_file import read_toml
 from backends.settings.toml_keys import nearest
 
@@ -39,6 +39,16 @@ class Profile:
         return self.product.name
 
 
+class NamesProducts(Protocol):
+    """What says which products there are; `backends.settings.cluster.Cluster` does."""
+
+    @property
+    def source(self) -> Path: ...
+    @property
+    def products(self) -> tuple[str, ...]: ...
+    def profile_name(self, product: str) -> str: ...
+
+
 def load_profile(name_or_path: str, *, beside: Path, config_dir: Path) -> Profile:
     """Find and read a profile.
 
@@ -53,14 +63,14 @@ def load_profile(name_or_path: str, *, beside: Path, config_dir: Path) -> Profil
 
 
 def load_cluster_profile(
-    cluster: Cluster, product: str | None = None, *, config_dir: Path
+    cluster: NamesProducts, product: str | None = None, *, config_dir: Path
 ) -> Profile:
     """The profile of a cluster's product; its first, when none is named.
 
     Raises LiftlockError, exit 2: as `load_profile`; `product-unknown` when the cluster file does
     not name the product; `profile-other-product` when the profile is about another one.
     """
-    product = product or cluster.product
+    product = product or cluster.products[0]
     if product not in cluster.products:
         near = nearest(product, [*cluster.products])
         raise _problem(

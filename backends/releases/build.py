@@ -55,11 +55,12 @@ def build(
 ) -> Built:
     """Write `{name}-{version}.tar.gz` and `{name}-{version}.release.json` into `out`.
 
-    Bytes depend only on names, content, which files may be executed, the arguments, and
-    `created`: $SOURCE_DATE_EPOCH, else the newest modification time of a file or link. Owner,
-    umask, order on disk and further mode bits change nothing. Each file appears whole or not at
-    all, the manifest last. `needs.bytes` 0 becomes the size of the tree; `sequence` defaults to
-    `created`; `expires` is UTC, "2027-01-01T00:00:00Z".
+    Bytes depend only on names, content, which files may be executed, the arguments, `created`
+    ($SOURCE_DATE_EPOCH, else the newest modification time of a file or link) and the zlib in
+    use; the content digest not even on the last two. Owner, umask, order on disk and further
+    mode bits change nothing. Each file appears whole or not at all, the manifest last.
+    `needs.bytes` 0 becomes the size of the tree; `sequence` defaults to `created`; `expires` is
+    UTC, "2027-01-01T00:00:00Z".
 
     Raises LiftlockError, exit 2: see `look_through`; `release-name`, `release-version`,
     `release-epoch`, `release-out-inside`, `release-source-changed`, `release-unusual` (our own

@@ -1,6 +1,8 @@
 """A cluster file becomes nodes with all defaults resolved, or every mistake in it is named."""
 
 import inspect
+import re
+import tempfile
 from datetime import date
 from pathlib import Path
 
@@ -78,7 +80,13 @@ def test_the_cluster_file_of_the_design_is_resolved(tmp_path: Path) -> None:
     assert cluster.known_hosts == Path("/etc/liftlock/known_hosts")
     assert [node.name for node in cluster.nodes] == ["n1", "n2", "n7", "n8", "n9"]
     n1, n2, n7, n8, _ = cluster.nodes
-    assert (n1.user, n1.become, n1.port, n1.canary, n1.role) == ("ops", "sudo", 2200, True, "voter")
+    assert (n1.user, n1.become, n1.port, n1.canary, n1.role) == (
+        "ops",
+        "sudo",
+        2200,
+        True,
+        "voter",
+    )
     assert n2.vars == {"port": "8222", "tls": "true", "at": "1.5"}
     assert (n7.address, n7.jump, n7.port, n7.become) == (
         "fe80::1%eth0", "ops@bastion:22,gate", 2222, "none"
@@ -118,9 +126,7 @@ def test_a_local_node_needs_no_address_and_a_second_one_its_own_state(tmp_path: 
 
     two = ["n1 = {}", "n2 = { state_dir = '/srv/two' }"]
     local = 'transport = "local"'
-    assert "n1: is this machine, as n2 is" in mistakes(
-        tmp_path, with_nodes(*two, defaults=local)
-    )
+    assert "n1: is this machine, as n2 is" in mistakes(tmp_path, with_nodes(*two, defaults=local))
     assert "n2: is this machine, as n1 is" in mistakes(
         tmp_path, with_nodes("n1 = {}", "n2 = {}", defaults=local + "\nstate_dir = '/srv/one'")
     )
@@ -212,7 +218,7 @@ def test_a_cluster_without_nodes_is_refused(tmp_path: Path) -> None:
     assert "[nodes]: is missing" in mistakes(tmp_path, text)
 
 
-TABLES = {
+TABLES: dict[str, type[Table]] = {
     "[cluster]": cluster_file.ClusterTable,
     "[defaults]": cluster_file.DefaultsTable,
     "[nodes] n1.": cluster_file.NodeTable,
@@ -227,7 +233,7 @@ TABLES = {
 def test_every_misspelt_key_at_every_level_is_refused_and_the_right_one_named(
     tmp_path: Path, table: str, key: str
 ) -> None:
-    wrong = key[:-2] + key[-1] + key[-2]
+    wrong = key[0] + key[2:]
     sections = {
         "[cluster]": 'name = "c"\nproduct = "p"',
         "[defaults]": "",
@@ -274,9 +280,6 @@ def test_an_expression_selects_by_name_and_role_in_the_clusters_order(tmp_path: 
 @settings(max_examples=50)
 @given(st.text(max_size=20))
 def test_any_node_name_is_either_safe_or_refused(name: str) -> None:
-    import re
-    import tempfile
-
     escaped = "".join(f"\\U{ord(each):08x}" for each in name if not 0xD800 <= ord(each) < 0xE000)
     kept = "".join(each for each in name if not 0xD800 <= ord(each) < 0xE000)
     with tempfile.TemporaryDirectory() as folder:
@@ -287,3 +290,30 @@ def test_any_node_name_is_either_safe_or_refused(name: str) -> None:
         else:
             assert cluster.nodes[0].name == kept
             assert re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", kept)
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.lists(
+        st.tuples(
+            st.integers(0, len(HARBOR)),
+            st.integers(0, 12),
+            st.sampled_from(["", "{", "[", '"', "=", "1", "\n", "[[nodes]]\n", "x = [{}]\n", "."]),
+        ),
+        max_size=3,
+    )
+)
+def test_a_mutilated_cluster_file_is_a_problem_or_a_cluster_never_a_crash(
+    cuts: list[tuple[int, int, str]],
+) -> None:
+    text = HARBOR
+    for start, length, instead in cuts:
+        text = text[:start] + instead + text[start + length :]
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            load(Path(folder), text)
+        except LiftlockError as error:
+            codes = {error.problem.code}
+        else:
+            codes = set()
+    assert codes <= {"file-invalid", "file-not-toml"}

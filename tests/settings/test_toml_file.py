@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
-from pydantic import BaseModel
+from pydantic import BaseModel, model_validator
 
 from backends.domain.problem import Exit, LiftlockError
 from backends.settings.fields import Deadline, SafeName, Table
@@ -66,7 +66,7 @@ def path(tmp_path: Path) -> Path:
         ("name = 'x'\n[nodes]\n'a b' = {}", "harbor.toml:3: [nodes] a b: 'a b' has characters"),
     ],
 )  # fmt: skip
-def test_n8_a_mistake_names_file_line_and_key(path: Path, text: str, line: str) -> None:
+def test_a_mistake_names_file_line_and_key(path: Path, text: str, line: str) -> None:
     error = refused(path, text)
 
     assert error.problem.code == "file-invalid"
@@ -86,8 +86,6 @@ def test_all_mistakes_are_reported_at_once_each_once_in_order(path: Path) -> Non
 
 
 def test_a_validator_can_name_a_key_and_use_braces(path: Path) -> None:
-    from pydantic import model_validator
-
     class Picky(Table):
         a: int = 0
         b: int = 0
