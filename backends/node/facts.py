@@ -45,6 +45,7 @@ class Reader:
             "note": "",
             "state": "idle",
             "run": self._run(),
+            "last": None,
         }
         self._add_transaction(found)
         if os.path.exists(places.disabled) and found["transaction"] is None:
@@ -193,6 +194,8 @@ class Reader:
         marker = read_json(self.places.finalized) if isinstance(finalized, dict) else None
         found["previous"] = (marker or {}).get("previous")
         last = read_json(self.places.last)
+        if last:
+            found["last"] = {name: last[name] for name in ("txn", "run", "outcome", "why")}
         if last and last["outcome"] == "undone":
             found["state"] = "rolled_back"
             found["note"] = "rolled back from %s: %s" % (last["to"]["version"], last["why"])

@@ -5,9 +5,11 @@ taken up where it ended; a blob counts only when its whole content was hashed. H
 separate from whether they are used: `check` decides that.
 """
 
+import calendar
 import hashlib
 import os
 import stat
+import time
 from typing import Any, BinaryIO, Callable, Dict, List, Set, Tuple
 
 from backends.node import images, wire
@@ -59,7 +61,7 @@ def stage(places: Places, args: Dict[str, Any], source: BinaryIO, send: Send) ->
     _ask(places, lacking, send)
     received = _receive(places, dict(lacking), source, send)
     if not _is_there(places, version, files):
-        _build(places, version, files, int(manifest["created"]))
+        _build(places, version, files, _seconds(manifest["created"]))
     write_json(
         places.manifest(version),
         {
@@ -100,7 +102,8 @@ def _receive_manifest(places: Places, args: Dict[str, Any], source: BinaryIO) ->
     try:
         manifest = parse(content, MAX_MANIFEST)
         _refuse_unsafe(manifest)
-    except (StrictError, ArchiveError, KeyError, TypeError) as error:
+        _seconds(manifest["created"])
+    except (StrictError, ArchiveError, KeyError, TypeError, ValueError) as error:
         raise Refused("manifest-unsafe", "the manifest is refused", str(error)) from error
     if manifest["version"] != args["version"] or files_digest(manifest["files"]) != args["digest"]:
         raise Refused("manifest-other", "the manifest is not the one that was planned")
@@ -116,6 +119,11 @@ def _refuse_unsafe(manifest: Dict[str, Any]) -> None:
         tree.add(entry["path"], entry["type"], int(entry["size"]), entry["target"])
         if entry["type"] == "file" and len(bytes.fromhex(entry["sha256"])) != 32:
             raise ArchiveError("header", entry["path"], "no SHA-256")
+
+
+def _seconds(created: str) -> int:
+    """A release's time in seconds since 1970: what all its files get as their time."""
+    return calendar.timegm(time.strptime(created, "%Y-%m-%dT%H:%M:%SZ"))
 
 
 def _is_there(places: Places, version: str, files: List[Dict[str, Any]]) -> bool:

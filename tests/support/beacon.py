@@ -59,7 +59,7 @@ class Beacon:
         return json.dumps(
             {
                 "version": self.version,
-                "created": CREATED,
+                "created": "2026-11-14T22:13:20Z",
                 "sequence": CREATED,
                 "files": self.files,
             }

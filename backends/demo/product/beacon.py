@@ -1,13 +1,12 @@
 """Beacon: a small HTTP service that says its version. It exists to be upgraded.
 
-GET /health answers 200 with {"version", "healthy"}; a release marked `sick` starts and answers 503.
-It ends by itself when the file named by BEACON_LEASE is not touched for five seconds.
+GET /health answers 200 with {"version", "healthy"}; a release marked `sick` starts, and answers 503.
+It ends by itself when the file named by BEACON_LEASE is not touched for five seconds. Python 3.6.
 """
 
 import json
 import os
 import signal
-import sys
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -16,7 +15,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 LEASE_SECONDS = 5.0
 
 
-def read(name):
+def read(name: str) -> str:
     """A file of this release, stripped."""
     with open(os.path.join(HERE, name)) as stream:
         return stream.read().strip()
@@ -25,7 +24,7 @@ def read(name):
 class Answer(BaseHTTPRequestHandler):
     """Answers every GET with version and health."""
 
-    def do_GET(self):
+    def do_GET(self) -> None:
         """Say what we are."""
         sick = os.path.exists(os.path.join(HERE, "sick"))
         body = json.dumps({"version": read("VERSION"), "healthy": not sick}).encode()
@@ -35,11 +34,11 @@ class Answer(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
-    def log_message(self, *_arguments):
+    def log_message(self, *_arguments: object) -> None:
         """Health checks are not worth a line."""
 
 
-def lease(path):
+def lease(path: str) -> None:
     """End when nobody wants us any more."""
     while True:
         time.sleep(1.0)
@@ -51,21 +50,21 @@ def lease(path):
             os.kill(os.getpid(), signal.SIGTERM)
 
 
-def main():
+def main() -> None:
     """Serve until TERM."""
     signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
     os.chdir(HERE)
     server = HTTPServer(("127.0.0.1", int(os.environ["BEACON_PORT"])), Answer)
     with open(os.path.join(HERE, "beacon.pid"), "w") as stream:
-        stream.write("%d\n" % os.getpid())
+        stream.write("{}\n".format(os.getpid()))
     if os.environ.get("BEACON_LEASE"):
         thread = threading.Thread(target=lease, args=(os.environ["BEACON_LEASE"],), daemon=True)
         thread.start()
-    print("beacon %s on port %s" % (read("VERSION"), os.environ["BEACON_PORT"]), flush=True)
+    print("beacon", read("VERSION"), "on port", os.environ["BEACON_PORT"], flush=True)
     if os.path.exists(os.path.join(HERE, "sick")):
         print("unknown field max_outstanding: staying unready", flush=True)
     server.serve_forever()
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -1,0 +1,265 @@
+"""The single acts beside an upgrade: accept, roll back, finalize, adopt, clean.
+
+Each works node by node, says what it does, and believes only what the node says afterwards.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from backends.domain.facts import NodeFacts, NodeReading
+from backends.domain.problem import Exit, LiftlockError, Problem
+from backends.domain.states import NodeState, Outcome, Phase
+from backends.engine.contact import Answer, Contact, Message
+from backends.engine.events import Kind
+from backends.engine.results import NodeResult, Result
+from backends.engine.scribe import Scribe
+
+_UNDO_SECONDS = 900.0
+_BETWEEN_LOOKS_SECONDS = 0.2
+
+GoOn = Callable[[NodeResult], Awaitable[bool]]
+"""Asked after the first node of a roll back whether to go on with the others."""
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """What an act would do on a node."""
+
+    node: str
+    lines: tuple[str, ...]
+    message: Message
+
+
+class Acts:
+    """Acts on the nodes of one cluster."""
+
+    def __init__(self, contacts: Mapping[str, Contact], scribe: Scribe) -> None:
+        self._contacts = contacts
+        self._scribe = scribe
+
+    async def read(self) -> list[NodeReading]:
+        """Read every node anew, all at once."""
+        return list(await asyncio.gather(*(contact.read() for contact in self._contacts.values())))
+
+    async def accept(self, reading: NodeReading, reason: str) -> NodeResult:
+        """Stop the dead-man timer of one node, in a person's name."""
+        facts = reading.facts
+        if facts is None or facts.transaction is None:
+            return self._refused(reading, "no-upgrade-open", "no upgrade is open there")
+        answer = await self._contacts[reading.name].accept(facts.transaction.run, "manual", reason)
+        if answer.is_ok:
+            self._say(reading.name, Phase.MONITOR, "accepted; still reversible")
+            return NodeResult(reading.name, Result.ACCEPTED)
+        return self._failed(reading.name, Phase.MONITOR, answer)
+
+    async def roll_back(
+        self, readings: Sequence[NodeReading], why: str, go_on: GoOn
+    ) -> list[NodeResult]:
+        """Take every open upgrade back, last node first: one first, then ask."""
+        todo = [reading for reading in reversed(readings) if is_reversible(reading.facts)]
+        results: list[NodeResult] = []
+        for number, reading in enumerate(todo):
+            last = await self._roll_back_one(reading, why)
+            results.append(last)
+            if last.result is not Result.ROLLED_BACK:
+                break
+            if number == 0 and len(todo) > 1 and not await go_on(last):
+                break
+        begun = {result.node for result in results}
+        rest = [reading for reading in readings if reading.name not in begun]
+        return results + [self._left_alone(reading) for reading in rest]
+
+    async def finalize(self, readings: Sequence[NodeReading]) -> list[NodeResult]:
+        """Finalize every accepted node. All that count must be accepted or final already."""
+        results = []
+        for reading in readings:
+            facts = reading.facts
+            if facts is None or facts.transaction is None:
+                results.append(NodeResult(reading.name, Result.ALREADY))
+                continue
+            contact = self._contacts[reading.name]
+            transaction = facts.transaction
+            answer = await contact.ask(
+                "finalize", run=transaction.run, digest=transaction.to_digest
+            )
+            if not answer.is_ok and answer.outcome is Outcome.REFUSED:
+                results.append(self._failed(reading.name, Phase.FINALIZE, answer))
+                break
+            results.append(await self._see_finalized(contact, transaction.txn))
+        return results
+
+    async def preview(
+        self, command: str, *, everything: bool = False
+    ) -> list[Preview | NodeResult]:
+        """What `adopt` or `clean` would do on each node; nothing is changed."""
+
+        async def one(contact: Contact) -> Preview | NodeResult:
+            answer = await contact.ask(command, preview=True, everything=everything)
+            if not answer.is_ok:
+                return self._failed(contact.node, Phase.PREFLIGHT, answer)
+            found = [
+                message for message in answer.messages if message["t"] in ("adopted", "clean")
+            ]
+            return Preview(contact.node, _lines(found[-1]), found[-1])
+
+        return list(await asyncio.gather(*(one(c) for c in self._contacts.values())))
+
+    async def adopt(self, preview: Preview, run: str) -> NodeResult:
+        """Record exactly what was shown."""
+        message = preview.message
+        answer = await self._contacts[preview.node].ask(
+            "adopt", run=run, version=message["version"], digest=message["digest"]
+        )
+        if not answer.is_ok:
+            return self._failed(preview.node, Phase.FINALIZE, answer)
+        self._say(preview.node, Phase.FINALIZE, f"adopted {message['version']}, finalized")
+        return NodeResult(preview.node, Result.FINALIZED)
+
+    async def clean(self, preview: Preview, *, everything: bool) -> NodeResult:
+        """Remove what was shown."""
+        answer = await self._contacts[preview.node].ask("clean", everything=everything)
+        if not answer.is_ok:
+            return self._failed(preview.node, Phase.FINALIZE, answer)
+        self._say(preview.node, Phase.FINALIZE, "cleaned")
+        return NodeResult(preview.node, Result.DONE)
+
+    async def _roll_back_one(self, reading: NodeReading, why: str) -> NodeResult:
+        contact = self._contacts[reading.name]
+        facts = reading.facts
+        if facts is None or facts.transaction is None:
+            raise AssertionError("only an open upgrade is rolled back")
+        self._scribe.say(Kind.PHASE, "roll back", node=contact.node, phase=Phase.ROLLBACK)
+        run, txn = facts.transaction.run, facts.transaction.txn
+        answer = await contact.ask("rollback", run=run, why=why)
+        gone = answer.problem is not None and answer.problem.code == "no-upgrade-open"
+        if answer.outcome is Outcome.REFUSED and not gone:
+            return self._failed(contact.node, Phase.ROLLBACK, answer)
+        await contact.follow(
+            txn,
+            0,
+            lambda message: self._scribe.record(message, node=contact.node, txn=txn),
+            _UNDO_SECONDS,
+        )
+        return await self._see_rolled_back(contact, run)
+
+    async def _see_rolled_back(self, contact: Contact, run: str) -> NodeResult:
+        give_up = time.monotonic() + _UNDO_SECONDS
+        while True:
+            reading = await contact.read()
+            facts = reading.facts
+            if facts is not None and facts.transaction is None and facts.last_run == run:
+                selected = facts.selected or "nothing"
+                self._say(contact.node, Phase.ROLLBACK, f"is back on {selected}, proven")
+                return NodeResult(contact.node, Result.ROLLED_BACK)
+            if facts is not None and facts.state is NodeState.INCONSISTENT:
+                problem = facts.problem
+                if problem is not None:
+                    self._scribe.problem(problem, node=contact.node, phase=Phase.ROLLBACK)
+                return NodeResult(contact.node, Result.INCONSISTENT, problem)
+            if time.monotonic() > give_up:
+                return NodeResult(contact.node, Result.LOST, reading.problem)
+            await asyncio.sleep(_BETWEEN_LOOKS_SECONDS)
+
+    async def _see_finalized(self, contact: Contact, txn: str) -> NodeResult:
+        give_up = time.monotonic() + _UNDO_SECONDS
+        while True:
+            await contact.follow(
+                txn,
+                0,
+                lambda message: self._scribe.record(message, node=contact.node, txn=txn),
+                _UNDO_SECONDS,
+            )
+            reading = await contact.read()
+            facts = reading.facts
+            if facts is not None and facts.transaction is None:
+                if facts.is_finalized:
+                    self._say(contact.node, Phase.FINALIZE, f"{facts.final_version} is final")
+                    return NodeResult(contact.node, Result.FINALIZED)
+                return NodeResult(contact.node, Result.INCONSISTENT, facts.problem)
+            if time.monotonic() > give_up:
+                return NodeResult(contact.node, Result.LOST, reading.problem)
+            await asyncio.sleep(_BETWEEN_LOOKS_SECONDS)
+
+    def _left_alone(self, reading: NodeReading) -> NodeResult:
+        if reading.left_out is not None:
+            return NodeResult(reading.name, Result.EXCLUDED)
+        if not reading.read:
+            return NodeResult(reading.name, Result.UNREACHABLE, reading.problem)
+        if is_reversible(reading.facts):
+            return NodeResult(reading.name, Result.NOT_STARTED)
+        return NodeResult(reading.name, Result.ALREADY)
+
+    def _refused(self, reading: NodeReading, code: str, text: str) -> NodeResult:
+        problem = reading.problem or Problem(code, f"{reading.name}: {text}")
+        self._scribe.problem(problem, node=reading.name)
+        result = Result.REFUSED if reading.read else Result.UNREACHABLE
+        return NodeResult(reading.name, result, problem)
+
+    def _failed(self, node: str, phase: Phase, answer: Answer) -> NodeResult:
+        problem = answer.problem or Problem("no-reason", f"{node}: ended {answer.outcome}")
+        self._scribe.problem(problem, node=node, phase=phase)
+        if answer.outcome in (Outcome.UNREACHABLE, Outcome.TIMED_OUT):
+            return NodeResult(node, Result.UNREACHABLE, problem)
+        locked = problem.code == "locked"
+        return NodeResult(node, Result.LOCKED if locked else Result.REFUSED, problem)
+
+    def _say(self, node: str, phase: Phase, text: str) -> None:
+        self._scribe.say(Kind.RESULT, text, node=node, phase=phase)
+
+
+def is_reversible(facts: NodeFacts | None) -> bool:
+    """Whether there is an open upgrade that can be taken back."""
+    return facts is not None and facts.transaction is not None
+
+
+def refuse_unless_all_accepted(readings: Sequence[NodeReading], version: str | None) -> str:
+    """The version that every counted node has accepted (or made final already).
+
+    Raises:
+        LiftlockError: A node is not read, not accepted, or on another version; `version` was named
+            and is another one (exit 4).
+    """
+    counted = [reading for reading in readings if reading.left_out is None]
+    wrong = []
+    versions = set()
+    for reading in counted:
+        facts = reading.facts
+        if not reading.read or facts is None:
+            wrong.append(f"{reading.name}: not read")
+        elif facts.state is NodeState.ACCEPTED and facts.transaction is not None:
+            versions.add(facts.transaction.to_version)
+        elif facts.transaction is None and facts.is_finalized:
+            versions.add(str(facts.final_version))
+        else:
+            wrong.append(f"{reading.name}: {facts.state}")
+    if not wrong and len(versions) > 1:
+        wrong.append(f"different versions: {', '.join(sorted(versions))}")
+    if not wrong and version is not None and versions != {version}:
+        wrong.append(f"{version} was named, {', '.join(sorted(versions))} is accepted")
+    if wrong or not versions:
+        raise LiftlockError(
+            Problem(
+                "not-all-accepted",
+                "Only what every node has accepted is finalized.",
+                "\n".join(wrong) or "no node counts",
+                "Bring every node to accepted, or exclude it with a reason.",
+            ),
+            Exit.REFUSED,
+        )
+    return versions.pop()
+
+
+def _lines(message: Message) -> tuple[str, ...]:
+    if message["t"] == "adopted":
+        own = [str(path) for path in message["own"]]
+        return (
+            f"{message['version']}, {message['files']} paths, digest {str(message['digest'])[:12]}",
+            *([f"not counted, changed since the start: {', '.join(own)}"] if own else []),
+        )
+    return (
+        *(f"remove {path}" for path in message["paths"]),
+        *(f"remove kept foreign file {path}" for path in message["kept"]),
+        *(f"leave {path}" for path in message["stays"]),
+    )

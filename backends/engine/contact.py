@@ -1,0 +1,367 @@
+"""One node as the engine speaks to it: a question in, an answer out, and never a guess.
+
+An answer without its `end` line is unknown: neither success nor failure. Every wait has a limit.
+"""
+
+import asyncio
+import hashlib
+import time
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from backends.domain.clean import line
+from backends.domain.facts import NodeFacts, NodeReading
+from backends.domain.policy import Limits
+from backends.domain.problem import Problem
+from backends.domain.states import Outcome, Unreachable
+from backends.engine import reading
+from backends.node import wire
+from backends.releases.read import Blob, Release
+from backends.transport.link import Channel, Link, LinkFailed
+from backends.transport.payload import NO_PYTHON, Payload
+
+_STALL_SECONDS = 60.0
+"""When the node takes no byte for so long, an upload counts as cut."""
+
+Message = Mapping[str, Any]
+Blobs = Callable[[Sequence[str]], AsyncIterator[Blob]]
+"""Gives the content of the wanted blobs, one after the other."""
+
+_CAUSES = {
+    "dns": Unreachable.DNS,
+    "no-python": Unreachable.NO_PYTHON,
+    "protocol-mismatch": Unreachable.PROTOCOL,
+    "host-key-unknown": Unreachable.HOST_KEY_UNKNOWN,
+    "host-key-changed": Unreachable.HOST_KEY_CHANGED,
+    "login-refused": Unreachable.AUTHENTICATION,
+    "sudo": Unreachable.SUDO,
+    "timeout": Unreachable.TIMEOUT,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came of one question."""
+
+    outcome: Outcome
+    problem: Problem | None
+    messages: tuple[Message, ...]
+
+    def all(self, kind: str) -> tuple[Message, ...]:
+        """The messages of one kind."""
+        return tuple(message for message in self.messages if message["t"] == kind)
+
+    @property
+    def is_ok(self) -> bool:
+        """Whether the node said that it did what was asked."""
+        return self.outcome is Outcome.OK
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """Which product of which node is spoken about."""
+
+    node: str
+    role: str
+    address: str
+    canary: bool
+    excluded: str | None
+    document: Mapping[str, object]
+    """What the updater is told about the product (products.node_document)."""
+
+    state_dir: str | None
+    python: str | None
+
+
+class Contact:
+    """Speaks with the updater on one node."""
+
+    def __init__(
+        self, subject: Subject, link: Link, payload: Payload, limits: Limits, operator: str
+    ) -> None:
+        self.subject = subject
+        self._link = link
+        self._payload = payload
+        self._limits = limits
+        self._operator = operator
+
+    @property
+    def node(self) -> str:
+        """The node's name."""
+        return self.subject.node
+
+    async def read(self) -> NodeReading:
+        """Read all facts; a node that cannot be read is a reading, too, and says why."""
+        began = time.monotonic()
+        answer = await self.ask("status", seconds=self._status_seconds())
+        facts: NodeFacts | None = None
+        problem = answer.problem
+        found = answer.all("facts")
+        if answer.is_ok and found:
+            try:
+                facts = reading.node_facts(self.node, found[-1])
+            except (KeyError, TypeError, ValueError) as error:
+                problem = Problem(
+                    "bad-answer", f"{self.node}: the facts make no sense", str(error)
+                )
+        if facts is None and problem is None:
+            problem = Problem("bad-answer", f"{self.node}: the answer has no facts")
+        return NodeReading(
+            name=self.node,
+            role=self.subject.role,
+            address=self.subject.address,
+            facts=facts,
+            age_seconds=time.monotonic() - began if facts else None,
+            unreachable=None if facts else _cause(problem),
+            problem=None if facts else problem,
+            excluded=self.subject.excluded,
+        )
+
+    async def ask(self, command: str, *, seconds: float | None = None, **args: object) -> Answer:
+        """Ask one question and wait for its whole answer."""
+        messages: list[Message] = []
+        return await self._converse(
+            self._link,
+            command,
+            args,
+            seconds or self._limits.install_step_seconds,
+            messages.append,
+        )
+
+    async def rows(self, scope: str, observe: Callable[[Message], None], **args: object) -> Answer:
+        """Run checks on the node; each row is shown as it comes."""
+
+        def see(message: Message) -> None:
+            if message["t"] == "row":
+                observe(message)
+
+        seconds = self._limits.install_step_seconds
+        return await self._converse(
+            self._link, "check", {"scope": scope, "now": time.time(), **args}, seconds, see
+        )
+
+    async def accept(self, run: str, how: str, reason: str = "") -> Answer:
+        """Accept over a connection and a login of its own: it proves that one can still get in."""
+        link = self._link.fresh()
+        try:
+            args = {"run": run, "how": how, "reason": reason}
+            return await self._converse(
+                link, "accept", args, self._limits.operator_request_seconds, lambda _: None
+            )
+        finally:
+            await link.close()
+
+    async def follow(
+        self, run: str | None, offset: int, observe: Callable[[Message], None], seconds: float
+    ) -> Answer:
+        """Follow the node's journal from a byte offset until it comes to rest."""
+
+        def see(message: Message) -> None:
+            if message["t"] == "record":
+                observe(message)
+
+        args = {"run": run, "offset": offset, "follow": True}
+        return await self._converse(self._link, "journal", args, seconds, see)
+
+    async def stage(
+        self,
+        release: Release,
+        run: str,
+        plan: Mapping[str, object],
+        blobs: Blobs,
+        progress: Callable[[int, int], None],
+    ) -> Answer:
+        """Send what the node lacks of a release; `progress(sent, of)` in bytes."""
+        args = {
+            "run": run,
+            "version": release.manifest.version,
+            "digest": release.digest,
+            "manifest": {
+                "sha256": _sha256(release.manifest_bytes),
+                "size": len(release.manifest_bytes),
+            },
+            "plan": plan,
+        }
+        upload = _Upload(release, blobs, progress)
+        try:
+            async with self._open(self._link) as channel:
+                await channel.write(self._payload.opening(self._request("stage", args)))
+                seconds = self._limits.install_step_seconds
+                return await self._listen(channel, seconds, upload.on_message)
+        except TimeoutError:
+            return Answer(Outcome.TIMED_OUT, _silent(self.node, "stage", _STALL_SECONDS), ())
+        except LinkFailed as error:
+            return Answer(Outcome.UNREACHABLE, error.problem, ())
+
+    async def close(self) -> None:
+        """Give the connection back."""
+        await self._link.close()
+
+    async def _converse(
+        self,
+        link: Link,
+        command: str,
+        args: Mapping[str, object],
+        seconds: float,
+        observe: Callable[[Message], None],
+    ) -> Answer:
+        async def see(channel: Channel, message: Message) -> None:
+            observe(message)
+
+        try:
+            async with asyncio.timeout(seconds), self._open(link) as channel:
+                await channel.write(self._payload.opening(self._request(command, args)))
+                return await self._listen(channel, seconds, see)
+        except TimeoutError:
+            return Answer(Outcome.TIMED_OUT, _silent(self.node, command, seconds), ())
+        except LinkFailed as error:
+            return Answer(Outcome.UNREACHABLE, error.problem, ())
+
+    @asynccontextmanager
+    async def _open(self, link: Link) -> AsyncIterator[Channel]:
+        async with link.open(self._payload.start(self.subject.python)) as channel:
+            yield channel
+
+    def _request(self, command: str, args: Mapping[str, object]) -> dict[str, object]:
+        return {
+            "protocol": wire.PROTOCOL,
+            "command": command,
+            "product": dict(self.subject.document),
+            "state_dir": self.subject.state_dir,
+            "args": {"operator": self._operator, **args},
+        }
+
+    async def _listen(
+        self,
+        channel: Channel,
+        silence_seconds: float,
+        observe: Callable[[Channel, Message], Any],
+    ) -> Answer:
+        messages: list[Message] = []
+        lines = channel.lines()
+        while True:
+            try:
+                async with asyncio.timeout(silence_seconds):
+                    raw = await anext(lines, b"")
+            except TimeoutError:
+                problem = _silent(self.node, "the updater", silence_seconds)
+                return Answer(Outcome.TIMED_OUT, problem, tuple(messages))
+            if not raw:
+                return await self._without_end(channel, tuple(messages))
+            try:
+                message = wire.decode(raw)
+                kind = message["t"]
+            except (wire.WireError, KeyError) as error:
+                problem = Problem(
+                    "protocol-mismatch",
+                    f"{self.node}: what it says is no answer",
+                    line(f"{error}: {raw[:200]!r}"),
+                    "look at what its login shell prints",
+                )
+                return Answer(Outcome.UNREACHABLE, problem, tuple(messages))
+            if kind == "end":
+                return self._ended(message, tuple(messages))
+            if kind == "hello" and message.get("protocol") != wire.PROTOCOL:
+                problem = Problem(
+                    "protocol-mismatch",
+                    f"{self.node}: its updater speaks protocol {message.get('protocol')}",
+                    advice="use the version of this program that began the upgrade there",
+                )
+                return Answer(Outcome.UNREACHABLE, problem, tuple(messages))
+            messages.append(message)
+            await observe(channel, message)
+
+    def _ended(self, message: Message, messages: tuple[Message, ...]) -> Answer:
+        try:
+            outcome = Outcome(message["outcome"])
+            problem = reading.problem(message["problem"])
+        except (KeyError, TypeError, ValueError) as error:
+            problem = Problem("protocol-mismatch", f"{self.node}: a bad end", line(str(error)))
+            return Answer(Outcome.UNREACHABLE, problem, messages)
+        return Answer(outcome, problem, messages)
+
+    async def _without_end(self, channel: Channel, messages: tuple[Message, ...]) -> Answer:
+        status = await channel.exit_status()
+        if status == NO_PYTHON and not messages:
+            problem = Problem(
+                "no-python",
+                f"{self.node} has no Python 3 that was found",
+                line(channel.stderr()),
+                "install Python 3.6 or newer there, or name it: python = in the cluster file",
+            )
+        else:
+            problem = Problem(
+                "no-end",
+                f"{self.node}: the answer broke off; what happened is unknown",
+                line(f"exit {'unknown' if status is None else status}: {channel.stderr()}"),
+                "ask again: the node's journal knows",
+            )
+        return Answer(Outcome.UNREACHABLE, problem, messages)
+
+    def _status_seconds(self) -> float:
+        """Longer than all that the node may take: the inner, more specific limit wins."""
+        checks = self.subject.document["health"]
+        seconds = self._limits.operator_request_seconds + 2 * self._limits.node_request_seconds
+        if isinstance(checks, list):
+            seconds += sum(float(check["timeout"]) for check in checks)
+        return seconds
+
+
+class _Upload:
+    """Answers the node's wants while it is staged to."""
+
+    def __init__(
+        self, release: Release, blobs: Blobs, progress: Callable[[int, int], None]
+    ) -> None:
+        self._release = release
+        self._blobs = blobs
+        self._progress = progress
+        self._wanted: dict[str, tuple[int, int]] = {}
+
+    async def on_message(self, channel: Channel, message: Message) -> None:
+        """The manifest on hello, the blobs when all wants are known."""
+        if message["t"] == "hello":
+            content = self._release.manifest_bytes
+            await channel.write(wire.frame_header(_sha256(content), 0, len(content)) + content)
+        elif message["t"] == "need":
+            for sha256, have, size in message["blobs"]:
+                self._wanted[str(sha256)] = (int(have), int(size))
+        elif message["t"] == "send":
+            await self._send(channel)
+
+    async def _send(self, channel: Channel) -> None:
+        of = sum(size - have for have, size in self._wanted.values())
+        sent = 0
+        self._progress(sent, of)
+        if self._wanted:
+            async for blob in self._blobs(tuple(self._wanted)):
+                have = self._wanted[blob.sha256][0]
+                with blob.open() as stream:
+                    stream.seek(have)
+                    left = blob.size - have
+                    await channel.write(wire.frame_header(blob.sha256, have, left))
+                    while piece := await asyncio.to_thread(stream.read, wire.CHUNK):
+                        async with asyncio.timeout(_STALL_SECONDS):
+                            await channel.write(piece)
+                        sent += len(piece)
+                        self._progress(sent, of)
+                        await asyncio.sleep(0)  # `drain` alone does not let others run
+        await channel.write(wire.END_OF_FRAMES)
+
+
+def _cause(problem: Problem | None) -> Unreachable:
+    return _CAUSES.get(problem.code if problem else "", Unreachable.PROTOCOL)
+
+
+def _silent(node: str, what: str, seconds: float) -> Problem:
+    return Problem(
+        "timeout",
+        f"{node}: no end of {what} within {seconds:g} s; what happened is unknown",
+        advice="ask again: the node's journal knows",
+    )
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()

@@ -1,0 +1,219 @@
+"""From what was read to what will be done: a plan, which is a value and touches nothing."""
+
+import secrets
+from collections.abc import Callable, Mapping, Sequence
+from datetime import date
+
+from backends.domain.facts import Finalized, NodeFacts, NodeReading, is_value
+from backends.domain.plan import NodePlan, Plan, Step, Treatment, identified, order_nodes
+from backends.domain.policy import Limits, Policy, invariants
+from backends.domain.problem import Exit, LiftlockError, Problem
+from backends.domain.states import NodeState, Phase
+from backends.engine.contact import Subject
+from backends.node.expand import expand
+from backends.releases.read import Release
+
+_LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"
+
+
+def new_run(today: date, is_taken: Callable[[str], bool]) -> str:
+    """A run id: date and random letters, e.g. `1120-k7f` (design.md, section 6)."""
+    while True:
+        run = f"{today:%m%d}-" + "".join(secrets.choice(_LETTERS) for _ in range(3))
+        if not is_taken(run):
+            return run
+
+
+def open_run(readings: Sequence[NodeReading], digest: str) -> str | None:
+    """The run that already works towards this content on some node: it is taken up again."""
+    for reading in readings:
+        transaction = reading.facts.transaction if reading.facts and reading.read else None
+        if transaction is not None and transaction.to_digest == digest:
+            return transaction.run
+    return None
+
+
+def make_plan(
+    *,
+    run: str,
+    cluster: str,
+    product: str,
+    roles: Sequence[str],
+    subjects: Mapping[str, Subject],
+    readings: Sequence[NodeReading],
+    release: Release,
+    updater: str,
+    policy: Policy,
+    limits: Limits,
+) -> Plan:
+    """The plan to bring every selected node to a release.
+
+    Raises:
+        LiftlockError: The policy's numbers do not fit together (exit 2).
+    """
+    wrong = invariants(limits, policy)
+    if wrong:
+        raise LiftlockError(wrong[0], Exit.USAGE)
+    by_name = {reading.name: reading for reading in readings}
+    order = order_nodes(
+        [(name, subject.role, subject.canary) for name, subject in subjects.items()], roles
+    )
+    manifest = release.manifest
+    notes = [f"does not come back on roll back: {text}" for text in manifest.irreversible]
+    return identified(
+        Plan(
+            id="",
+            run=run,
+            cluster=cluster,
+            product=product,
+            release_version=manifest.version,
+            release_digest=release.digest,
+            updater_digest=updater,
+            policy=policy,
+            limits=limits,
+            nodes=tuple(
+                _node_plan(subjects[name], by_name[name], release, limits) for name in order
+            ),
+            notes=tuple(notes),
+        )
+    )
+
+
+def _node_plan(
+    subject: Subject, reading: NodeReading, release: Release, limits: Limits
+) -> NodePlan:
+    version = release.manifest.version
+    facts = reading.facts if reading.read else None
+    selected = facts.selected if facts else None
+    source = selected if is_value(selected) else None
+    treatment, reason = _treatment(reading, facts, release)
+    transaction = facts.transaction if facts else None
+    if treatment is Treatment.RESUME and transaction is not None:
+        source = transaction.from_version
+    acting = treatment in (Treatment.INSTALL, Treatment.RESUME)
+    return NodePlan(
+        node=subject.node,
+        role=subject.role,
+        from_version=source,
+        to_version=version,
+        treatment=treatment,
+        reason=reason,
+        steps=_steps(subject, source, release, limits) if acting else (),
+    )
+
+
+def _treatment(
+    reading: NodeReading, facts: NodeFacts | None, release: Release
+) -> tuple[Treatment, str]:
+    if reading.left_out is not None:
+        return Treatment.EXCLUDED, reading.left_out
+    if facts is None:
+        return Treatment.INSTALL, "not read"
+    final = facts.finalized
+    if isinstance(final, Finalized) and final.digest == release.digest and facts.is_finalized:
+        return Treatment.ALREADY, f"{final.version} is finalized there, run {final.run}"
+    transaction = facts.transaction
+    if transaction is not None and transaction.to_digest == release.digest:
+        if facts.state is NodeState.ACCEPTED:
+            return Treatment.ALREADY, f"accepted in run {transaction.run}"
+        return Treatment.RESUME, f"{facts.state} in run {transaction.run}"
+    return Treatment.INSTALL, ""
+
+
+def _steps(
+    subject: Subject, source: str | None, release: Release, limits: Limits
+) -> tuple[Step, ...]:
+    node, version = subject.node, release.manifest.version
+    directory = str(subject.document["directory"])
+    pointer = f"{directory}/{subject.document['pointer']}"
+    count = len(release.manifest.files)
+    stop = (
+        [f"{_verb(subject, 'stop', source)}  (up to {limits.stop_seconds:g} s)"] if source else []
+    )
+    start_old = [_verb(subject, "start", source)] if source else []
+    window = (
+        f"{limits.min_healthy_seconds:g} s healthy within {limits.healthy_deadline_seconds:g} s"
+    )
+    switch = f"{pointer}: {source or 'nothing'} -> {version}"
+    back = f"{pointer}: back to {source}" if source else f"remove {pointer}"
+    return (
+        Step(
+            node,
+            Phase.STAGE,
+            f"send what {node} lacks of {release.manifest.total_bytes} bytes, {count} paths",
+            (f"build {directory}/.liftlock/staging/{version}",),
+            ("remove it: liftlock clean --staged",),
+            "stage",
+        ),
+        Step(
+            node,
+            Phase.CHECK,
+            "hold the staged tree against the manifest, rehearse the way back",
+            command="check",
+        ),
+        Step(
+            node,
+            Phase.INSTALL,
+            f"{source or 'nothing'} -> {version}",
+            (
+                "take the node's lock, write before-images and backups ahead",
+                *stop,
+                f"move the staged tree to {directory}/{version}",
+                switch,
+                "read it again: it must equal the release",
+                _verb(subject, "start", version),
+            ),
+            (
+                _verb(subject, "stop", version),
+                back,
+                f"take {directory}/{version} away",
+                "prove every path against its before-image",
+                *start_old,
+            ),
+            "install",
+        ),
+        Step(
+            node,
+            Phase.MONITOR,
+            f"{window}, then accept; {node} goes back by itself after "
+            f"{limits.accept_window_seconds:g} s",
+            tuple(_health(subject)),
+            command="accept",
+        ),
+    )
+
+
+def _verb(subject: Subject, verb: str, version: str | None) -> str:
+    """The exact command of a verb, expanded as the node will expand it."""
+    service = subject.document["service"]
+    if not isinstance(service, dict):
+        raise TypeError("a node document has a service table")
+    directory = str(subject.document["directory"])
+    if service["kind"] == "control":
+        return f"{directory}/{version}/{service['control']} {verb}"
+    values = {str(key): str(value) for key, value in _values(subject).items()}
+    values.update(directory=directory, version=version or "")
+    words = (service["commands"] or {}).get(verb) or [f"({verb}: no command)"]
+    return " ".join(expand(str(word), values) for word in words)
+
+
+def _values(subject: Subject) -> Mapping[str, object]:
+    values = subject.document["values"]
+    return values if isinstance(values, dict) else {}
+
+
+def _health(subject: Subject) -> list[str]:
+    checks = subject.document["health"]
+    if not isinstance(checks, list):
+        return []
+    return [f"health {check['name']} ({check['kind']}, {check['level']})" for check in checks]
+
+
+def problem_of_refusal(gate_name: str, lines: Sequence[str]) -> Problem:
+    """A gate that is shut, as a problem: every condition that keeps it shut."""
+    return Problem(
+        "gate-shut",
+        f"The gate {gate_name} is shut.",
+        "\n".join(lines),
+        "Nothing was changed. Settle what is named, then start again.",
+    )

@@ -1,0 +1,48 @@
+"""One acting run per cluster and product on this workstation; who came first is named.
+
+A kernel lock, released by any death. Across workstations the nodes' own locks count.
+"""
+
+import fcntl
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from backends.domain.problem import Exit, LiftlockError, Problem
+
+
+@contextmanager
+def hold(folder: Path, cluster: str, product: str, **about: str) -> Iterator[None]:
+    """Hold the lock; `about` says who and what, for whoever comes second.
+
+    Raises:
+        LiftlockError: `run-locked`, exit 7: another run works on this cluster and product.
+    """
+    path = folder / f"{cluster}-{product}.lock"
+    with open(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600), "r+") as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise _busy(cluster, stream.read()) from error
+        stream.truncate(0)
+        stream.write(json.dumps({**about, "pid": os.getpid()}, sort_keys=True))
+        stream.flush()
+        yield
+
+
+def _busy(cluster: str, said: str) -> LiftlockError:
+    try:
+        owner = ", ".join(f"{key} {value}" for key, value in json.loads(said).items())
+    except (ValueError, AttributeError):
+        owner = "no word about who"
+    return LiftlockError(
+        Problem(
+            "run-locked",
+            f"Another run works on {cluster} from this workstation.",
+            owner,
+            f"Wait for it, or watch it: liftlock status {cluster}",
+        ),
+        Exit.LOCKED,
+    )

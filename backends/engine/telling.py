@@ -1,0 +1,128 @@
+"""A record of the node's journal, in an operator's words."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from backends.domain.clean import Clean, clean, line
+from backends.domain.states import Phase
+
+Record = Mapping[str, Any]
+
+_MONITOR: Final = frozenset(
+    {"TRIAL", "CHECK", "HEALTHY", "UNHEALTHY", "RESTART", "TICK", "EXTEND", "HELD", "ACCEPT"}
+)
+_ROLLBACK: Final = frozenset({"ROLLBACK", "EVIDENCE", "UNDO", "PROOF", "RESTORED", "UNPROVEN"})
+
+QUIET: Final = frozenset({"TICK"})
+"""Records that are kept on the node and tell an operator nothing."""
+
+
+def phase_of(record: Record) -> Phase:
+    """The phase that a record belongs to."""
+    kind = record["t"]
+    if kind in _ROLLBACK or (kind == "END" and record.get("outcome") == "undone"):
+        return Phase.ROLLBACK
+    if kind == "FINALIZE" or kind == "END":
+        return Phase.FINALIZE
+    return Phase.MONITOR if kind in _MONITOR else Phase.INSTALL
+
+
+def tell(record: Record) -> Clean:
+    """One line about a record. Records that this version does not know are shown as they are."""
+    teller = _TELLERS.get(record["t"])
+    text = teller(record) if teller else f"{record['t']} {_rest(record)}"
+    return line(text)
+
+
+def evidence_of(record: Record) -> Clean:
+    """What the record quotes of the node, whole; empty for most."""
+    return clean(str(record.get("log") or ""))
+
+
+def _begin(record: Record) -> str:
+    source, target = record["source"], record["target"]
+    way = (
+        f"{source['version']} -> {target['version']}"
+        if source
+        else f"first install of {target['version']}"
+    )
+    return f"begins: {way}, by {record['operator']}"
+
+
+def _service(record: Record) -> str:
+    verb, ok, text = record["verb"], record.get("ok"), record.get("text", "")
+    if verb == "stop":
+        return f"stop the old version (it was {record['was']})"
+    if verb == "start":
+        return "start the new version"
+    return f"{verb}: {_word(ok)}  {text}"
+
+
+def _undo(record: Record) -> str:
+    return f"undo {_word(record['ok'])}  {record['what']}: {record['text']}"
+
+
+def _proof(record: Record) -> str:
+    said = f"  {record['text']}" if record.get("text") else ""
+    return f"proof {_word(record['ok'])}  {record['what']}{said}"
+
+
+def _check(record: Record) -> str:
+    word = "ok" if record["ok"] else "fails"
+    return f"health {record['name']} {word} ({record['level']}): {record['evidence']}"
+
+
+def _healthy(record: Record) -> str:
+    soft = record.get("soft") or []
+    extra = f"; soft checks fail: {', '.join(soft)}" if soft else ""
+    return f"healthy for {record['seconds']:g} s{extra}"
+
+
+def _accept(record: Record) -> str:
+    reason = f": {record['reason']}" if record.get("reason") else ""
+    return f"accepted by {record['by']} ({record['how']}){reason}"
+
+
+def _unproven(record: Record) -> str:
+    return f"not proven: {'; '.join(record['paths'])}"
+
+
+def _word(ok: object) -> str:
+    return "ok" if ok is True else "FAILED" if ok is False else "begins"
+
+
+def _rest(record: Record) -> str:
+    own = {"t", "n", "p", "bt", "bid", "wt"}
+    return ", ".join(f"{key} {value}" for key, value in sorted(record.items()) if key not in own)
+
+
+_TELLERS: Final[Mapping[str, Callable[[Record], str]]] = {
+    "BEGIN": _begin,
+    "HOOK": lambda r: f"second layer: {r['layer']}",
+    "INTENTS": lambda r: f"before-images of {r['steps']} paths are durable",
+    "BACKUPS": lambda r: f"backups of {r['steps']} paths are durable",
+    "SVC": _service,
+    "EFFECT": lambda r: str(r["what"]),
+    "TARGET": lambda r: f"in place, {r['files']} files equal the release",
+    "TRIAL": lambda r: f"in trial: goes back by itself in {r['window']:g} s unless accepted",
+    "CHECK": _check,
+    "HEALTHY": _healthy,
+    "UNHEALTHY": lambda r: f"no longer healthy: {r['why']}",
+    "RESTART": lambda r: f"the process was replaced, {r['times']} times now",
+    "TICK": lambda r: f"{r['spent']:g} s of the accept window spent",
+    "EXTEND": lambda r: f"accept window extended by {r['by']}",
+    "HELD": lambda r: f"held, waits for a person: {r['why']}",
+    "ACCEPT": _accept,
+    "ROLLBACK": lambda r: f"goes back, decided by {r['by']}: {r['why']}",
+    "FINALIZE": lambda r: f"finalized by {r['by']}",
+    "EVIDENCE": lambda r: "evidence saved on the node",
+    "UNDO": _undo,
+    "PROOF": _proof,
+    "RESTORED": lambda r: "every path is as it was",
+    "UNPROVEN": _unproven,
+    "END": lambda r: f"ended: {r['outcome']}",
+    "STAGE": lambda r: f"staged {r['version']}, {r['received']} bytes received",
+    "ROW": lambda r: f"check {r['name']}: {r['result']}, {r['evidence']}",
+    "ADOPT": lambda r: f"adopted {r['version']}, {r['files']} files, by {r['operator']}",
+    "CLEAN": lambda r: f"cleaned by {r['operator']}: {', '.join(r['paths'])}",
+}

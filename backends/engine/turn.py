@@ -1,0 +1,209 @@
+"""One node's turn: begin or take up the install, follow its journal, accept, or hear it go back.
+
+The node decides; this only listens, asks and accepts. Losing contact changes nothing over there.
+"""
+
+import asyncio
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from backends.domain.facts import NodeReading
+from backends.domain.plan import Plan
+from backends.domain.policy import Accept
+from backends.domain.problem import Problem
+from backends.domain.states import NodeState, Outcome, Phase
+from backends.engine.contact import Contact
+from backends.engine.events import Kind
+from backends.engine.results import NodeResult, Result
+from backends.engine.scribe import Scribe
+from backends.releases.read import Release
+
+_BETWEEN_TRIES_SECONDS = 1.0
+_PATIENCE_SECONDS = 30.0
+"""How long past its own deadline a node may be out of contact before the run gives it up."""
+
+_LOCKED = frozenset({"locked", "upgrade-open"})
+
+
+class Turn:
+    """The install, monitor and accept of one node: one step, in which no pause falls."""
+
+    def __init__(self, contact: Contact, plan: Plan, release: Release, scribe: Scribe) -> None:
+        self._contact = contact
+        self._plan = plan
+        self._release = release
+        self._scribe = scribe
+        self._node = contact.node
+        self._txn = plan.run
+        self._offset = 0
+        self._healthy = False
+        self._soft: list[str] = []
+        self._accepting: asyncio.Event = asyncio.Event()
+
+    async def take(self) -> NodeResult:
+        """Install this node and bring it to accepted, or to what became of it."""
+        began = await self._begin()
+        if began is not None:
+            return began
+        return await self.resume()
+
+    async def resume(self) -> NodeResult:
+        """Follow what runs on the node already, and accept it when it is healthy."""
+        give_up = time.monotonic() + self._longest()
+        while True:
+            await self._follow_and_accept()
+            reading = await self._contact.read()
+            result = await self._judge(reading)
+            if result is not None:
+                return result
+            if time.monotonic() > give_up:
+                return NodeResult(self._node, Result.LOST, self._lost(reading))
+            await asyncio.sleep(_BETWEEN_TRIES_SECONDS)
+
+    async def _begin(self) -> NodeResult | None:
+        self._scribe.say(
+            Kind.PHASE,
+            f"install {self._plan.release_version}",
+            node=self._node,
+            phase=Phase.INSTALL,
+        )
+        policy = self._plan.policy
+        answer = await self._contact.ask(
+            "install",
+            seconds=self._plan.limits.operator_request_seconds + 60,
+            run=self._plan.run,
+            version=self._plan.release_version,
+            digest=self._plan.release_digest,
+            reason="",
+            policy={
+                "if_operator_vanishes": policy.if_operator_vanishes.value,
+                "on_failure": policy.on_failure.value,
+                "second_layer": policy.second_layer.value,
+            },
+        )
+        for message in answer.all("begun"):
+            self._txn = str(message["txn"])
+        if answer.outcome is Outcome.REFUSED and answer.problem is not None:
+            self._scribe.problem(answer.problem, node=self._node, phase=Phase.INSTALL)
+            locked = answer.problem.code in _LOCKED
+            result = Result.LOCKED if locked else Result.REFUSED
+            return NodeResult(self._node, result, answer.problem)
+        return None  # begun, or unknown: the node's own journal tells
+
+    async def _follow_and_accept(self) -> None:
+        async with asyncio.TaskGroup() as group:
+            accepting = group.create_task(self._accept_when_healthy())
+            answer = await self._contact.follow(
+                self._txn, self._offset, self._see, self._longest()
+            )
+            if answer.outcome in (Outcome.UNREACHABLE, Outcome.TIMED_OUT) and answer.problem:
+                self._scribe.problem(answer.problem, node=self._node, phase=Phase.MONITOR)
+            accepting.cancel()
+
+    def _see(self, message: Mapping[str, Any]) -> None:
+        self._offset = int(message["offset"])
+        record = message["record"]
+        self._scribe.record(message, node=self._node, txn=self._txn)
+        if record["t"] == "HEALTHY":
+            self._soft = [str(name) for name in record.get("soft", [])]
+            self._healthy = True
+            self._accepting.set()
+        elif record["t"] in ("UNHEALTHY", "ROLLBACK"):
+            self._healthy = False
+
+    async def _accept_when_healthy(self) -> None:
+        while True:
+            await self._accepting.wait()
+            self._accepting.clear()
+            if not self._healthy:
+                continue
+            if self._plan.policy.accept is Accept.MANUAL or self._soft:
+                why = f"soft checks fail: {', '.join(self._soft)}" if self._soft else "policy"
+                self._scribe.say(
+                    Kind.RUN,
+                    f"waits for you ({why}): liftlock accept {self._plan.cluster} {self._node}",
+                    node=self._node,
+                    phase=Phase.MONITOR,
+                )
+                continue
+            answer = await self._contact.accept(self._plan.run, "auto")
+            if not answer.is_ok and answer.problem is not None:
+                self._scribe.problem(answer.problem, node=self._node, phase=Phase.MONITOR)
+                await asyncio.sleep(_BETWEEN_TRIES_SECONDS)
+                self._accepting.set()
+
+    async def _judge(self, reading: NodeReading) -> NodeResult | None:
+        """What became of the node, from what it says now; None: not decided yet."""
+        facts = reading.facts
+        if not reading.read or facts is None:
+            return None
+        node = self._node
+        mine = facts.transaction is not None and facts.transaction.run == self._plan.run
+        match facts.state:
+            case NodeState.ACCEPTED if mine:
+                self._end(f"accepted on {self._plan.release_version}, still reversible")
+                return NodeResult(node, Result.ACCEPTED)
+            case NodeState.HELD if mine:
+                return NodeResult(
+                    node,
+                    Result.HELD,
+                    Problem(
+                        "held",
+                        f"{node} keeps {self._plan.release_version} and waits for a person",
+                        facts.note,
+                        f"liftlock accept or rollback {self._plan.cluster} -n {node}",
+                    ),
+                )
+            case NodeState.INCONSISTENT:
+                return NodeResult(node, Result.INCONSISTENT, facts.problem)
+            case NodeState.MONITORING | NodeState.INSTALLING | NodeState.ROLLING_BACK:
+                return None
+            case _ if facts.is_finalized and facts.final_version == self._plan.release_version:
+                return NodeResult(node, Result.FINALIZED)
+            case NodeState.ROLLED_BACK if facts.last_run == self._plan.run:
+                self._end(f"is back on {facts.selected or 'nothing'}, proven")
+                return NodeResult(
+                    node,
+                    Result.ROLLED_BACK,
+                    Problem(
+                        "rolled-back",
+                        f"{node} went back by itself and proved it",
+                        facts.note,
+                        f"liftlock journal {self._plan.run} tells what failed and each undo",
+                    ),
+                )
+            case _:
+                return NodeResult(
+                    node,
+                    Result.REFUSED,
+                    Problem(
+                        "not-begun",
+                        f"{node} did not begin; nothing was changed",
+                        facts.note,
+                        "start again",
+                    ),
+                )
+
+    def _end(self, text: str) -> None:
+        self._scribe.say(Kind.RESULT, text, node=self._node, phase=Phase.MONITOR)
+
+    def _longest(self) -> float:
+        """Seconds after which the node has decided by itself, whatever happened."""
+        limits = self._plan.limits
+        return (
+            limits.install_step_seconds
+            + limits.accept_window_seconds
+            + 2 * limits.stop_seconds
+            + _PATIENCE_SECONDS
+        )
+
+    def _lost(self, reading: NodeReading) -> Problem:
+        why = reading.problem
+        return Problem(
+            "contact-lost",
+            f"contact with {self._node} was lost while it was changing; it decides by itself: "
+            f"{self._plan.policy.if_operator_vanishes.value}",
+            f"{why.code}: {why.summary}" if why else "",
+            f"liftlock status {self._plan.cluster}, then start the same upgrade again",
+        )

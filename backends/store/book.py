@@ -1,0 +1,246 @@
+"""The operator's book: every run and what happened in it, on disk before it is acted upon.
+
+SQLite in the operator's state directory, write-ahead log, fully synchronous. It is a memory for
+people: what a node is, only the node says.
+"""
+
+import json
+import sqlite3
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from backends.domain.problem import Exit, LiftlockError, Problem
+
+VERSION = 1
+
+_TABLES = """
+create table run (
+    id text primary key,
+    cluster text not null,
+    product text not null,
+    kind text not null,
+    version text,
+    digest text,
+    plan text not null,
+    operator text not null,
+    note text not null,
+    began real not null,
+    ended real,
+    exit integer,
+    outcome text
+) strict;
+create table event (
+    seq integer primary key,
+    run text not null references run (id),
+    time real not null,
+    node text not null,
+    phase text,
+    kind text not null,
+    text text not null,
+    data text not null,
+    key text unique
+) strict;
+create index event_of_run on event (run, seq);
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One execution of a plan, or of a single act, as it was written down."""
+
+    id: str
+    cluster: str
+    product: str
+    kind: str
+    """upgrade, rollback, finalize, adopt, clean."""
+
+    version: str | None
+    digest: str | None
+    operator: str
+    note: str
+    began: float
+    """Seconds since 1970."""
+
+    ended: float | None
+    exit: int | None
+    outcome: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One line of the journal."""
+
+    seq: int
+    run: str
+    time: float
+    node: str
+    phase: str | None
+    kind: str
+    text: str
+    data: Mapping[str, Any]
+    key: str | None
+
+
+class Book:
+    """The run history. Every writing method returns after the entry is durable.
+
+    All methods raise LiftlockError: `book-unwritable` (exit 2) when the disk says no, so that no
+    step is begun that could not be written down.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+            self._db.execute("pragma journal_mode = wal")
+            self._db.execute("pragma synchronous = full")
+            self._db.execute("pragma foreign_keys = on")
+            self._migrate()
+        except sqlite3.Error as error:
+            raise _unwritable(path, error) from error
+
+    def close(self) -> None:
+        """Close the file."""
+        self._db.close()
+
+    def begin(
+        self,
+        run: str,
+        *,
+        cluster: str,
+        product: str,
+        kind: str,
+        operator: str,
+        time: float,
+        version: str | None = None,
+        digest: str | None = None,
+        plan: Mapping[str, object] | None = None,
+        note: str = "",
+    ) -> None:
+        """Write down a run before it does anything; a run that is taken up again is the same."""
+        self._write(
+            "insert into run (id, cluster, product, kind, version, digest, plan, operator, note,"
+            " began) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+            " on conflict (id) do update set ended = null, exit = null, outcome = null",
+            (
+                run,
+                cluster,
+                product,
+                kind,
+                version,
+                digest,
+                json.dumps(plan or {}, sort_keys=True),
+                operator,
+                note,
+                time,
+            ),
+        )
+
+    def end(self, run: str, *, time: float, exit_code: int, outcome: str) -> None:
+        """Write down how a run ended."""
+        self._write(
+            "update run set ended = ?, exit = ?, outcome = ? where id = ?",
+            (time, exit_code, outcome, run),
+        )
+
+    def record(
+        self,
+        run: str,
+        *,
+        time: float,
+        node: str,
+        phase: str | None,
+        kind: str,
+        text: str,
+        data: Mapping[str, object],
+        key: str | None = None,
+    ) -> None:
+        """Write down one event; one with a `key` that is there already is not written twice."""
+        self._write(
+            "insert into event (run, time, node, phase, kind, text, data, key)"
+            " values (?, ?, ?, ?, ?, ?, ?, ?) on conflict (key) do nothing",
+            (run, time, node, phase, kind, text, json.dumps(dict(data), sort_keys=True), key),
+        )
+
+    def runs(self, cluster: str | None = None, limit: int = 50) -> tuple[Run, ...]:
+        """The newest runs first."""
+        rows = self._read(
+            "select id, cluster, product, kind, version, digest, operator, note, began, ended,"
+            " exit, outcome from run where ?1 is null or cluster = ?1"
+            " order by began desc, rowid desc limit ?2",
+            (cluster, limit),
+        )
+        return tuple(Run(*row) for row in rows)
+
+    def run(self, run: str) -> Run | None:
+        """One run, or None."""
+        rows = self._read(
+            "select id, cluster, product, kind, version, digest, operator, note, began, ended,"
+            " exit, outcome from run where id = ?",
+            (run,),
+        )
+        return next((Run(*row) for row in rows), None)
+
+    def entries(self, run: str, node: str | None = None) -> tuple[Entry, ...]:
+        """The journal of a run, in the order in which it was written."""
+        rows = self._read(
+            "select seq, run, time, node, phase, kind, text, data, key from event"
+            " where run = ?1 and (?2 is null or node = ?2) order by seq",
+            (run, node),
+        )
+        return tuple(_entry(*row) for row in rows)
+
+    def _migrate(self) -> None:
+        found = int(self._db.execute("pragma user_version").fetchone()[0])
+        if found > VERSION:
+            raise LiftlockError(
+                Problem(
+                    "book-too-new",
+                    "The run history was written by a newer version of this program.",
+                    f"{self.path}: version {found}, this program knows {VERSION}",
+                    "Use the newer version, or set LIFTLOCK_STATE_DIR to another place.",
+                ),
+                Exit.USAGE,
+            )
+        if found < VERSION:
+            self._db.executescript(f"begin; {_TABLES} pragma user_version = {VERSION}; commit;")
+
+    def _write(self, statement: str, values: tuple[object, ...]) -> None:
+        try:
+            self._db.execute(statement, values)
+        except sqlite3.Error as error:
+            raise _unwritable(self.path, error) from error
+
+    def _read(self, statement: str, values: tuple[object, ...]) -> Iterator[tuple[Any, ...]]:
+        try:
+            yield from self._db.execute(statement, values)
+        except sqlite3.Error as error:
+            raise _unwritable(self.path, error) from error
+
+
+def _entry(  # one parameter a column
+    seq: int,
+    run: str,
+    time: float,
+    node: str,
+    phase: str | None,
+    kind: str,
+    text: str,
+    data: str,
+    key: str | None,
+) -> Entry:
+    return Entry(seq, run, time, node, phase, kind, text, json.loads(data), key)
+
+
+def _unwritable(path: Path, error: sqlite3.Error) -> LiftlockError:
+    return LiftlockError(
+        Problem(
+            "book-unwritable",
+            "The run history cannot be used; nothing is begun that cannot be written down.",
+            f"{path}: {error}",
+            "Make room or repair the file, or set LIFTLOCK_STATE_DIR to another place.",
+        ),
+        Exit.USAGE,
+    )
