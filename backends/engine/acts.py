@@ -218,8 +218,8 @@ def refuse_unless_all_accepted(readings: Sequence[NodeReading], version: str | N
     """The version that every counted node has accepted (or made final already).
 
     Raises:
-        LiftlockError: A node is not read, not accepted, or on another version; `version` was named
-            and is another one (exit 4).
+        LiftlockError: A node is not read, not accepted, or on another version; or `version` was
+            named and is another one (exit 4).
     """
     counted = [reading for reading in readings if reading.left_out is None]
     wrong = []
@@ -255,7 +255,7 @@ def _lines(message: Message) -> tuple[str, ...]:
     if message["t"] == "adopted":
         own = [str(path) for path in message["own"]]
         return (
-            f"{message['version']}, {message['files']} paths, digest {str(message['digest'])[:12]}",
+            f"{message['version']}, {message['files']} paths, digest {message['digest'][:12]}",
             *([f"not counted, changed since the start: {', '.join(own)}"] if own else []),
         )
     return (

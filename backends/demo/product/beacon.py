@@ -1,6 +1,6 @@
 """Beacon: a small HTTP service that says its version. It exists to be upgraded.
 
-GET /health answers 200 with {"version", "healthy"}; a release marked `sick` starts, and answers 503.
+GET /health answers 200 with {"version", "healthy"}; a `sick` release starts and answers 503.
 It ends by itself when the file named by BEACON_LEASE is not touched for five seconds. Python 3.6.
 """
 
