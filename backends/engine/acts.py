@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from backends.domain.facts import NodeFacts, NodeReading
 from backends.domain.problem import Exit, LiftlockError, Problem
 from backends.domain.states import NodeState, Outcome, Phase
-from backends.engine.contact import Answer, Contact, Message
+from backends.engine.contact import Answer, Contact
 from backends.engine.events import Kind
 from backends.engine.results import NodeResult, Result
 from backends.engine.scribe import Scribe
+from backends.engine.upload import Message
 
 _UNDO_SECONDS = 900.0
 _BETWEEN_LOOKS_SECONDS = 0.2
@@ -81,13 +82,14 @@ class Acts:
                 continue
             contact = self._contacts[reading.name]
             transaction = facts.transaction
+            begun_at = await contact.journal_end(transaction.txn)
             answer = await contact.ask(
                 "finalize", run=transaction.run, digest=transaction.to_digest
             )
             if not answer.is_ok and answer.outcome is Outcome.REFUSED:
                 results.append(self._failed(reading.name, Phase.FINALIZE, answer))
                 break
-            results.append(await self._see_finalized(contact, transaction.txn))
+            results.append(await self._see_finalized(contact, transaction.txn, begun_at))
         return results
 
     async def preview(
@@ -132,13 +134,14 @@ class Acts:
             raise AssertionError("only an open upgrade is rolled back")
         self._scribe.say(Kind.PHASE, "roll back", node=contact.node, phase=Phase.ROLLBACK)
         run, txn = facts.transaction.run, facts.transaction.txn
+        begun_at = await contact.journal_end(txn)
         answer = await contact.ask("rollback", run=run, why=why)
         gone = answer.problem is not None and answer.problem.code == "no-upgrade-open"
         if answer.outcome is Outcome.REFUSED and not gone:
             return self._failed(contact.node, Phase.ROLLBACK, answer)
         await contact.follow(
             txn,
-            0,
+            begun_at,
             lambda message: self._scribe.record(message, node=contact.node, txn=txn),
             _UNDO_SECONDS,
         )
@@ -162,12 +165,12 @@ class Acts:
                 return NodeResult(contact.node, Result.LOST, reading.problem)
             await asyncio.sleep(_BETWEEN_LOOKS_SECONDS)
 
-    async def _see_finalized(self, contact: Contact, txn: str) -> NodeResult:
+    async def _see_finalized(self, contact: Contact, txn: str, begun_at: int) -> NodeResult:
         give_up = time.monotonic() + _UNDO_SECONDS
         while True:
             await contact.follow(
                 txn,
-                0,
+                begun_at,
                 lambda message: self._scribe.record(message, node=contact.node, txn=txn),
                 _UNDO_SECONDS,
             )

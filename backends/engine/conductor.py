@@ -18,13 +18,14 @@ from backends.domain.plan import NodePlan, Plan, Treatment
 from backends.domain.policy import Pause
 from backends.domain.problem import Exit, LiftlockError, Problem
 from backends.domain.states import NodeState, Outcome, Phase
-from backends.engine.contact import Answer, Blobs, Contact, Message
+from backends.engine.contact import Answer, Contact
 from backends.engine.events import Kind
 from backends.engine.planner import problem_of_refusal
 from backends.engine.results import NodeResult, Result, exit_of
 from backends.engine.results import Outcome as RunOutcome
 from backends.engine.scribe import Scribe
 from backends.engine.turn import Turn
+from backends.engine.upload import Blobs, Message
 from backends.releases.read import Blob, Release, blobs
 
 _FAILED = {
@@ -51,12 +52,19 @@ class Conductor:
     """One upgrade of one cluster."""
 
     def __init__(
-        self, plan: Plan, contacts: Mapping[str, Contact], release: Release, scribe: Scribe
+        self,
+        plan: Plan,
+        contacts: Mapping[str, Contact],
+        release: Release,
+        scribe: Scribe,
+        called: str,
     ) -> None:
+        """`called` is what an operator types to mean this cluster, for advice."""
         self._plan = plan
         self._contacts = contacts
         self._release = release
         self._scribe = scribe
+        self._called = called
         self._target = Target(
             run=plan.run,
             version=plan.release_version,
@@ -78,9 +86,7 @@ class Conductor:
             fresh = [node for node in self._plan.nodes if node.treatment is Treatment.INSTALL]
             if fresh:
                 await self._preflight(fresh)
-                await self._gate(
-                    before_upgrade(await self.read(), self._target, self._plan.cluster)
-                )
+                await self._gate(before_upgrade(await self.read(), self._target, self._called))
                 await self._stage(fresh)
                 await self._check(fresh)
             paused = await self._install()
@@ -158,12 +164,10 @@ class Conductor:
         for item in items:
             if item.treatment is Treatment.INSTALL:
                 readings = await self.read()
-                await self._gate(
-                    before_turn(item.node, readings, self._target, self._plan.cluster)
-                )
+                await self._gate(before_turn(item.node, readings, self._target, self._called))
         turns = []
         for item in items:
-            turn = Turn(self._contacts[item.node], self._plan, self._release, self._scribe)
+            turn = Turn(self._contacts[item.node], self._plan, self._scribe, self._called)
             resumed = item.treatment is Treatment.RESUME
             turns.append(turn.resume() if resumed else turn.take())
         for result in await asyncio.gather(*turns):
@@ -221,7 +225,7 @@ class Conductor:
         """Run a phase on all nodes at once; any that is not ok ends the run before a change."""
 
         async def one(item: NodePlan) -> NodeResult | None:
-            self._scribe.say(Kind.PHASE, phase.value, node=item.node, phase=phase)
+            self._scribe.say(Kind.PHASE, "begins", node=item.node, phase=phase)
             answer = await work(self._contacts[item.node])
             return self._result(item.node, phase, answer)
 
@@ -236,7 +240,7 @@ class Conductor:
     def _result(self, node: str, phase: Phase, answer: Answer) -> NodeResult | None:
         """A node's result when a phase before the install did not pass; None when it did."""
         if answer.is_ok:
-            self._scribe.say(Kind.RESULT, f"{phase} ok", node=node, phase=phase)
+            self._scribe.say(Kind.RESULT, "ok", node=node, phase=phase)
             return None
         problem = answer.problem or Problem("no-reason", f"{node}: {phase} ended {answer.outcome}")
         self._scribe.problem(problem, node=node, phase=phase)

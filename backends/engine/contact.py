@@ -4,12 +4,10 @@ An answer without its `end` line is unknown: neither success nor failure. Every 
 """
 
 import asyncio
-import hashlib
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
 
 from backends.domain.clean import line
 from backends.domain.facts import NodeFacts, NodeReading
@@ -17,17 +15,18 @@ from backends.domain.policy import Limits
 from backends.domain.problem import Problem
 from backends.domain.states import Outcome, Unreachable
 from backends.engine import reading
+from backends.engine.upload import STALL_SECONDS, Blobs, Message, Upload, sha256_of
 from backends.node import wire
-from backends.releases.read import Blob, Release
+from backends.releases.read import Release
 from backends.transport.link import Channel, Link, LinkFailed
 from backends.transport.payload import NO_PYTHON, Payload
 
-_STALL_SECONDS = 60.0
-"""When the node takes no byte for so long, an upload counts as cut."""
+_SLOW_LOOK_SECONDS = 5.0
+"""How often a watched node asks its service, when nothing changes."""
 
-Message = Mapping[str, Any]
-Blobs = Callable[[Sequence[str]], AsyncIterator[Blob]]
-"""Gives the content of the wanted blobs, one after the other."""
+_FIRST_RETRY_SECONDS = 0.5
+_LAST_RETRY_SECONDS = 15.0
+
 
 _CAUSES = {
     "dns": Unreachable.DNS,
@@ -94,28 +93,70 @@ class Contact:
 
     async def read(self) -> NodeReading:
         """Read all facts; a node that cannot be read is a reading, too, and says why."""
-        began = time.monotonic()
         answer = await self.ask("status", seconds=self._status_seconds())
-        facts: NodeFacts | None = None
-        problem = answer.problem
         found = answer.all("facts")
         if answer.is_ok and found:
-            try:
-                facts = reading.node_facts(self.node, found[-1])
-            except (KeyError, TypeError, ValueError) as error:
-                problem = Problem(
-                    "bad-answer", f"{self.node}: the facts make no sense", str(error)
-                )
-        if facts is None and problem is None:
-            problem = Problem("bad-answer", f"{self.node}: the answer has no facts")
+            return self._reading(found[-1])
+        return self._unread(answer.problem)
+
+    async def watch(self, observe: Callable[[NodeReading], None]) -> None:
+        """Tell every reading of this node for as long as this runs.
+
+        One resident process on the node; a new one with back-off when it is lost. What a lost node
+        said last is no longer told: its reading is unreachable.
+        """
+        wait = _FIRST_RETRY_SECONDS
+        while True:
+            answer = await self._watch_once(observe)
+            if answer.messages:
+                wait = _FIRST_RETRY_SECONDS
+            observe(self._unread(answer.problem))
+            await asyncio.sleep(wait)
+            wait = min(2 * wait, _LAST_RETRY_SECONDS)
+
+    async def _watch_once(self, observe: Callable[[NodeReading], None]) -> Answer:
+        beat = self._limits.heart_beat_idle_seconds
+        patience = beat * self._limits.stale_beats + self._status_seconds()
+
+        async def see(channel: Channel, message: Message) -> None:
+            if message["t"] == "facts":
+                observe(self._reading(message))
+
+        try:
+            async with self._open(self._link) as channel:
+                request = self._request("watch", {"beat": beat, "slow": _SLOW_LOOK_SECONDS})
+                await channel.write(self._payload.opening(request))
+                return await self._listen(channel, patience, see, keep=False)
+        except LinkFailed as error:
+            return Answer(Outcome.UNREACHABLE, error.problem, ())
+
+    def _reading(self, message: Message) -> NodeReading:
+        try:
+            facts = reading.node_facts(self.node, message)
+        except (KeyError, TypeError, ValueError) as error:
+            problem = Problem("bad-answer", f"{self.node}: the facts make no sense", str(error))
+            return self._unread(problem)
+        return self._placed(facts=facts, age_seconds=0.0)
+
+    def _unread(self, problem: Problem | None) -> NodeReading:
+        found = problem or Problem("no-end", f"{self.node}: the answer broke off")
+        return self._placed(unreachable=_cause(found), problem=found)
+
+    def _placed(
+        self,
+        facts: NodeFacts | None = None,
+        age_seconds: float | None = None,
+        unreachable: Unreachable | None = None,
+        problem: Problem | None = None,
+    ) -> NodeReading:
         return NodeReading(
             name=self.node,
             role=self.subject.role,
             address=self.subject.address,
             facts=facts,
-            age_seconds=time.monotonic() - began if facts else None,
-            unreachable=None if facts else _cause(problem),
-            problem=None if facts else problem,
+            age_seconds=age_seconds,
+            unreachable=unreachable,
+            problem=problem,
             excluded=self.subject.excluded,
         )
 
@@ -165,6 +206,11 @@ class Contact:
         args = {"run": run, "offset": offset, "follow": True}
         return await self._converse(self._link, "journal", args, seconds, see)
 
+    async def journal_end(self, run: str) -> int:
+        """Bytes of a node's journal that are there already; 0 when it cannot be read."""
+        answer = await self.ask("journal", run=run, offset=0, follow=False)
+        return max((int(message["offset"]) for message in answer.all("record")), default=0)
+
     async def stage(
         self,
         release: Release,
@@ -179,19 +225,19 @@ class Contact:
             "version": release.manifest.version,
             "digest": release.digest,
             "manifest": {
-                "sha256": _sha256(release.manifest_bytes),
+                "sha256": sha256_of(release.manifest_bytes),
                 "size": len(release.manifest_bytes),
             },
             "plan": plan,
         }
-        upload = _Upload(release, blobs, progress)
+        upload = Upload(release, blobs, progress)
         try:
             async with self._open(self._link) as channel:
                 await channel.write(self._payload.opening(self._request("stage", args)))
                 seconds = self._limits.install_step_seconds
                 return await self._listen(channel, seconds, upload.on_message)
         except TimeoutError:
-            return Answer(Outcome.TIMED_OUT, _silent(self.node, "stage", _STALL_SECONDS), ())
+            return Answer(Outcome.TIMED_OUT, _silent(self.node, "stage", STALL_SECONDS), ())
         except LinkFailed as error:
             return Answer(Outcome.UNREACHABLE, error.problem, ())
 
@@ -237,8 +283,11 @@ class Contact:
         self,
         channel: Channel,
         silence_seconds: float,
-        observe: Callable[[Channel, Message], Any],
+        observe: Callable[[Channel, Message], Awaitable[None]],
+        *,
+        keep: bool = True,
     ) -> Answer:
+        """Read messages until `end`; with `keep` the answer has them all."""
         messages: list[Message] = []
         lines = channel.lines()
         while True:
@@ -270,7 +319,8 @@ class Contact:
                     advice="use the version of this program that began the upgrade there",
                 )
                 return Answer(Outcome.UNREACHABLE, problem, tuple(messages))
-            messages.append(message)
+            if keep or not messages:
+                messages.append(message)
             await observe(channel, message)
 
     def _ended(self, message: Message, messages: tuple[Message, ...]) -> Answer:
@@ -309,48 +359,6 @@ class Contact:
         return seconds
 
 
-class _Upload:
-    """Answers the node's wants while it is staged to."""
-
-    def __init__(
-        self, release: Release, blobs: Blobs, progress: Callable[[int, int], None]
-    ) -> None:
-        self._release = release
-        self._blobs = blobs
-        self._progress = progress
-        self._wanted: dict[str, tuple[int, int]] = {}
-
-    async def on_message(self, channel: Channel, message: Message) -> None:
-        """The manifest on hello, the blobs when all wants are known."""
-        if message["t"] == "hello":
-            content = self._release.manifest_bytes
-            await channel.write(wire.frame_header(_sha256(content), 0, len(content)) + content)
-        elif message["t"] == "need":
-            for sha256, have, size in message["blobs"]:
-                self._wanted[str(sha256)] = (int(have), int(size))
-        elif message["t"] == "send":
-            await self._send(channel)
-
-    async def _send(self, channel: Channel) -> None:
-        of = sum(size - have for have, size in self._wanted.values())
-        sent = 0
-        self._progress(sent, of)
-        if self._wanted:
-            async for blob in self._blobs(tuple(self._wanted)):
-                have = self._wanted[blob.sha256][0]
-                with blob.open() as stream:
-                    stream.seek(have)
-                    left = blob.size - have
-                    await channel.write(wire.frame_header(blob.sha256, have, left))
-                    while piece := await asyncio.to_thread(stream.read, wire.CHUNK):
-                        async with asyncio.timeout(_STALL_SECONDS):
-                            await channel.write(piece)
-                        sent += len(piece)
-                        self._progress(sent, of)
-                        await asyncio.sleep(0)  # `drain` alone does not let others run
-        await channel.write(wire.END_OF_FRAMES)
-
-
 def _cause(problem: Problem | None) -> Unreachable:
     return _CAUSES.get(problem.code if problem else "", Unreachable.PROTOCOL)
 
@@ -361,7 +369,3 @@ def _silent(node: str, what: str, seconds: float) -> Problem:
         f"{node}: no end of {what} within {seconds:g} s; what happened is unknown",
         advice="ask again: the node's journal knows",
     )
-
-
-def _sha256(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()

@@ -51,6 +51,8 @@ def _begin(record: Record) -> str:
 
 def _service(record: Record) -> str:
     verb, ok, text = record["verb"], record.get("ok"), record.get("text", "")
+    if verb == "stop" and record["was"] == "absent":
+        return "nothing to stop: first install"
     if verb == "stop":
         return f"stop the old version (it was {record['was']})"
     if verb == "start":

@@ -17,7 +17,6 @@ from backends.engine.contact import Contact
 from backends.engine.events import Kind
 from backends.engine.results import NodeResult, Result
 from backends.engine.scribe import Scribe
-from backends.releases.read import Release
 
 _BETWEEN_TRIES_SECONDS = 1.0
 _PATIENCE_SECONDS = 30.0
@@ -29,10 +28,10 @@ _LOCKED = frozenset({"locked", "upgrade-open"})
 class Turn:
     """The install, monitor and accept of one node: one step, in which no pause falls."""
 
-    def __init__(self, contact: Contact, plan: Plan, release: Release, scribe: Scribe) -> None:
+    def __init__(self, contact: Contact, plan: Plan, scribe: Scribe, called: str) -> None:
         self._contact = contact
         self._plan = plan
-        self._release = release
+        self._called = called
         self._scribe = scribe
         self._node = contact.node
         self._txn = plan.run
@@ -122,7 +121,7 @@ class Turn:
                 why = f"soft checks fail: {', '.join(self._soft)}" if self._soft else "policy"
                 self._scribe.say(
                     Kind.RUN,
-                    f"waits for you ({why}): liftlock accept {self._plan.cluster} {self._node}",
+                    f"waits for you ({why}): liftlock accept {self._called} {self._node}",
                     node=self._node,
                     phase=Phase.MONITOR,
                 )
@@ -142,7 +141,8 @@ class Turn:
         mine = facts.transaction is not None and facts.transaction.run == self._plan.run
         match facts.state:
             case NodeState.ACCEPTED if mine:
-                self._end(f"accepted on {self._plan.release_version}, still reversible")
+                text = f"accepted on {self._plan.release_version}, still reversible"
+                self._end(Phase.MONITOR, text)
                 return NodeResult(node, Result.ACCEPTED)
             case NodeState.HELD if mine:
                 return NodeResult(
@@ -152,7 +152,7 @@ class Turn:
                         "held",
                         f"{node} keeps {self._plan.release_version} and waits for a person",
                         facts.note,
-                        f"liftlock accept or rollback {self._plan.cluster} -n {node}",
+                        f"liftlock accept or rollback {self._called} -n {node}",
                     ),
                 )
             case NodeState.INCONSISTENT:
@@ -162,7 +162,7 @@ class Turn:
             case _ if facts.is_finalized and facts.final_version == self._plan.release_version:
                 return NodeResult(node, Result.FINALIZED)
             case NodeState.ROLLED_BACK if facts.last_run == self._plan.run:
-                self._end(f"is back on {facts.selected or 'nothing'}, proven")
+                self._end(Phase.ROLLBACK, f"is back on {facts.selected or 'nothing'}, proven")
                 return NodeResult(
                     node,
                     Result.ROLLED_BACK,
@@ -185,8 +185,8 @@ class Turn:
                     ),
                 )
 
-    def _end(self, text: str) -> None:
-        self._scribe.say(Kind.RESULT, text, node=self._node, phase=Phase.MONITOR)
+    def _end(self, phase: Phase, text: str) -> None:
+        self._scribe.say(Kind.RESULT, text, node=self._node, phase=phase)
 
     def _longest(self) -> float:
         """Seconds after which the node has decided by itself, whatever happened."""
@@ -205,5 +205,5 @@ class Turn:
             f"contact with {self._node} was lost while it was changing; it decides by itself: "
             f"{self._plan.policy.if_operator_vanishes.value}",
             f"{why.code}: {why.summary}" if why else "",
-            f"liftlock status {self._plan.cluster}, then start the same upgrade again",
+            f"liftlock status {self._called}, then start the same upgrade again",
         )

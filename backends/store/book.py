@@ -7,8 +7,9 @@ people: what a node is, only the node says.
 import json
 import sqlite3
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from backends.domain.problem import Exit, LiftlockError, Problem
@@ -69,6 +70,24 @@ class Run:
 
 
 @dataclass(frozen=True, slots=True)
+class Start:
+    """What is written down about a run before it does anything."""
+
+    id: str
+    cluster: str
+    product: str
+    kind: str
+    operator: str
+    began: float
+    """Seconds since 1970."""
+
+    version: str | None = None
+    digest: str | None = None
+    plan: Mapping[str, object] = field(default_factory=lambda: MappingProxyType({}))
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Entry:
     """One line of the journal."""
 
@@ -105,36 +124,23 @@ class Book:
         """Close the file."""
         self._db.close()
 
-    def begin(
-        self,
-        run: str,
-        *,
-        cluster: str,
-        product: str,
-        kind: str,
-        operator: str,
-        time: float,
-        version: str | None = None,
-        digest: str | None = None,
-        plan: Mapping[str, object] | None = None,
-        note: str = "",
-    ) -> None:
+    def begin(self, start: Start) -> None:
         """Write down a run before it does anything; a run that is taken up again is the same."""
         self._write(
             "insert into run (id, cluster, product, kind, version, digest, plan, operator, note,"
             " began) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
             " on conflict (id) do update set ended = null, exit = null, outcome = null",
             (
-                run,
-                cluster,
-                product,
-                kind,
-                version,
-                digest,
-                json.dumps(plan or {}, sort_keys=True),
-                operator,
-                note,
-                time,
+                start.id,
+                start.cluster,
+                start.product,
+                start.kind,
+                start.version,
+                start.digest,
+                json.dumps(dict(start.plan), sort_keys=True),
+                start.operator,
+                start.note,
+                start.began,
             ),
         )
 

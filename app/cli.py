@@ -1,0 +1,289 @@
+"""The command line. Importing this loads neither Textual nor asyncssh nor pydantic.
+
+Each command imports what it needs when it runs: `--help` has to be quick, and a script that only
+asks for the status does not pay for a screen.
+"""
+
+import sys
+from collections.abc import Callable
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+import click
+
+from backends.domain.problem import Exit, LiftlockError
+
+EXIT_CODES = """\b
+Exit codes:
+    0  the asked-for state is reached (status: settled)
+    1  unexpected error
+    2  usage or configuration; nothing was contacted
+    3  node unreachable, login, privilege, no python; nothing changed
+    4  refused by a gate or an integrity check; nothing changed
+    5  failed and rolled back, proven; no node is left on the new version
+    6  needs a person
+    7  locked by another run
+    8  contact lost while nodes were changing
+   10  paused or in progress; waits for a person
+  130  interrupted here; the text says what the nodes do by themselves
+"""
+
+
+class Commands(click.Group):
+    """Commands, and a cluster's name in place of one: `liftlock harbor` looks at it."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """A known command, else `status` of the cluster that was named."""
+        name = args[0]
+        known = self.list_commands(ctx)
+        if name in known or name.startswith("-"):
+            return super().resolve_command(ctx, args)
+        is_file = Path(name).exists() or Path(f"{name}.toml").exists()
+        near = [] if is_file else get_close_matches(name, known, 1)
+        if near:
+            ctx.fail(f"No such command {name!r}. Did you mean {near[0]!r}?")
+        return "status", self.get_command(ctx, "status"), args
+
+
+@click.group(
+    cls=Commands,
+    epilog=EXIT_CODES,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 90},
+)
+@click.version_option(package_name="liftlock", message="liftlock %(version)s")
+def cli() -> None:
+    """Upgrade software on a cluster of nodes, safely, and always with a way back.
+
+    \b
+    A first look and a first upgrade:
+      liftlock status harbor               what the cluster is, what is next
+      liftlock adopt harbor                record what runs as finalized
+      liftlock plan harbor R.tar.gz        every step, and how it is undone
+      liftlock upgrade harbor R.tar.gz     stage, check, install, watch, accept
+      liftlock finalize harbor             ... or: liftlock rollback harbor
+
+    CLUSTER is a file, or a name (./NAME.toml, then the config directory); without one it is
+    ./cluster.toml or $LIFTLOCK_CLUSTER.
+    """
+
+
+def _nodes(function: Callable[..., int]) -> Callable[..., int]:
+    return click.option(
+        "-n", "--nodes", metavar="SEL", help="Only these: n1,n2 or role:voter, with commas."
+    )(
+        click.option("--product", metavar="NAME", help="Which product, where there are several.")(
+            function
+        )
+    )
+
+
+def _json(function: Callable[..., int]) -> Callable[..., int]:
+    return click.option("--json", "json", is_flag=True, help="JSON on standard output.")(function)
+
+
+def _yes(function: Callable[..., int]) -> Callable[..., int]:
+    return click.option(
+        "--yes", is_flag=True, help="Agree in advance to what would be asked; never to a pause."
+    )(function)
+
+
+def _reason(function: Callable[..., int]) -> Callable[..., int]:
+    return click.option("--reason", default="", help="Why; it is kept in every journal.")(function)
+
+
+_cluster = click.argument("cluster", required=False)
+_release = click.argument("release", type=click.Path(path_type=Path))
+
+
+def _options(**given: Any) -> Any:
+    from app.headless.options import Options
+
+    return Options(**given)
+
+
+@cli.command()
+@_cluster
+@click.option("--expect", metavar="V", help="Exit 0 only when settled on this version.")
+@click.option("--watch", is_flag=True, help="Go on and tell every change.")
+@_json
+@_nodes
+def status(expect: str | None, watch: bool, **given: Any) -> int:
+    """What every node runs, what is final, and one verdict."""
+    from app.headless import looking
+
+    return looking.status(_options(**given), expect=expect, watch=watch)
+
+
+@cli.command()
+@click.argument("cluster")
+@_release
+@_json
+@_nodes
+def plan(release: Path, **given: Any) -> int:
+    """Every step of an upgrade and its undo; changes nothing."""
+    from app.headless import looking
+
+    return looking.plan(_options(**given), release)
+
+
+@cli.command()
+@click.argument("cluster")
+@_release
+@click.option("--batch", type=click.IntRange(1), help="Nodes that are installed at once.")
+@click.option("--pause", type=click.Choice(["first", "all", "none", "after_role"]))
+@click.option("--note", default="", help="Kept with the run, e.g. a change number.")
+@_json
+@_yes
+@_nodes
+def upgrade(release: Path, batch: int | None, pause: str | None, **given: Any) -> int:
+    """Stage, check, install, watch and accept. Never finalizes.
+
+    Started again, it takes up what the nodes say.
+    """
+    from app.headless import upgrading
+
+    return upgrading.upgrade(_options(**given), release, batch=batch, pause=pause)
+
+
+@cli.command()
+@click.argument("cluster")
+@click.argument("node", nargs=-1, required=True)
+@_json
+@_reason
+def accept(node: tuple[str, ...], **given: Any) -> int:
+    """Stop the dead-man timer of a node: it stays, still reversible."""
+    from app.headless import acting
+
+    return acting.accept(_options(nodes=",".join(node), **given))
+
+
+@cli.command()
+@click.argument("cluster")
+@_json
+@_yes
+@_reason
+@_nodes
+def rollback(**given: Any) -> int:
+    """Take every upgrade that is not final back: one node first, then asks."""
+    from app.headless import acting
+
+    return acting.rollback(_options(**given))
+
+
+@cli.command()
+@click.argument("cluster")
+@click.argument("version", required=False)
+@_json
+@_yes
+def finalize(version: str | None, **given: Any) -> int:
+    """Make the accepted version final on every node; ends the way back."""
+    from app.headless import acting
+
+    return acting.finalize(_options(**given), version)
+
+
+@cli.command()
+@click.argument("cluster")
+@_json
+@_yes
+@_nodes
+def adopt(**given: Any) -> int:
+    """Record what runs, and its content, as finalized."""
+    from app.headless import acting
+
+    return acting.adopt(_options(**given))
+
+
+@cli.command()
+@click.argument("cluster")
+@click.option("--staged", is_flag=True, help="Staged releases (the default).")
+@click.option("--everything", is_flag=True, help="Every trace of this program; products stay.")
+@_json
+@_yes
+@_nodes
+def clean(staged: bool, everything: bool, **given: Any) -> int:
+    """Give back what is kept on the nodes."""
+    from app.headless import acting
+
+    if staged and everything:
+        raise click.UsageError("--staged and --everything exclude each other.")
+    return acting.clean(_options(**given), everything=everything)
+
+
+@cli.command()
+@click.argument("run", required=False)
+@click.option("--node", help="Only this node.")
+@_json
+def journal(run: str | None, node: str | None, json: bool) -> int:
+    """What happened in a run, the newest one by default."""
+    from app.headless import looking
+
+    return looking.journal(run, node=node, as_json=json)
+
+
+@cli.command()
+@_cluster
+@_json
+@_nodes
+def doctor(**given: Any) -> int:
+    """Is this workstation, and is each node, fit for an upgrade?"""
+    from app.headless.doctor import doctor as examine
+
+    return examine(_options(**given))
+
+
+@cli.group()
+def release() -> None:
+    """Build and show releases."""
+
+
+@release.command()
+@click.argument("directory", type=click.Path(path_type=Path))
+@click.option("--name", required=True, help="The product's name.")
+@click.option("--version", required=True)
+@click.option(
+    "-o", "--out", required=True, type=click.Path(path_type=Path), help="The folder to write to."
+)
+@_json
+def build(directory: Path, name: str, version: str, out: Path, json: bool) -> int:
+    """Pack a directory into a tarball and its manifest, reproducibly."""
+    from app.headless import releasing
+
+    return releasing.build(directory, name, version, out, as_json=json)
+
+
+@release.command()
+@_release
+@_json
+def show(release: Path, json: bool) -> int:
+    """What a release holds, after its bytes were checked."""
+    from app.headless import releasing
+
+    return releasing.display(release, as_json=json)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run a command line; the exit code of design.md, section 9."""
+    try:
+        code = cli.main(arguments, prog_name="liftlock", standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        return Exit.USAGE
+    except click.Abort:
+        return Exit.INTERRUPTED
+    except LiftlockError as error:
+        from app.headless import lines
+
+        for text in lines.problem(error.problem):
+            print(text, file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        return Exit.INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read us has gone: say nothing more, and let no flush at exit complain.
+        sys.stdout = sys.stderr
+        return Exit.ERROR
+    return int(code or 0)

@@ -1,0 +1,220 @@
+"""What the command line prints for people: plain lines, at most 80 columns where that is possible.
+
+State is a letter and a word, never a colour alone. All text from nodes was cleaned at the border.
+"""
+
+import textwrap
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from backends.domain.facts import Fact, NodeFacts, NodeReading, Unknown
+from backends.domain.plan import Plan, Treatment
+from backends.domain.problem import Problem
+from backends.domain.states import LETTERS, REACH_WORDS, NodeState
+from backends.domain.verdict import Verdict
+from backends.engine.events import Event, Kind
+from backends.engine.results import NodeResult
+from backends.store.book import Entry, Run
+
+WIDTH = 79
+_NONE = "-"
+_HEAD = ("NODE", "ROLE", "STATE", "RUNS", "STAGED", "FINAL", "HEALTH")
+
+
+def status(
+    cluster: str,
+    environment: str,
+    product: str,
+    readings: Sequence[NodeReading],
+    verdict: Verdict,
+) -> list[str]:
+    """The whole answer of `status`."""
+    head = f"{cluster}  {environment.upper()}  {product}    {verdict.headline()}"
+    return [
+        *_wrapped(head, "    "),
+        *([*_wrapped(f"cause     {verdict.cause}", " " * 10)] if verdict.cause else []),
+        *_wrapped(f"next      {verdict.next_action}", " " * 10),
+        *_wrapped(f"way back  {verdict.way_back}", " " * 10),
+        "",
+        *_table([_HEAD, *(_row(reading) for reading in readings)]),
+        *_remarks(readings, verdict),
+    ]
+
+
+def problem(found: Problem) -> list[str]:
+    """A problem in four parts."""
+    return [
+        *_wrapped(f"{found.summary} [{found.code}]", "  "),
+        *(f"  | {line}" for line in found.evidence.splitlines()),
+        *(_wrapped(f"  -> {found.advice}", "     ") if found.advice else []),
+    ]
+
+
+def event(item: Event) -> list[str]:
+    """One event of a run as it happens."""
+    if item.kind is Kind.PROGRESS:
+        return []
+    phase = item.phase.value if item.phase else ""
+    head = f"{clock(item.time)}  {item.node:<8} {phase:<9} "
+    first = " " * len(head)
+    lines = _wrapped(head + item.text, first)
+    if item.kind is Kind.PROBLEM:
+        lines += [f"{first}| {line}" for line in str(item.data.get("evidence", "")).splitlines()]
+        if item.data.get("advice"):
+            lines += _wrapped(f"{first}-> {item.data['advice']}", first + "   ")
+    if item.data.get("log"):
+        lines += [f"{first}| {line}" for line in str(item.data["log"]).splitlines()[-20:]]
+    return lines
+
+
+def plan(found: Plan) -> list[str]:
+    """The plan, step by step, as it will be carried out."""
+    lines = [
+        f"plan {found.id}: {found.product} to {found.release_version} on {found.cluster}",
+        f"  release  {found.release_digest}",
+        f"  updater  {found.updater_digest}",
+        f"  pace     batch {found.policy.batch}, pause {found.policy.pause}, accept "
+        f"{found.policy.accept}, nobody there: {found.policy.if_operator_vanishes}",
+        *(f"  note     {note}" for note in found.notes),
+    ]
+    for item in found.nodes:
+        way = f"{item.from_version or 'nothing'} -> {item.to_version}"
+        reason = f" ({item.reason})" if item.reason else ""
+        lines += ["", f"{item.node}  {item.treatment}  {way}{reason}"]
+        if item.treatment in (Treatment.ALREADY, Treatment.EXCLUDED):
+            continue
+        for step in item.steps:
+            lines += _wrapped(f"  {step.phase:<9} {step.title}", " " * 12)
+            lines += [f"            {number}  {act}" for number, act in enumerate(step.actions, 1)]
+            if step.undo:
+                lines += ["            undo:", *(f"               {act}" for act in step.undo)]
+    return lines
+
+
+def results(nodes: Sequence[NodeResult], text: str) -> list[str]:
+    """How a run ended, one line a node."""
+    rows = [("NODE", "RESULT", ""), *(_result(node) for node in nodes)]
+    return ["", *_table(rows), "", *_wrapped(text, "  ")]
+
+
+def run(found: Run) -> list[str]:
+    """The head of a run in the journal."""
+    what = f"{found.kind} to {found.version}" if found.version else found.kind
+    end = (
+        f"ended {when(found.ended)}, exit {found.exit}: {found.outcome}" if found.ended else "open"
+    )
+    note = f'  "{found.note}"' if found.note else ""
+    return [
+        f"run {found.id}  {what} on {found.cluster} ({found.product}) by {found.operator}{note}",
+        *_wrapped(f"began {when(found.began)}, {end}", "  "),
+        "",
+    ]
+
+
+def entry(item: Entry) -> list[str]:
+    """One entry of a run's journal."""
+    head = f"{clock(item.time)}  {item.node:<8} {item.phase or '':<9} "
+    indent = " " * len(head)
+    lines = _wrapped(head + item.text, indent)
+    for name in ("evidence", "log"):
+        if item.kind != "row" and item.data.get(name):
+            lines += [f"{indent}| {line}" for line in str(item.data[name]).splitlines()]
+    return lines
+
+
+def clock(seconds: float) -> str:
+    """A time of day where the operator is."""
+    return datetime.fromtimestamp(seconds, UTC).astimezone().strftime("%H:%M:%S")
+
+
+def when(seconds: float) -> str:
+    """A date and time where the operator is, with its zone."""
+    return datetime.fromtimestamp(seconds, UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S%z")
+
+
+def _row(reading: NodeReading) -> tuple[str, ...]:
+    facts = reading.facts
+    if not reading.read or facts is None:
+        state = NodeState.EXCLUDED if reading.excluded else NodeState.UNKNOWN
+        why = REACH_WORDS[reading.unreachable] if reading.unreachable else ""
+        health = "" if reading.excluded else why
+        return (_name(reading, state), reading.role or _NONE, state.value, "?", "?", "?", health)
+    runs = _fact(facts.running)
+    if isinstance(facts.selected, str) and facts.selected != facts.running:
+        runs = f"{runs} (next {facts.selected})"
+    staged = "?" if isinstance(facts.staged, Unknown) else ", ".join(facts.staged) or _NONE
+    return (
+        _name(reading, facts.state),
+        reading.role or _NONE,
+        facts.state.replace("_", " "),
+        runs,
+        staged,
+        _fact(facts.final_version),
+        _health(facts),
+    )
+
+
+def _name(reading: NodeReading, state: NodeState) -> str:
+    return f"{LETTERS[state]} {reading.name}"
+
+
+def _health(facts: NodeFacts) -> str:
+    service = "" if facts.service == "started" else f"service {facts.service}"
+    health = "" if facts.health == "none" else facts.health.value
+    if facts.is_absent:
+        return _NONE
+    return ", ".join(word for word in (health, service) if word) or _NONE
+
+
+def _fact(value: Fact) -> str:
+    if isinstance(value, Unknown):
+        return "?"
+    return _NONE if value is None else value
+
+
+def _remarks(readings: Sequence[NodeReading], verdict: Verdict) -> list[str]:
+    lines: list[str] = []
+    for reading in readings:
+        facts = reading.facts if reading.read else None
+        if facts is not None and facts.note:
+            lines += _wrapped(f"{reading.name}: {facts.note}", "  ")
+        if facts is not None and facts.transaction is not None:
+            opened = facts.transaction
+            left = opened.decides_at_seconds
+            ends = "" if left is None else f"; {opened.then} by itself in {left:.0f} s"
+            lines += _wrapped(
+                f"{reading.name}: run {opened.run} to {opened.to_version} by {opened.operator} "
+                f"since {opened.since}{ends}",
+                "  ",
+            )
+        for found in (reading.problem, facts.problem if facts else None):
+            if found is not None:
+                lines += [f"{reading.name}:", *(f"  {line}" for line in problem(found))]
+        unknown = facts.missing if facts else ()
+        lines += [f"{reading.name}: {name} unknown: {reason}" for name, reason in unknown]
+    lines += [f"{name} is left out: {reason}" for name, reason in verdict.excluded]
+    return ["", *lines] if lines else []
+
+
+def _result(node: NodeResult) -> tuple[str, ...]:
+    text = f"{node.problem.summary} [{node.problem.code}]" if node.problem else ""
+    return (node.node, node.result.replace("_", " "), text)
+
+
+def _table(rows: Sequence[tuple[str, ...]]) -> list[str]:
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return [
+        "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    ]
+
+
+def _wrapped(text: str, indent: str) -> list[str]:
+    return textwrap.wrap(
+        text,
+        WIDTH,
+        subsequent_indent=indent,
+        break_on_hyphens=False,
+        drop_whitespace=True,
+        replace_whitespace=False,
+    ) or [""]

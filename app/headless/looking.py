@@ -1,0 +1,104 @@
+"""Looking: status, plan, journal. Nothing is changed, on no node."""
+
+import asyncio
+import json
+import time
+from contextlib import suppress
+from dataclasses import asdict, replace
+from pathlib import Path
+
+from app.headless import lines
+from app.headless.options import Options
+from app.headless.say import out, show_status, talk
+from app.headless.work import look, open_cluster, plain, plan_for, today, with_unknown
+from app.wiring import Session, open_book
+from backends.domain.facts import NodeReading
+from backends.domain.problem import Exit, LiftlockError, Problem
+from backends.domain.verdict import Verdict, decide
+from backends.engine.planner import new_run
+from backends.releases.read import open_release, verify_tarball
+
+
+def status(options: Options, *, expect: str | None = None, watch: bool = False) -> int:
+    """What the cluster is; the exit code is the verdict's."""
+    session = open_cluster(options)
+    if not watch:
+        readings, verdict = asyncio.run(look(session))
+        show_status(session, options, readings, verdict)
+        return with_unknown(session, _expected(verdict, expect))
+    with suppress(KeyboardInterrupt):
+        asyncio.run(_watch(session, options))
+    return Exit.OK
+
+
+def plan(options: Options, release: Path) -> int:
+    """Show the plan and the gate before it; nodes are read, nothing is changed."""
+    session = open_cluster(options)
+    found = open_release(release)
+    verify_tarball(found)
+    made, verdict = asyncio.run(plan_for(session, found, new_run(today(), lambda _: False)))
+    if options.json:
+        out([json.dumps({"schema": "liftlock.plan/1", **plain(made)}, sort_keys=True)])
+    else:
+        out(lines.plan(made))
+    if verdict.nodes_read < verdict.nodes_total:
+        talk([f"not certain: {verdict.nodes_read} of {verdict.nodes_total} read"])
+        return Exit.UNREACHABLE
+    return with_unknown(session, Exit.OK)
+
+
+def journal(run: str | None, *, node: str | None, as_json: bool) -> int:
+    """The journal of a run, the newest one when none is named."""
+    with open_book() as book:
+        found = book.run(run) if run else next(iter(book.runs(limit=1)), None)
+        if found is None:
+            raise LiftlockError(
+                Problem(
+                    "run-unknown",
+                    f"There is no run {run}." if run else "There is no run yet.",
+                    ", ".join(item.id for item in book.runs(limit=10)),
+                    "Name one of the newest runs above." if run else "",
+                ),
+                Exit.USAGE,
+            )
+        entries = book.entries(found.id, node)
+        if as_json:
+            out(json.dumps(asdict(item), sort_keys=True) for item in entries)
+        else:
+            out(lines.run(found))
+            for item in entries:
+                out(lines.entry(item))
+    return Exit.OK
+
+
+async def _watch(session: Session, options: Options) -> None:
+    """Show the status again whenever a node says that something changed."""
+    readings, verdict = await look(session)
+    show_status(session, options, readings, verdict)
+    latest = {reading.name: reading for reading in readings}
+
+    def see(reading: NodeReading) -> None:
+        if _same_facts(latest[reading.name], reading):
+            return
+        latest[reading.name] = reading
+        now = list(latest.values())
+        if not options.json:
+            out(["", f"-- {lines.when(time.time())}"])
+        show_status(session, options, now, decide(now, session.name))
+
+    async with asyncio.TaskGroup() as group:
+        for contact in session.contacts.values():
+            group.create_task(contact.watch(see))
+
+
+def _same_facts(one: NodeReading, other: NodeReading) -> bool:
+    """Whether two readings tell an operator the same; unknown facts compare by their words."""
+    return repr(replace(one, age_seconds=None)) == repr(replace(other, age_seconds=None))
+
+
+def _expected(verdict: Verdict, expect: str | None) -> Exit:
+    code = verdict.exit_code()
+    if expect is None or code is not Exit.OK or verdict.to_version == expect:
+        return code
+    talk([f"expected {expect}, found {verdict.to_version}"])
+    return Exit.NEEDS_PERSON

@@ -1,0 +1,16 @@
+"""What every command of the command line can be told."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What every acting command can be told."""
+
+    cluster: str | None = None
+    nodes: str | None = None
+    product: str | None = None
+    json: bool = False
+    yes: bool = False
+    note: str = ""
+    reason: str = ""

@@ -1,0 +1,70 @@
+"""Where the command line's words go: stdout is data, stderr is talk."""
+
+import json
+import sys
+import time
+from collections.abc import Callable, Iterable, Sequence
+
+from app.headless import lines, shapes
+from app.headless.options import Options
+from app.wiring import Session
+from backends.domain.facts import NodeReading
+from backends.domain.verdict import Verdict
+from backends.engine.acts import Preview
+from backends.engine.events import Event
+from backends.engine.results import NodeResult, Outcome
+
+
+def out(text: Iterable[str]) -> None:
+    """Data, to standard output."""
+    for line in text:
+        print(line)
+
+
+def talk(text: Iterable[str]) -> None:
+    """Talk, to standard error."""
+    for line in text:
+        print(line, file=sys.stderr, flush=True)
+
+
+def observer(options: Options) -> Callable[[Event], None]:
+    """Tells events as they happen: JSON to stdout, lines to stderr."""
+
+    def see(event: Event) -> None:
+        if options.json:
+            print(json.dumps(shapes.event(event), sort_keys=True), flush=True)
+        else:
+            talk(lines.event(event))
+
+    return see
+
+
+def show_status(
+    session: Session, options: Options, readings: Sequence[NodeReading], verdict: Verdict
+) -> None:
+    """The whole status, in lines or as JSON."""
+    cluster, product = session.cluster, session.profile.name
+    if options.json:
+        found = shapes.status(cluster.name, product, time.time(), readings, verdict)
+        print(json.dumps(found, sort_keys=True), flush=True)
+    else:
+        out(lines.status(cluster.name, cluster.environment, product, readings, verdict))
+
+
+def show_outcome(options: Options, result: Outcome, verdict: Verdict) -> None:
+    """How an upgrade ended, and what is next."""
+    if options.json:
+        print(json.dumps(shapes.of_run(result, verdict), sort_keys=True))
+        return
+    out(lines.results(result.nodes, result.text))
+    out([f"now: {verdict.headline()}", f"next: {verdict.next_action}"])
+    if result.problem is not None:
+        talk(lines.problem(result.problem))
+
+
+def show_previews(shown: Sequence[Preview | NodeResult]) -> list[Preview]:
+    """Tell what an act would do; the nodes on which it can be done."""
+    previews = [item for item in shown if isinstance(item, Preview)]
+    for item in previews:
+        talk([f"{item.node}:", *(f"  {line}" for line in item.lines or ("nothing to do",))])
+    return previews

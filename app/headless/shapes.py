@@ -1,0 +1,200 @@
+"""The JSON that scripts read: `liftlock.status/1`, `liftlock.event/1`, `liftlock.outcome/1`.
+
+Fields may be added, never changed; `app/schemas` has the schemas, and tests hold them together.
+"""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from backends.domain.facts import (
+    Fact,
+    Finalized,
+    NodeFacts,
+    NodeReading,
+    OpenTransaction,
+    Unknown,
+    VersionRef,
+)
+from backends.domain.problem import Problem
+from backends.domain.states import NodeState
+from backends.domain.verdict import Verdict
+from backends.engine.events import Event
+from backends.engine.results import NodeResult, Outcome
+
+
+def status(
+    cluster: str, product: str, now: float, readings: Sequence[NodeReading], verdict: Verdict
+) -> dict[str, object]:
+    """The whole answer of `status --json`."""
+    return {
+        "schema": "liftlock.status/1",
+        "cluster": cluster,
+        "product": product,
+        "time": moment(now),
+        "run": _run(readings, verdict),
+        "verdict": {
+            "kind": verdict.kind.value,
+            "cause": verdict.cause,
+            "from": fact(verdict.from_version),
+            "to": fact(verdict.to_version),
+            "certain": verdict.certain,
+            "nodes_read": verdict.nodes_read,
+            "nodes_total": verdict.nodes_total,
+            "because": list(verdict.because),
+            "down": list(verdict.down),
+            "excluded": [{"name": name, "reason": reason} for name, reason in verdict.excluded],
+            "next": verdict.next_action,
+            "way_back": verdict.way_back,
+        },
+        "nodes": [_node(reading) for reading in readings],
+    }
+
+
+def event(item: Event) -> dict[str, object]:
+    """One line of what an acting command streams."""
+    return {
+        "schema": "liftlock.event/1",
+        "time": moment(item.time),
+        "run": item.run,
+        "node": item.node or None,
+        "phase": item.phase.value if item.phase else None,
+        "kind": item.kind.value,
+        "text": item.text,
+        "data": dict(item.data),
+    }
+
+
+def outcome(
+    run: str, exit_code: int, results: Sequence[NodeResult], verdict: Verdict | None, text: str
+) -> dict[str, object]:
+    """The last line of what an acting command streams."""
+    return {
+        "schema": "liftlock.outcome/1",
+        "exit": exit_code,
+        "run": run,
+        "text": text,
+        "verdict": verdict.kind.value if verdict else None,
+        "nodes": [
+            {
+                "name": result.node,
+                "result": result.result.value,
+                "problem": problem(result.problem),
+            }
+            for result in results
+        ],
+    }
+
+
+def of_run(result: Outcome, verdict: Verdict | None) -> dict[str, object]:
+    """The last line of an upgrade."""
+    return outcome(result.run, result.exit, result.nodes, verdict, result.text) | {
+        "problem": problem(result.problem)
+    }
+
+
+def problem(found: Problem | None) -> dict[str, str] | None:
+    """A problem, or null."""
+    if found is None:
+        return None
+    return {
+        "code": found.code,
+        "summary": found.summary,
+        "evidence": found.evidence,
+        "advice": found.advice,
+    }
+
+
+def fact(value: Fact) -> object:
+    """A fact: a string, null (read, and there is none), or `{"unknown": reason}`."""
+    return {"unknown": value.reason} if isinstance(value, Unknown) else value
+
+
+def moment(seconds: float) -> str:
+    """A moment in UTC, to the millisecond."""
+    when = datetime.fromtimestamp(seconds, UTC)
+    return when.strftime("%Y-%m-%dT%H:%M:%S.") + f"{when.microsecond // 1000:03d}Z"
+
+
+def _run(readings: Sequence[NodeReading], verdict: Verdict) -> dict[str, object] | None:
+    opened = _open(readings)
+    if opened is None:
+        return None
+    return {
+        "id": opened.run,
+        "state": verdict.kind.value,
+        "cause": verdict.cause,
+        "by": opened.operator,
+    }
+
+
+def _open(readings: Sequence[NodeReading]) -> OpenTransaction | None:
+    for reading in readings:
+        if reading.facts is not None and reading.facts.transaction is not None:
+            return reading.facts.transaction
+    return None
+
+
+def _node(reading: NodeReading) -> dict[str, object]:
+    facts = reading.facts
+    reason = reading.problem.summary if reading.problem else "not read"
+    if facts is None or not reading.read:
+        facts = _unread(reading.name, reason)
+    state = NodeState.EXCLUDED if reading.excluded else facts.state
+    return {
+        "name": reading.name,
+        "address": reading.address,
+        "role": reading.role,
+        "state": state.value,
+        "running": fact(facts.running),
+        "selected": fact(facts.selected),
+        "staged": fact(facts.staged) if isinstance(facts.staged, Unknown) else list(facts.staged),
+        "previous": _version(facts.previous),
+        "finalized": _final(facts.finalized),
+        "service": facts.service.value,
+        "health": facts.health.value,
+        "age_seconds": None if reading.age_seconds is None else round(reading.age_seconds, 3),
+        "note": facts.note,
+        "transaction": _transaction(facts.transaction),
+        "problem": problem(reading.problem or facts.problem),
+    }
+
+
+def _unread(name: str, reason: str) -> NodeFacts:
+    unknown = Unknown(reason)
+    return NodeFacts(
+        node=name,
+        product="",
+        running=unknown,
+        selected=unknown,
+        staged=unknown,
+        previous=unknown,
+        finalized=unknown,
+    )
+
+
+def _version(value: VersionRef | Unknown | None) -> object:
+    if isinstance(value, VersionRef):
+        return {"version": value.version, "digest": value.digest}
+    return {"unknown": value.reason} if isinstance(value, Unknown) else None
+
+
+def _final(value: Finalized | Unknown | None) -> object:
+    if isinstance(value, Finalized):
+        return {"version": value.version, "run": value.run}
+    return {"unknown": value.reason} if isinstance(value, Unknown) else None
+
+
+def _transaction(opened: OpenTransaction | None) -> dict[str, object] | None:
+    if opened is None:
+        return None
+    return {
+        "run": opened.run,
+        "phase": opened.phase.value,
+        "from": opened.from_version,
+        "to": opened.to_version,
+        "by": opened.operator,
+        "since": opened.since,
+        "driver": opened.driver_alive,
+        "decides_in_seconds": opened.decides_at_seconds,
+        "then": opened.then,
+    }

@@ -1,0 +1,65 @@
+"""Sending a release: only what the node says it lacks, from where it already has it."""
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from typing import Any
+
+from backends.node import wire
+from backends.releases.read import Blob, Release
+from backends.transport.link import Channel
+
+STALL_SECONDS = 60.0
+"""When the node takes no byte for so long, an upload counts as cut."""
+
+Message = Mapping[str, Any]
+
+Blobs = Callable[[Sequence[str]], AsyncIterator[Blob]]
+"""Gives the content of the wanted blobs, one after the other."""
+
+
+class Upload:
+    """Answers the node's wants while it is staged to."""
+
+    def __init__(
+        self, release: Release, blobs: Blobs, progress: Callable[[int, int], None]
+    ) -> None:
+        self._release = release
+        self._blobs = blobs
+        self._progress = progress
+        self._wanted: dict[str, tuple[int, int]] = {}
+
+    async def on_message(self, channel: Channel, message: Message) -> None:
+        """The manifest on hello, the blobs when all wants are known."""
+        if message["t"] == "hello":
+            content = self._release.manifest_bytes
+            await channel.write(wire.frame_header(sha256_of(content), 0, len(content)) + content)
+        elif message["t"] == "need":
+            for sha256, have, size in message["blobs"]:
+                self._wanted[str(sha256)] = (int(have), int(size))
+        elif message["t"] == "send":
+            await self._send(channel)
+
+    async def _send(self, channel: Channel) -> None:
+        of = sum(size - have for have, size in self._wanted.values())
+        sent = 0
+        self._progress(sent, of)
+        if self._wanted:
+            async for blob in self._blobs(tuple(self._wanted)):
+                have = self._wanted[blob.sha256][0]
+                with blob.open() as stream:
+                    stream.seek(have)
+                    left = blob.size - have
+                    await channel.write(wire.frame_header(blob.sha256, have, left))
+                    while piece := await asyncio.to_thread(stream.read, wire.CHUNK):
+                        async with asyncio.timeout(STALL_SECONDS):
+                            await channel.write(piece)
+                        sent += len(piece)
+                        self._progress(sent, of)
+                        await asyncio.sleep(0)  # `drain` alone does not let others run
+        await channel.write(wire.END_OF_FRAMES)
+
+
+def sha256_of(content: bytes) -> str:
+    """SHA-256, hexadecimal."""
+    return hashlib.sha256(content).hexdigest()
