@@ -4,6 +4,7 @@ import asyncio
 import json
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import nullcontext
 
 from app.headless import lines, shapes
 from app.headless.ask import agreed, declined, refuse_silence, typed
@@ -27,7 +28,7 @@ def accept(options: Options) -> int:
     async def work(acts: Acts, readings: Sequence[NodeReading]) -> list[NodeResult]:
         return [await acts.accept(reading, options.reason) for reading in readings]
 
-    return _act(options, "accept", work, needs_yes=False)
+    return _act(options, "accept", work, beside=True)
 
 
 def rollback(options: Options) -> int:
@@ -118,12 +119,15 @@ def _act(
     kind: str,
     work: Callable[[Acts, Sequence[NodeReading]], Awaitable[list[NodeResult]]],
     *,
-    needs_yes: bool = True,
+    beside: bool = False,
     run: str | None = None,
 ) -> int:
-    """Run a single act over the selected nodes, in the book and under the lock."""
+    """Run a single act over the selected nodes, in the book and under the lock.
+
+    One that may come `beside` a running upgrade takes no lock and asks nothing.
+    """
     session = open_cluster(options)
-    if needs_yes:
+    if not beside:
         refuse_silence(options, kind)
 
     async def go(book: Book) -> int:
@@ -149,7 +153,7 @@ def _act(
                     talk(lines.problem(item.problem))
         return with_unknown(session, code)
 
-    with open_book() as book, locked(session, kind):
+    with open_book() as book, nullcontext() if beside else locked(session, kind):
         return asyncio.run(go(book))
 
 

@@ -58,7 +58,7 @@ def _pointed_elsewhere(seen: Survey) -> list[Deviation]:
         seen,
         what,
         lambda nodes, rest: f"changed by hand: {listed(nodes)}: {rest}",
-        "liftlock verify {cluster}{nodes}",
+        "look at the files by hand: liftlock doctor {cluster}{nodes}",
     )
 
 
@@ -118,7 +118,8 @@ def _contradiction(seen: Survey) -> Deviation:
     return Deviation(
         text=f"what was read contradicts itself on {listed(nodes)}",
         nodes=nodes,
-        next_action=f"liftlock verify {seen.cluster} -n {','.join(nodes)}",
+        next_action=f"look at the files by hand: liftlock doctor {seen.cluster} "
+        f"-n {','.join(nodes)}",
     )
 
 

@@ -71,7 +71,7 @@ def inconsistent(seen: Survey) -> Finding:
     ]
     then = f"liftlock rollback {seen.cluster}{chosen}"
     if idle:
-        then = f"liftlock resume {seen.cluster} recovers {listed(names(idle))} first"
+        then += f" brings {listed(names(idle))} back to rest"
     found = _found(
         seen,
         nodes,
@@ -113,7 +113,7 @@ def failed(seen: Survey) -> Finding:
             f"liftlock rollback {seen.cluster}{seen.selector(held)} does not"
         )
     else:
-        action = f"liftlock resume {seen.cluster} tries {listed(names(nodes))} again"
+        action = f"the same liftlock upgrade {seen.cluster} tries {listed(names(nodes))} again"
     return _found(
         seen,
         nodes,
@@ -224,7 +224,7 @@ def _nothing_counts(seen: Survey) -> Finding:
         )
     return Finding(
         cause="every node is excluded or disabled",
-        next_action=f"liftlock include {seen.cluster} {left_out[0]}",
+        next_action=f"take {left_out[0]} in again: in the cluster file, or its marker on the node",
         way_back="not known while no node counts",
     )
 
@@ -280,7 +280,7 @@ def _next_of_upgrade(seen: Survey) -> str:
     behind = names(facts for facts in seen.read if not same(facts.version, target))
     action = f"liftlock finalize {seen.cluster}"
     if behind:
-        action = f"liftlock resume {seen.cluster} goes on with {listed(behind)}"
+        action = f"the same liftlock upgrade {seen.cluster} goes on with {listed(behind)}"
     action = _restart_first(seen, action)
     reach = _reach(seen)
     return f"{reach}; then {action}" if reach else action
@@ -291,7 +291,7 @@ def _restart_first(seen: Survey, action: str = "") -> str:
     down = [facts for facts in seen.read if facts.is_down]
     if not down:
         return action
-    restart = f"liftlock restart {seen.cluster}{seen.selector(down)}"
+    restart = f"start the service on {listed(names(down))}"
     return f"{restart}; then {action}" if action else restart
 
 

@@ -79,7 +79,8 @@ class Conductor:
         """Carry out the plan; the outcome says what became of every node."""
         for item in self._plan.nodes:
             if item.treatment is Treatment.EXCLUDED:
-                self._results[item.node] = NodeResult(item.node, Result.EXCLUDED)
+                problem = Problem("left-out", f"{item.node} is left out: {item.reason}")
+                self._results[item.node] = NodeResult(item.node, Result.EXCLUDED, problem)
             elif item.treatment is Treatment.ALREADY:
                 self._results[item.node] = NodeResult(item.node, Result.ALREADY)
         try:
@@ -94,8 +95,26 @@ class Conductor:
             return self._outcome(stop.text, problem=stop.problem)
         if paused:
             return self._outcome(paused, paused=True)
+        return self._arrived()
+
+    def _arrived(self) -> RunOutcome:
+        """The outcome when nothing stopped the run; a run in which no node counts is none."""
         version = self._plan.release_version
-        return self._outcome(f"every node is on {version}, accepted and still reversible")
+        there = {Result.ACCEPTED, Result.ALREADY, Result.FINALIZED}
+        arrived = [r.node for r in self._results.values() if r.result in there]
+        left_out = [r.node for r in self._results.values() if r.result is Result.EXCLUDED]
+        if not arrived:
+            problem = Problem(
+                "nobody-counts",
+                "No node was upgraded: all are left out.",
+                "\n".join(f"{item.node}: {item.reason}" for item in self._plan.nodes),
+                "Take a node in again, or name another one.",
+            )
+            return self._outcome("no node was upgraded", problem=problem)
+        beside = f"; left out: {', '.join(left_out)}" if left_out else ""
+        reversible = self._forward(tuple(self._results.values()))
+        state = "accepted and still reversible" if reversible else "there before, left alone"
+        return self._outcome(f"{', '.join(arrived)} on {version}, {state}{beside}")
 
     async def read(self) -> list[NodeReading]:
         """Read every node anew, all at once."""

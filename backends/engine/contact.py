@@ -125,8 +125,7 @@ class Contact:
         try:
             async with self._open(self._link) as channel:
                 request = self._request("watch", {"beat": beat, "slow": _SLOW_LOOK_SECONDS})
-                await channel.write(self._payload.opening(request))
-                return await self._listen(channel, patience, see, keep=False)
+                return await self._talk(channel, request, patience, see, keep=False)
         except LinkFailed as error:
             return Answer(Outcome.UNREACHABLE, error.problem, ())
 
@@ -233,9 +232,9 @@ class Contact:
         upload = Upload(release, blobs, progress)
         try:
             async with self._open(self._link) as channel:
-                await channel.write(self._payload.opening(self._request("stage", args)))
                 seconds = self._limits.install_step_seconds
-                return await self._listen(channel, seconds, upload.on_message)
+                request = self._request("stage", args)
+                return await self._talk(channel, request, seconds, upload.on_message)
         except TimeoutError:
             return Answer(Outcome.TIMED_OUT, _silent(self.node, "stage", STALL_SECONDS), ())
         except LinkFailed as error:
@@ -258,8 +257,7 @@ class Contact:
 
         try:
             async with asyncio.timeout(seconds), self._open(link) as channel:
-                await channel.write(self._payload.opening(self._request(command, args)))
-                return await self._listen(channel, seconds, see)
+                return await self._talk(channel, self._request(command, args), seconds, see)
         except TimeoutError:
             return Answer(Outcome.TIMED_OUT, _silent(self.node, command, seconds), ())
         except LinkFailed as error:
@@ -278,6 +276,22 @@ class Contact:
             "state_dir": self.subject.state_dir,
             "args": {"operator": self._operator, **args},
         }
+
+    async def _talk(
+        self,
+        channel: Channel,
+        request: dict[str, object],
+        silence_seconds: float,
+        observe: Callable[[Channel, Message], Awaitable[None]],
+        *,
+        keep: bool = True,
+    ) -> Answer:
+        """Start the updater, ask, and listen. One that ends before it read all says why."""
+        try:
+            await channel.write(self._payload.opening(request))
+        except LinkFailed:
+            return await self._without_end(channel, ())
+        return await self._listen(channel, silence_seconds, observe, keep=keep)
 
     async def _listen(
         self,

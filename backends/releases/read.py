@@ -74,7 +74,7 @@ def open_release(path: Path) -> Release:
             "manifest-missing",
             f"The release {tarball.name} has no manifest.",
             f"no file {manifest_path}",
-            "Put the .release.json beside the tarball, or: liftlock release import.",
+            "Put the .release.json beside the tarball, or make both: liftlock release build.",
         )
     try:
         with manifest_path.open("rb") as stream:

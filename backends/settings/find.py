@@ -33,7 +33,7 @@ def find_cluster(
             code="no-cluster",
             summary="No cluster is named.",
             evidence=f"There is no {here}, and ${VARIABLE} is not set.",
-            advice="Name a cluster file, or make one: liftlock init NAME",
+            advice="Name a cluster file, or write one: the README shows how.",
         ),
         Exit.USAGE,
     )
@@ -60,7 +60,7 @@ def _missing(what: str, tried: Iterable[Path], folders: Iterable[Path]) -> Liftl
     elif known:
         advice = f"Known here: {', '.join(known[:10])}."
     else:
-        advice = "Make one: liftlock init NAME"
+        advice = "Write one: the README shows how."
     evidence = "\n".join(f"no file {path}" for path in tried)
     return LiftlockError(
         Problem("cluster-missing", f"There is no cluster {what}.", evidence, advice), Exit.USAGE

@@ -72,7 +72,7 @@ class TomlFile:
                 code="file-invalid",
                 summary=f"{lines[0]}{more}",
                 evidence="\n".join(lines),
-                advice=f"Correct {self.path}. `liftlock config schema` prints all keys.",
+                advice=f"Correct {self.path}. The README lists all keys.",
             ),
             Exit.USAGE,
         )

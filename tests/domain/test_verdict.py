@@ -208,7 +208,7 @@ def test_an_interrupted_node_is_recovered_first():
     )
     verdict = decide([left])
     assert "nobody drives run 1120-k7f to 4.12" in verdict.cause
-    assert "liftlock resume CLUSTER recovers n2 first" in verdict.next_action
+    assert "brings n2 back to rest" in verdict.next_action
 
 
 @pytest.mark.parametrize(
@@ -239,7 +239,7 @@ def test_a_failed_node_is_tried_again_and_the_others_can_go_back():
     assert verdict.kind is K.FAILED
     assert verdict.cause == "n2 failed: The disk is full."
     assert verdict.headline() == "failed 4.11 -> 4.12, because n2"
-    assert verdict.next_action == "liftlock resume CLUSTER tries n2 again"
+    assert verdict.next_action == "the same liftlock upgrade CLUSTER tries n2 again"
     assert verdict.way_back == "liftlock rollback CLUSTER returns n1 to 4.11"
     assert verdict.exit_code() is Exit.NEEDS_PERSON
 
@@ -304,13 +304,13 @@ def test_a_first_install_is_an_upgrade_from_nothing():
     assert verdict.kind is K.UPGRADING
     assert (verdict.from_version, verdict.to_version) == (None, "4.12")
     assert verdict.headline() == "installing 4.12 (first install), because n1"
-    assert verdict.next_action == "liftlock resume CLUSTER goes on with n2"
+    assert verdict.next_action == "the same liftlock upgrade CLUSTER goes on with n2"
     assert verdict.way_back == "liftlock rollback CLUSTER removes 4.12 from n1"
 
 
 def test_an_upgrade_goes_on_with_the_nodes_that_are_behind():
     verdict = decide([upgraded("n1"), old("n2"), old("n3")], cluster="harbor")
-    assert verdict.next_action == "liftlock resume harbor goes on with n2, n3"
+    assert verdict.next_action == "the same liftlock upgrade harbor goes on with n2, n3"
     assert verdict.way_back == "liftlock rollback harbor returns n1 to 4.11"
 
 
@@ -379,7 +379,7 @@ def test_a_service_that_is_down_needs_a_person_though_the_version_is_settled():
     assert verdict.kind is K.SETTLED
     assert verdict.down == ("n2",)
     assert verdict.headline() == "settled 4.12; down: n2"
-    assert verdict.next_action == "liftlock restart CLUSTER -n n2"
+    assert verdict.next_action == "start the service on n2"
     assert verdict.exit_code() is Exit.NEEDS_PERSON
 
 
@@ -387,7 +387,7 @@ def test_nothing_is_finalized_before_what_is_down_is_restarted():
     verdict = decide([upgraded("n1"), upgraded("n2", service=ServiceState.STOPPED)])
     assert verdict.kind is K.READY_TO_FINALIZE
     assert verdict.next_action == (
-        "liftlock restart CLUSTER -n n2; then liftlock finalize CLUSTER"
+        "start the service on n2; then liftlock finalize CLUSTER"
     )
     assert verdict.exit_code() is Exit.NEEDS_PERSON
 
@@ -413,17 +413,17 @@ def test_nothing_is_finalized_before_what_is_down_is_restarted():
         (
             node("n3", selected="4.13"),
             "changed by hand: n3: 4.12 is to be, the next start runs 4.13",
-            "liftlock verify CLUSTER -n n3",
+            "look at the files by hand: liftlock doctor CLUSTER -n n3",
         ),
         (
             node("n3", running=None, selected=None, service=ServiceState.STOPPED),
             "changed by hand: n3: 4.12 is finalized and no longer there",
-            "liftlock verify CLUSTER -n n3",
+            "look at the files by hand: liftlock doctor CLUSTER -n n3",
         ),
         (
             node("n3", running=None),
             "what was read contradicts itself on n3",
-            "liftlock verify CLUSTER -n n3",
+            "look at the files by hand: liftlock doctor CLUSTER -n n3",
         ),
     ],
 )

@@ -4,6 +4,7 @@ import hashlib
 import json
 import socket
 from importlib.resources import files
+from pathlib import PurePosixPath
 from typing import Any
 
 from backends.node.canonical import files_digest
@@ -41,7 +42,12 @@ class Beacon:
             }
             for name, (mode, data) in self.content.items()
         ]
-        folders = {name.rsplit("/", 1)[0] for name in self.content if "/" in name}
+        folders = {
+            str(folder)
+            for name in self.content
+            for folder in PurePosixPath(name).parents
+            if folder != PurePosixPath(".")
+        }
         found += [
             {"path": name, "type": "dir", "mode": 0o755, "size": 0, "sha256": None, "target": None}
             for name in folders
@@ -114,9 +120,9 @@ def document(directory: str, port: int, lease: str, **changes: Any) -> dict[str,
         "facts": {"version": None, "finalized": None},
         "limits": {
             "healthy_deadline": 3.0,
-            "min_healthy": 0.5,
+            "min_healthy": 0.3,
             "accept_window": 10.0,
-            "health_poll": 0.2,
+            "health_poll": 0.1,
             "max_restarts": 2,
             "max_flaps": 3,
             "install_step": 60.0,

@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +71,7 @@ class Node:
         self._keeper.start()
 
     def _keep_lease(self) -> None:
-        while not self._stop.wait(1.0):
+        while not self._stop.wait(0.5):
             if self.lease.exists():
                 self.lease.touch()
 
@@ -194,10 +194,7 @@ class Node:
 
     def upgrade(self, release: Beacon, run: str = "1120-aaa", **policy: str) -> str:
         """Stage, check, install and follow to rest; the outcome."""
-        for answer in (self.stage(release, run), self.check(release, run)):
-            assert answer.outcome == "ok", answer.messages
-        begun = self.install(release, run, **policy)
-        assert begun.outcome == "ok", begun.messages
+        self.begin(release, run, **policy)
         return self.wait_for(lambda facts: facts["transaction"] is None or settled(facts))["state"]
 
     def accepted(self, release: Beacon, run: str = "1120-aaa") -> None:
@@ -229,23 +226,91 @@ class Node:
         answer = self.ask("journal", run=run)
         return [message["record"] for message in answer.all("record")]
 
+    def put_in_place(self, release: Beacon) -> None:
+        """Lay a version down by hand, start it, and adopt it: the state before most upgrades."""
+        tree = self.directory / release.version
+        for name, (mode, data) in release.content.items():
+            path = tree / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(data)
+            path.chmod(mode)
+        pointer = self.directory / ".version"
+        pointer.write_text(f"{release.version}\n")
+        for path in (pointer, tree, *tree.rglob("*")):
+            os.utime(path, (beacon.CREATED, beacon.CREATED))
+        self.control(release.version, "start")
+        self.wait_for(lambda facts: facts["service"] == "started")
+        found = self.ask("adopt", preview=True).all("adopted")[0]
+        answer = self.ask("adopt", run="1119-one", version=release.version, digest=found["digest"])
+        assert answer.outcome == "ok", answer.messages
+        assert found["digest"] == release.digest, found
+
+    def control(self, version: str, verb: str) -> str:
+        """Run a version's control script as a person would; what it says."""
+        env = {"PATH": os.environ["PATH"], **self.document["service"]["env"]}
+        tree = self.directory / version
+        ran = subprocess.run(
+            [str(tree / "control"), verb],
+            cwd=tree,
+            env=env,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            start_new_session=True,
+            check=False,
+            timeout=20,
+        )
+        return ran.stdout.decode().strip()
+
+    def begin(self, release: Beacon, run: str = "1120-aaa", **policy: str) -> None:
+        """Stage, check and begin to install."""
+        for answer in (self.stage(release, run), self.check(release, run)):
+            assert answer.outcome == "ok", answer.messages
+        begun = self.install(release, run, **policy)
+        assert begun.outcome == "ok", begun.messages
+
+    def product(self) -> dict[str, tuple[object, ...]]:
+        """All that is the product's, without our own folder and what the service writes."""
+        return {
+            name: about
+            for name, about in picture(self.directory).items()
+            if name.split("/")[0] != ".liftlock"
+            and name.split("/")[-1] not in ("beacon.pid", "beacon.log")
+        }
+
     def drivers(self) -> list[int]:
         """Processes of the updater that work on this node, found by the lock they hold open."""
         return holders(self.home / "lock")
+
+    def kill_drivers(self) -> None:
+        """SIGKILL to the updater's drivers, and nothing else."""
+        for pid in self.drivers():
+            _kill(pid)
+        wait_until(lambda: not self.drivers())
+
+    def kill_all(self) -> None:
+        """What a power cut does to processes: drivers and service are gone at once."""
+        for pid in {*self.drivers(), *within(self.top)}:
+            _kill(pid)
+        wait_until(lambda: not self.drivers() and not within(self.top))
 
     def close(self) -> None:
         """End every process of this node, by its id."""
         self._stop.set()
         self._keeper.join()
-        for pid in {*self.drivers(), *within(self.top)}:
-            try:
-                os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                continue
-        give_up = time.monotonic() + 5
-        while within(self.top) and time.monotonic() < give_up:
-            time.sleep(0.02)
-        assert not within(self.top), "a process of the node is left"
+        self.kill_all()
+
+
+def wait_until(reached: Callable[[], object], seconds: float = 20) -> None:
+    """Look until it is so; a generous limit turns a hang into a failure."""
+    give_up = time.monotonic() + seconds
+    while not reached():
+        assert time.monotonic() < give_up, "it never came to that"
+        time.sleep(0.02)
+
+
+def _kill(pid: int) -> None:
+    with suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
 
 
 def settled(facts: dict[str, Any]) -> bool:

@@ -1,0 +1,37 @@
+"""A cluster for each test, and nothing of it afterwards."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.cluster import Cluster
+
+
+@pytest.fixture
+def make_cluster(tmp_path: Path) -> Iterator[Callable[..., Cluster]]:
+    """Makes clusters that are closed at the end, whatever happened."""
+    made: list[Cluster] = []
+
+    def make(nodes: int = 1, **policy: str) -> Cluster:
+        made.append(Cluster(tmp_path / f"c{len(made)}", nodes, **policy))
+        return made[-1]
+
+    yield make
+    for cluster in made:
+        cluster.close()
+
+
+@pytest.fixture
+def harbor(make_cluster: Callable[..., Cluster]) -> Cluster:
+    """One node, nothing installed."""
+    return make_cluster()
+
+
+@pytest.fixture
+def settled(harbor: Cluster) -> Cluster:
+    """One node, 4.11.0 installed and finalized; 4.12.0 is good, 4.13.0 never becomes healthy."""
+    harbor.settle("4.11.0")
+    harbor.release("4.12.0")
+    harbor.release("4.13.0", sick=True)
+    return harbor
