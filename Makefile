@@ -1,8 +1,8 @@
-# Two commands and no preparation: `make demo` and `make test`.
+# No preparation: `make test` sets up everything it needs.
 # Needed beforehand: make, Python 3.11 or newer, and pip. Everything else goes into .venv.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check drill clean moved
+.PHONY: help test check drill clean moved
 
 VENV  := .venv
 BIN   := $(VENV)/bin
@@ -18,9 +18,6 @@ DRILL_TIMEOUT ?= 600
 
 help: ## say what there is
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' Makefile
-
-demo: $(READY) ## show Liftlock with a small cluster on this machine
-	@$(BIN)/liftlock demo
 
 test: $(READY) ## run the ordinary test suite
 	@$(BIN)/python -m pytest -q -n $(WORKERS) $(ARGS)

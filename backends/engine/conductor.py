@@ -127,7 +127,8 @@ class Conductor:
             return await contact.rows(
                 "preflight",
                 lambda row: self._scribe.row(row, node=contact.node, phase=Phase.PREFLIGHT),
-                bytes=manifest.total_bytes,
+                needs={"python": manifest.needs.python, "commands": list(manifest.needs.commands)},
+                bytes=max(manifest.total_bytes, manifest.needs.bytes),
                 files=len(manifest.files),
             )
 

@@ -51,7 +51,6 @@ def node_document(profile: Profile, node: Values, limits: Limits) -> dict[str, o
         "health": [_check(check, proof) for check in profile.health],
         "facts": {
             "version": _fact("version", profile.facts.version, proof),
-            "finalized": _fact("finalized", profile.facts.finalized, proof),
         },
         "limits": {
             "healthy_deadline": limits.healthy_deadline_seconds,

@@ -201,7 +201,6 @@ class FactsTable(Table):
     """`[facts]`"""
 
     version: FactTable | None = None
-    finalized: FactTable | None = None
 
 
 class LimitsTable(Table):

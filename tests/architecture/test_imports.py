@@ -106,9 +106,6 @@ RULES: dict[str, Rule] = {
     ),
     "backends.releases": Rule(("backends.domain", *SHARED), PYDANTIC),
     "backends.transport": Rule(("backends.domain", *SHARED)),
-    "backends.transport.ssh": Rule(
-        ("backends.domain", "backends.transport", *SHARED), ("asyncssh",)
-    ),
     # What happened is kept in the words the node's own journal uses.
     "backends.store": Rule(("backends.domain", *SHARED)),
     # The engine speaks to the port (transport.link); which link it holds is none of its business.
@@ -162,12 +159,15 @@ RULES: dict[str, Rule] = {
 SIGNATURES = "backends.releases.signature"
 """`signature.py`, `signature_*.py`: OpenSSH signatures are asyncssh's business."""
 
+SSH = "backends.transport.ssh"
+"""The one link that speaks SSH."""
+
 
 def rule_for(module: Module) -> tuple[str, Rule]:
     """The folder that decides, and its rule."""
     folder = max((each for each in RULES if under(module.name, each)), key=len)
     rule = RULES[folder]
-    if module.name.startswith(SIGNATURES):
+    if module.name.startswith(SIGNATURES) or module.name == SSH:
         rule = Rule(rule.own, (*rule.others, "asyncssh"), rule.never, rule.stdlib)
     return folder, rule
 

@@ -386,9 +386,7 @@ def test_a_service_that_is_down_needs_a_person_though_the_version_is_settled():
 def test_nothing_is_finalized_before_what_is_down_is_restarted():
     verdict = decide([upgraded("n1"), upgraded("n2", service=ServiceState.STOPPED)])
     assert verdict.kind is K.READY_TO_FINALIZE
-    assert verdict.next_action == (
-        "start the service on n2; then liftlock finalize CLUSTER"
-    )
+    assert verdict.next_action == ("start the service on n2; then liftlock finalize CLUSTER")
     assert verdict.exit_code() is Exit.NEEDS_PERSON
 
 

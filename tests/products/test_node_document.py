@@ -44,7 +44,6 @@ command = ["bin/check", "{directory}/{version}"]
 
 [facts]
 version = { command = ["bin/nats", "--version"], pattern = "v(.*)" }
-finalized = { file = "{directory}/final" }
 
 [limits]
 min_healthy = "20s"
@@ -121,7 +120,6 @@ def test_the_document_is_exactly_what_the_updater_reads(profile: Profile, tmp_pa
         ],
         "facts": {
             "version": {"command": ["bin/nats", "--version"], "pattern": "v(.*)"},
-            "finalized": {"file": "{directory}/final"},
         },
         "limits": {
             "healthy_deadline": 300,

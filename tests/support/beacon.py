@@ -117,7 +117,7 @@ def document(directory: str, port: int, lease: str, **changes: Any) -> dict[str,
                 "command": None,
             }
         ],
-        "facts": {"version": None, "finalized": None},
+        "facts": {"version": None},
         "limits": {
             "healthy_deadline": 3.0,
             "min_healthy": 0.3,
