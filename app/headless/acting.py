@@ -21,11 +21,14 @@ from backends.engine.results import NodeResult, Result, exit_of
 from backends.engine.scribe import Scribe
 from backends.store.book import Book
 
+Work = Callable[[Acts, Sequence[NodeReading], str], Awaitable[list[NodeResult]]]
+"""What an act does with the nodes, in a run of this id."""
+
 
 def accept(options: Options) -> int:
     """Stop the dead-man timer of the named nodes."""
 
-    async def work(acts: Acts, readings: Sequence[NodeReading]) -> list[NodeResult]:
+    async def work(acts: Acts, readings: Sequence[NodeReading], run: str) -> list[NodeResult]:
         return [await acts.accept(reading, options.reason) for reading in readings]
 
     return _act(options, "accept", work, beside=True)
@@ -34,7 +37,7 @@ def accept(options: Options) -> int:
 def rollback(options: Options) -> int:
     """Take every open upgrade of the selected nodes back."""
 
-    async def work(acts: Acts, readings: Sequence[NodeReading]) -> list[NodeResult]:
+    async def work(acts: Acts, readings: Sequence[NodeReading], run: str) -> list[NodeResult]:
         todo = [reading for reading in readings if is_reversible(reading.facts)]
         for reading in todo:
             opened = reading.facts.transaction if reading.facts else None
@@ -66,7 +69,7 @@ def finalize(options: Options, version: str | None) -> int:
             Exit.USAGE,
         )
 
-    async def work(acts: Acts, readings: Sequence[NodeReading]) -> list[NodeResult]:
+    async def work(acts: Acts, readings: Sequence[NodeReading], run: str) -> list[NodeResult]:
         wanted = refuse_unless_all_accepted(readings, version)
         verdict = decide(readings, session.name)
         talk([f"finalize {wanted} on {', '.join(_counted(readings))}"])
@@ -82,9 +85,8 @@ def finalize(options: Options, version: str | None) -> int:
 
 def adopt(options: Options) -> int:
     """Record what runs, and its content, as finalized; it is shown first."""
-    run = new_run(today(), lambda _: False)
 
-    async def work(acts: Acts, readings: Sequence[NodeReading]) -> list[NodeResult]:
+    async def work(acts: Acts, readings: Sequence[NodeReading], run: str) -> list[NodeResult]:
         shown = await acts.preview("adopt")
         previews = show_previews(shown)
         if previews and not agreed(options, f"Record this on {len(previews)} nodes?"):
@@ -92,13 +94,13 @@ def adopt(options: Options) -> int:
         done = [await acts.adopt(preview, run) for preview in previews]
         return done + [item for item in shown if isinstance(item, NodeResult)]
 
-    return _act(options, "adopt", work, run=run)
+    return _act(options, "adopt", work)
 
 
 def clean(options: Options, *, everything: bool) -> int:
     """Remove staged releases, or every trace of this program, from the nodes."""
 
-    async def work(acts: Acts, readings: Sequence[NodeReading]) -> list[NodeResult]:
+    async def work(acts: Acts, readings: Sequence[NodeReading], run: str) -> list[NodeResult]:
         shown = await acts.preview("clean", everything=everything)
         previews = [item for item in show_previews(shown) if item.message["paths"]]
         if previews and not agreed(options, f"Remove this from {len(previews)} nodes?"):
@@ -117,10 +119,9 @@ def clean(options: Options, *, everything: bool) -> int:
 def _act(
     options: Options,
     kind: str,
-    work: Callable[[Acts, Sequence[NodeReading]], Awaitable[list[NodeResult]]],
+    work: Work,
     *,
     beside: bool = False,
-    run: str | None = None,
 ) -> int:
     """Run a single act over the selected nodes, in the book and under the lock.
 
@@ -132,11 +133,11 @@ def _act(
 
     async def go(book: Book) -> int:
         readings, _ = await look(session)
-        name = run or new_run(today(), lambda taken: book.run(taken) is not None)
+        name = new_run(today(), lambda taken: book.run(taken) is not None)
         book.begin(about(session, name, kind, options))
         acts = Acts(session.contacts, Scribe(book, name, observer(options)))
         try:
-            results = await work(acts, readings)
+            results = await work(acts, readings, name)
         except LiftlockError as error:
             book.end(name, time=time.time(), exit_code=error.exit_code, outcome=str(error))
             raise

@@ -93,7 +93,14 @@ async def _watch(session: Session, options: Options) -> None:
 
 def _same_facts(one: NodeReading, other: NodeReading) -> bool:
     """Whether two readings tell an operator the same; unknown facts compare by their words."""
-    return repr(replace(one, age_seconds=None)) == repr(replace(other, age_seconds=None))
+    return repr(_without_clocks(one)) == repr(_without_clocks(other))
+
+
+def _without_clocks(reading: NodeReading) -> NodeReading:
+    facts = reading.facts
+    if facts is not None and facts.transaction is not None:
+        facts = replace(facts, transaction=replace(facts.transaction, decides_at_seconds=None))
+    return replace(reading, facts=facts, age_seconds=None)
 
 
 def _expected(verdict: Verdict, expect: str | None) -> Exit:

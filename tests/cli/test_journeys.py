@@ -1,6 +1,9 @@
 """The main job by command line, end to end, on real processes: forward, and back."""
 
+import itertools
+import json
 import os
+import re
 import signal
 import time
 from collections.abc import Callable
@@ -262,3 +265,22 @@ def _wait(reached: Callable[[], bool], otherwise: str, seconds: float = 20) -> N
     while not reached():
         assert time.monotonic() < give_up, otherwise
         time.sleep(0.02)
+
+
+def test_z1_the_watch_tells_every_change_and_nothing_twice(settled: Cluster) -> None:
+    watching = settled.start("status", str(settled.file), "--watch", "--json")
+    lines: list[dict[str, Any]] = []
+    assert watching.stdout is not None
+    lines.append(json.loads(watching.stdout.readline()))
+    assert settled.upgrade("4.12.0").status == 0
+    while lines[-1]["verdict"]["kind"] != "ready_to_finalize":
+        lines.append(json.loads(watching.stdout.readline()))
+    watching.send_signal(signal.SIGINT)
+    watching.communicate(timeout=10)
+    assert watching.returncode == 0
+    kinds = [line["verdict"]["kind"] for line in lines]
+    assert kinds[0] == "settled"
+    assert "upgrading" in kinds
+    told = [json.dumps(line["nodes"], sort_keys=True) for line in lines]
+    without_clocks = [re.sub(r'"(age|decides_in)_seconds": [\d.]+', "", line) for line in told]
+    assert all(one != two for one, two in itertools.pairwise(without_clocks))
