@@ -5,6 +5,7 @@ what the switch will need, and rehearses the way back. Source: design.md, sectio
 """
 
 import os
+import shutil
 import sys
 import time
 from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Tuple
@@ -53,7 +54,20 @@ def _run(order: Order, checks: "List[Tuple[str, Callable[[Order], Answer]]]") ->
 
 
 def _python(order: Order) -> Answer:
-    return "ok", "%d.%d.%d" % sys.version_info[:3]
+    found = "%d.%d.%d" % sys.version_info[:3]
+    wanted = str(order.args.get("needs", {}).get("python", "3.6"))
+    if sys.version_info[:2] < tuple(int(part) for part in wanted.split(".")):
+        return "refused", "%s, the release needs %s" % (found, wanted)
+    return "ok", found
+
+
+def _commands(order: Order) -> Answer:
+    """O13: tools that the release needs and that nobody finds on this node."""
+    wanted = [str(name) for name in order.args.get("needs", {}).get("commands", [])]
+    missing = [name for name in wanted if shutil.which(name, path=processes.SAFE_PATH) is None]
+    if missing:
+        return "refused", "not on %s: %s" % (processes.SAFE_PATH, ", ".join(missing))
+    return "ok", ", ".join(wanted) or "none needed"
 
 
 def _state(order: Order) -> Answer:
@@ -256,6 +270,7 @@ def _nearest(path: str) -> str:
 
 _PREFLIGHT: List[Tuple[str, Callable[[Order], Answer]]] = [
     ("python", _python),
+    ("needed commands", _commands),
     ("state directory", _state),
     ("product directory", _directory),
     ("space", _space),

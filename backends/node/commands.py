@@ -42,7 +42,7 @@ def run(call: Call) -> Answer:
             str(error),
             "repair its owner and mode",
         )
-    except journal.JournalDamaged as error:
+    except (journal.JournalDamaged, wire.WireError) as error:
         return "refused", wire.problem(
             "journal-damaged",
             "the node's journal is damaged; nothing was touched",

@@ -32,11 +32,11 @@ def start(places: Places, drive: Callable[[Report], None]) -> Optional[Dict[str,
     sys.stdout.flush()
     child = os.fork()
     if child == 0:
-        os.setsid()
-        if os.fork():
-            os._exit(0)
         status = 1
         try:
+            os.setsid()
+            if os.fork():
+                os._exit(0)
             os.close(reading)
             _leave_everything(places, writing)
             drive(_reporter(writing))
@@ -59,8 +59,11 @@ def _leave_everything(places: Places, keep: int) -> None:
     os.umask(0o077)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)
-    log = os.open(places.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-    null = os.open(os.devnull, os.O_RDONLY)
+    null = os.open(os.devnull, os.O_RDWR)
+    try:
+        log = os.open(places.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    except OSError:
+        log = null  # a full disk stops no undo
     os.dup2(null, 0)
     os.dup2(log, 1)
     os.dup2(log, 2)

@@ -16,6 +16,8 @@ def bring_to_rest(call: Call) -> None:
     if opened is None:
         return
     waiting = recover.needs_recovery(opened)
+    # With the policy `rollback` a trial that is still open is one that is just being ended.
+    may_be_watched = opened.policy["if_operator_vanishes"] != "rollback"
     opened.close()
     if not waiting or locks.is_held(call.places):
         return
@@ -23,13 +25,13 @@ def bring_to_rest(call: Call) -> None:
     detach.start(call.places, driver(call))
     give_up = time.monotonic() + _REST_SECONDS
     while locks.is_held(call.places) and time.monotonic() < give_up:
-        if _is_watched_again(call):
+        if may_be_watched and _is_watched(call):
             break
         time.sleep(0.05)
     call.send({"t": "recovered", "state": call.reader.quick()["state"]})
 
 
-def _is_watched_again(call: Call) -> bool:
+def _is_watched(call: Call) -> bool:
     return bool(call.reader.quick()["state"] == "monitoring")
 
 
@@ -52,8 +54,24 @@ def driver(call: Call, monitor_again: bool = False) -> Callable[[detach.Report],
                 recover.recover(call.places, opened)
         finally:
             lock.release()
+        take_up(call)
 
     return drive
+
+
+def take_up(call: Call) -> None:
+    """After a driver let go: carry out what was ordered while it was leaving, and saw no driver.
+
+    Whoever orders appends first and looks at the lock then; a driver lets go first and looks at
+    the journal then. So one of the two sees the other.
+    """
+    opened = transaction.load(call.places)
+    if opened is None:
+        return
+    opened.close()
+    newest = opened.records[-1]["t"]
+    if newest in ("ROLLBACK", "FINALIZE", "EXTEND"):
+        driver(call, monitor_again=newest == "EXTEND")(lambda said: None)
 
 
 def start(call: Call, drive: Callable[[detach.Report], None]) -> Answer:
@@ -80,7 +98,7 @@ def busy(owner: Dict[str, Any]) -> Dict[str, str]:
     )
 
 
-def storage_problem(error: OSError) -> Dict[str, str]:
+def storage_problem(error: Exception) -> Dict[str, str]:
     """A disk that said no before anything was begun."""
     return wire.problem("node-storage", "the node's disk said no; nothing was changed", str(error))
 

@@ -28,11 +28,11 @@ def save(transaction: Transaction) -> None:
     ):
         try:
             found[name] = ask()
-        except (OSError, ValueError, KeyError) as error:
+        except Exception as error:  # whatever it is: it is not what the way back waits for
             found[name] = "could not be read: %s" % error
     try:
         digest = side_file(transaction, "evidence.json", found)
     except OSError as error:
-        transaction.log("EVIDENCE", durable=False, file=None, why=str(error))
+        transaction.note("EVIDENCE", file=None, why=str(error))
         return
-    transaction.log("EVIDENCE", durable=False, file=digest, log=str(found["log"])[-4000:])
+    transaction.note("EVIDENCE", file=digest, log=str(found["log"])[-4000:])

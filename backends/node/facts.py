@@ -15,6 +15,9 @@ from backends.node.wire import WireError, problem
 
 Facts = Dict[str, Any]
 
+_START_SECONDS = 2.0
+"""How long a driver may take from an order to its lock before it is called missing."""
+
 
 def unknown(reason: str) -> Dict[str, str]:
     """A value that could not be read."""
@@ -170,7 +173,7 @@ class Reader:
 
     def _add_transaction(self, found: Facts) -> None:
         try:
-            opened = transaction.load(self.places)
+            opened, driver = _opened(self.places)
         except (JournalDamaged, WireError, OSError) as error:
             found["state"] = "inconsistent"
             found["problem"] = problem(
@@ -183,11 +186,7 @@ class Reader:
         if opened is None:
             self._add_last(found)
             return
-        try:
-            driver = locks.is_held(self.places)
-            _describe(found, opened, driver)
-        finally:
-            opened.close()
+        _describe(found, opened, driver)
 
     def _add_last(self, found: Facts) -> None:
         finalized = found["finalized"]
@@ -203,6 +202,34 @@ class Reader:
             name = found["staged"][-1]
             mark = read_json(os.path.join(self.places.staged, name + ".json")) or {}
             found["state"] = "checked" if mark.get("checked") else "staged"
+
+
+def _opened(places: Places) -> Tuple[Optional[transaction.Transaction], bool]:
+    """The open transaction, closed again, and whether a driver is at work on it.
+
+    A driver lets go of its lock after its last record. So "nobody drives" is only said when
+    nothing was written between two readings with the lock free in between.
+    """
+    before = None
+    while True:
+        opened = transaction.load(places)
+        if opened is None:
+            return None, False
+        opened.close()
+        if locks.is_held(places) or _has_new_order(opened.records[-1]):
+            return opened, True
+        if before == (opened.txn, len(opened.records)):
+            return opened, False
+        before = (opened.txn, len(opened.records))
+
+
+def _has_new_order(newest: Dict[str, Any]) -> bool:
+    """Whether somebody decided a moment ago: the driver for it is just starting."""
+    return (
+        newest["t"] in ("ROLLBACK", "FINALIZE", "EXTEND")
+        and newest["bid"] == clock.boot_id()
+        and clock.since_boot() < newest["bt"] + _START_SECONDS
+    )
 
 
 def _describe(found: Facts, opened: transaction.Transaction, driver: bool) -> None:

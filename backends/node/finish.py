@@ -23,6 +23,7 @@ def complete(transaction: Transaction) -> None:
     """Carry out a recorded FINALIZE. May be repeated after any crash."""
     if standing.decision(transaction.records) != "FINALIZE":
         raise AssertionError("complete() without FINALIZE")
+    transaction.journal.sync()
     places = transaction.places
     decided = standing.last(transaction.records, "FINALIZE")
     write_json(
@@ -46,8 +47,16 @@ def _raise_floor(transaction: Transaction) -> None:
     """The release sequence below which nothing is installed without a person saying so."""
     manifest = read_json(transaction.places.manifest(transaction.to["version"])) or {}
     sequence = manifest.get("sequence")
-    if isinstance(sequence, int):
+    if isinstance(sequence, int) and sequence > _floor(transaction.places.floor):
         write_file(transaction.places.floor, b"%d\n" % sequence)
+
+
+def _floor(path: str) -> int:
+    try:
+        with open(path, "rb") as stream:
+            return int(stream.read(64))
+    except (FileNotFoundError, ValueError):
+        return -1
 
 
 def _give_up_store(transaction: Transaction) -> None:

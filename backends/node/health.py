@@ -34,7 +34,7 @@ def run_all(document: Dict[str, Any], service: Service) -> List[Check]:
     for settings in document["health"]:
         try:
             ok, evidence = _run(settings, document, service)
-        except probe.NoAnswer as error:
+        except (probe.NoAnswer, ValueError) as error:
             ok, evidence = False, str(error)
         found.append(Check(settings["name"], settings["level"], ok, evidence))
     return found

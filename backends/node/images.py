@@ -70,15 +70,26 @@ def walk(top: str) -> Iterator[Tuple[str, os.stat_result]]:
     stack = [""]
     while stack:
         here = stack.pop()
-        names = sorted(os.listdir(os.path.join(top, here)), reverse=True)
         below = []
-        for name in reversed(names):
+        for name in _names_in(top, here):
             relative = os.path.join(here, name)
-            found = os.lstat(os.path.join(top, relative))
+            try:
+                found = os.lstat(os.path.join(top, relative))
+            except FileNotFoundError:
+                continue  # a service at work removes its own files
             yield relative, found
             if stat.S_ISDIR(found.st_mode):
                 below.append(relative)
         stack.extend(reversed(below))
+
+
+def _names_in(top: str, here: str) -> List[str]:
+    try:
+        return sorted(os.listdir(os.path.join(top, here)))
+    except FileNotFoundError:
+        if not here:
+            raise
+        return []
 
 
 def listing(top: str, leave_out: Tuple[str, ...] = ()) -> List[Dict[str, Any]]:
@@ -103,12 +114,15 @@ def listing(top: str, leave_out: Tuple[str, ...] = ()) -> List[Dict[str, Any]]:
             "target": None,
         }
         whole = os.path.join(top, relative)
-        if stat.S_ISREG(found.st_mode):
-            entry.update(type="file", size=found.st_size, sha256=hash_file(whole))
-        elif stat.S_ISDIR(found.st_mode):
-            entry.update(type="dir")
-        elif stat.S_ISLNK(found.st_mode):
-            entry.update(type="link", target=os.readlink(whole), mode=0o777)
+        try:
+            if stat.S_ISREG(found.st_mode):
+                entry.update(type="file", size=found.st_size, sha256=hash_file(whole))
+            elif stat.S_ISDIR(found.st_mode):
+                entry.update(type="dir")
+            elif stat.S_ISLNK(found.st_mode):
+                entry.update(type="link", target=os.readlink(whole), mode=0o777)
+        except FileNotFoundError:
+            continue
         files.append(entry)
     return sorted(files, key=lambda entry: str(entry["path"]))
 

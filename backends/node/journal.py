@@ -9,6 +9,7 @@ looks like a torn tail.
 Reading: a torn tail never happened; damage with a valid record behind it is refused.
 """
 
+import contextlib
 import errno
 import fcntl
 import hashlib
@@ -112,6 +113,17 @@ def _refuse_damage(data: bytes, offset: int) -> None:
             raise JournalDamaged("bytes from %d on are damaged" % offset)
 
 
+def _open(path: str, create: bool) -> int:
+    """The file's descriptor; one that can only read where nothing can be written."""
+    flags = os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
+    try:
+        return os.open(path, flags | os.O_RDWR | (os.O_CREAT if create else 0), 0o600)
+    except OSError as error:
+        if create or error.errno not in (errno.EROFS, errno.EACCES, errno.EPERM):
+            raise
+        return os.open(path, flags | os.O_RDONLY)
+
+
 class Journal:
     """One journal file, open for reading and appending.
 
@@ -120,13 +132,16 @@ class Journal:
     """
 
     def __init__(self, path: str, create: bool = False) -> None:
-        flags = os.O_RDWR | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
         self.path = path
         self.records: List[Record] = []
-        self._fd = os.open(path, flags | (os.O_CREAT if create else 0), 0o600)
+        self._fd = _open(path, create)
         self._end = 0
         self._last = _NO_RECORD_BEFORE
-        self.refresh()
+        try:
+            self.refresh()
+        except BaseException:
+            self.close()
+            raise
 
     def close(self) -> None:
         """Give the file back."""
@@ -139,6 +154,19 @@ class Journal:
             JournalDamaged: See `scan`.
         """
         return self._catch_up()[0]
+
+    def sync(self) -> None:
+        """Make durable what was read, also what another process has only just appended.
+
+        Whoever acts on a decision calls this first: a power cut must not take it back afterwards.
+
+        Raises:
+            AppendFailed: The disk said no; the decision must not be acted upon.
+        """
+        try:
+            os.fdatasync(self._fd)
+        except OSError as error:
+            raise AppendFailed("%s: %s" % (self.path, error)) from error
 
     def append(self, kind: str, durable: bool = True, **fields: Any) -> Record:
         """Add a record; when this returns it is on the disk (if `durable`).
@@ -177,8 +205,7 @@ class Journal:
             if reason is not None:
                 return None, reason
             if torn:
-                os.ftruncate(self._fd, self._end)
-                os.fsync(self._fd)
+                self._cut_torn_tail()
             record = dict(fields, t=kind, n=len(self.records), p=self._last, **clock.stamp())
             line = frame(record)
             if len(line) > MAX_RECORD:
@@ -218,6 +245,13 @@ class Journal:
         self._last = found.last
         return found.records, found.torn
 
+    def _cut_torn_tail(self) -> None:
+        try:
+            os.ftruncate(self._fd, self._end)
+            os.fsync(self._fd)
+        except OSError as error:
+            raise AppendFailed("%s: %s" % (self.path, error)) from error
+
     def _write(self, line: bytes, durable: bool) -> None:
         try:
             view = memoryview(line)
@@ -230,5 +264,7 @@ class Journal:
                 os.fdatasync(self._fd)
         except OSError as error:
             # A failed fdatasync is reported once and the page is then clean: never tried again.
-            os.ftruncate(self._fd, self._end)
+            # A cut that fails leaves a torn tail; the first error is the one that counts.
+            with contextlib.suppress(OSError):
+                os.ftruncate(self._fd, self._end)
             raise AppendFailed("%s: %s" % (self.path, error)) from error

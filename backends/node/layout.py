@@ -10,7 +10,12 @@ from backends.node import images
 from backends.node.places import Places, read_json, remove_if_there, sync_directory, write_file
 from backends.node.steps import Intent, intend
 
-_NO_VERSION = frozenset(["", ".", ".."])
+_NO_VERSION = frozenset(["", "current"])
+
+
+def is_version_name(name: str) -> bool:
+    """Whether a version can be the name of a directory beside the pointer."""
+    return name not in _NO_VERSION and "/" not in name and not name.startswith(".")
 
 
 class PointerUnreadable(Exception):
@@ -44,7 +49,7 @@ def selected(document: Dict[str, Any], places: Places) -> Optional[str]:
             raise PointerUnreadable("%s: %s" % (path, error.strerror)) from error
     else:
         raise PointerUnreadable("%s is a %s, not a pointer" % (path, found["kind"]))
-    if name in _NO_VERSION or "/" in name or name.startswith("."):
+    if not is_version_name(name):
         raise PointerUnreadable("%s names %r, no version" % (path, name[:100]))
     return name
 
@@ -55,11 +60,7 @@ def installed(places: Places) -> List[str]:
         names = sorted(os.listdir(places.directory))
     except (FileNotFoundError, NotADirectoryError):
         return []
-    return [
-        name
-        for name in names
-        if not name.startswith(".") and os.path.isdir(places.tree(name)) and name != "current"
-    ]
+    return [name for name in names if is_version_name(name) and os.path.isdir(places.tree(name))]
 
 
 def compile_steps(

@@ -5,12 +5,15 @@ and it is believed only when boot id, pid and start time all fit.
 """
 
 import fcntl
+import logging
 import os
 import time
 from typing import Any, Dict, Optional
 
 from backends.node import clock
 from backends.node.places import Places, read_json, write_json
+
+_log = logging.getLogger("liftlock")
 
 _PATIENCE_SECONDS = 1.0
 """A reader that looks whether the lock is held takes it for a moment: that is no rival."""
@@ -49,16 +52,17 @@ class DriverLock:
                     raise Busy(read_json(self._places.owner) or {}) from None
                 time.sleep(0.02)
         self._fd = fd
-        write_json(
-            self._places.owner,
-            dict(
-                owner,
-                pid=os.getpid(),
-                start=clock.start_of(os.getpid()),
-                boot_id=clock.boot_id(),
-                since=clock.wall(),
-            ),
+        said = dict(
+            owner,
+            pid=os.getpid(),
+            start=clock.start_of(os.getpid()),
+            boot_id=clock.boot_id(),
+            since=clock.wall(),
         )
+        try:
+            write_json(self._places.owner, said)
+        except OSError:
+            _log.exception("nobody is told who holds the lock")  # a full disk stops no undo
 
     def release(self) -> None:
         """Let the next one in."""

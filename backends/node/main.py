@@ -10,9 +10,9 @@ import sys
 import traceback
 from typing import Any, BinaryIO, Dict, Optional
 
-from backends.node import clock, commands, transaction, wire
+from backends.node import clock, commands, images, transaction, wire
 from backends.node.call import Call, Send
-from backends.node.journal import JournalDamaged
+from backends.node.journal import AppendFailed, JournalDamaged
 from backends.node.places import write_all
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -22,10 +22,9 @@ def main(payload: bytes) -> int:
     """Serve one request from standard input; the exit code is 0 when an `end` was written."""
     os.umask(0o077)
     source = os.fdopen(0, "rb", buffering=65536, closefd=False)
-    sink = os.fdopen(1, "wb", buffering=0, closefd=False)
 
     def send(message: Dict[str, Any]) -> None:
-        sink.write(wire.encode(message))
+        write_all(1, wire.encode(message))
 
     updater = hashlib.sha256(payload).hexdigest()
     try:
@@ -46,7 +45,7 @@ def _serve(source: BinaryIO, send: Send, payload: bytes, updater: str) -> None:
         if request.get("command") not in wire.COMMANDS:
             raise wire.WireError("no such command: %r" % (request.get("command"),))
         call = Call(request, source, send, payload, updater)
-    except (wire.WireError, KeyError) as error:
+    except (wire.WireError, KeyError, TypeError, AttributeError) as error:
         send(_hello(updater))
         send(_end("refused", wire.problem("protocol-mismatch", "this is no request", str(error))))
         return
@@ -58,6 +57,10 @@ def _serve(source: BinaryIO, send: Send, payload: bytes, updater: str) -> None:
         raise
     except OSError as error:
         outcome, problem = "failed", _storage(error)
+    except AppendFailed as error:
+        cause = error.__cause__
+        known = cause if isinstance(cause, OSError) else OSError(str(error))
+        outcome, problem = "failed", _storage(known)
     except Exception:
         text = traceback.format_exc()[-8000:]
         outcome, problem = "failed", wire.problem("updater-defect", "the updater failed", text)
@@ -76,7 +79,7 @@ def _hand_over(call: Call, line: bytes) -> None:
         return
     opened.close()
     other = os.path.join(call.places.updaters, "%s.pyz" % opened.plan["updater"])
-    if opened.plan["updater"] == call.updater or not os.path.exists(other):
+    if opened.plan["updater"] == call.updater or not _is_whole(other, opened.plan["updater"]):
         return
     reading, writing = os.pipe()
     child = os.fork()
@@ -91,6 +94,11 @@ def _hand_over(call: Call, line: bytes) -> None:
     os.execv(  # noqa: S606 - no shell is the point
         sys.executable, [sys.executable, "-I", "-S", "-B", other]
     )
+
+
+def _is_whole(path: str, sha256: str) -> bool:
+    """Whether the stored updater is there, and is the one that its name says."""
+    return os.path.exists(path) and images.hash_file(path) == sha256
 
 
 def _storage(error: OSError) -> Dict[str, str]:

@@ -4,13 +4,15 @@ Three clocks, all counted since boot so that no clock change moves them: healthy
 healthy, accept window. Silence means back: nobody has to be there for the node to return.
 """
 
+import logging
 import time
-from typing import Any, Dict, List, Optional
+from typing import Dict, List, Optional
 
 from backends.node import clock, health, rollback, standing
 from backends.node.journal import AppendFailed
-from backends.node.places import write_json
 from backends.node.transaction import Transaction
+
+_log = logging.getLogger("liftlock")
 
 _LOOK_SECONDS = 0.1
 """How often the journal is read for a decision."""
@@ -30,6 +32,7 @@ class Trial:
         self.healthy_since: Optional[float] = None
         self.failing_since: Optional[float] = float(begun["bt"]) if begun and here else now
         self.identity = transaction.new_service.identity()
+        self.known = self.identity
         self.restarts = 0
         self.flaps = 0
         self.next_look = now
@@ -39,7 +42,7 @@ class Trial:
 
 def watch(transaction: Transaction) -> str:
     """Watch the trial to its end; the outcome word (ok, undone, unproven) or `held`."""
-    _remember_start(transaction)
+    transaction.remember_start(transaction.new_service)
     trial = Trial(transaction)
     while True:
         transaction.journal.refresh()
@@ -52,7 +55,8 @@ def watch(transaction: Transaction) -> str:
             return "held"
         try:
             why = _look(transaction, trial)
-        except (OSError, AppendFailed) as error:
+        except Exception as error:  # a watcher that dies is a dead-man timer that never rings
+            _log.exception("while watching")
             why = "the trial could not be watched: %s" % error
         if why is not None:
             return _fail(transaction, why)
@@ -107,7 +111,7 @@ def _judge(
     what = "no process of the new version" if failure is None else failure.name
     said = "" if failure is None else failure.evidence
     trial.last_failure = "%s: %s" % (what, said) if said else what
-    if trial.healthy_since is not None:
+    if trial.healthy_since is not None or standing.is_healthy(transaction.records):
         trial.flaps += 1
         trial.healthy_since = None
         transaction.log("UNHEALTHY", durable=False, why=trial.last_failure[:2000])
@@ -139,15 +143,18 @@ def _count_restarts(transaction: Transaction, trial: Trial) -> Optional[str]:
     identity = transaction.new_service.identity()
     if identity == trial.identity:
         return None
-    before, trial.identity = trial.identity, identity
+    trial.identity = identity
+    if identity is None:
+        return None  # gone: the checks judge that, and only a new one is counted
+    before, trial.known = trial.known, identity
+    if before in (None, identity):
+        return None
     trial.healthy_since = None
-    if identity is None or before is None:
-        return None  # gone, or back: the checks judge the first, and only a new one is counted
     trial.restarts += 1
     transaction.log("RESTART", durable=False, before=before, now=identity, times=trial.restarts)
     if trial.restarts > transaction.limits["max_restarts"]:
         return "restarted %d times during the trial" % trial.restarts
-    _remember_start(transaction)
+    transaction.remember_start(transaction.new_service)
     return None
 
 
@@ -181,13 +188,11 @@ def _end_of_window(transaction: Transaction, trial: Trial) -> str:
     if policy == "hold":
         return _hold(transaction, "the accept window ended without a decision")
     if policy == "keep_if_healthy" and healthy:
-        _, reason = transaction.journal.append_unless(
-            lambda records: standing.decision(records),
-            "ACCEPT",
-            by="the updater",
-            how="unattended",
-        )
-        if not reason or reason == "ACCEPT":
+        try:
+            reason = transaction.decide("ACCEPT", by="the updater", how="unattended")
+        except AppendFailed as error:
+            return rollback.decide_and_undo(transaction, str(error), "the updater")
+        if reason in (None, "ACCEPT"):
             return "ok"
     state = "healthy" if healthy else "not healthy (%s)" % trial.last_failure
     why = "nobody accepted within %g s; %s" % (transaction.limits["accept_window"], state)
@@ -195,20 +200,7 @@ def _end_of_window(transaction: Transaction, trial: Trial) -> str:
 
 
 def _hold(transaction: Transaction, why: str) -> str:
-    _, reason = transaction.journal.append_unless(
-        lambda records: standing.decision(records), "HELD", why=why[:4000]
-    )
+    reason = transaction.decide("HELD", why=why[:4000])
     if reason == "ROLLBACK":
         return rollback.undo(transaction)
     return "ok" if reason else "held"
-
-
-def _remember_start(transaction: Transaction) -> None:
-    """Which process of which version we started: the last way to tell what runs."""
-    identity = transaction.new_service.identity()
-    record: Dict[str, Any] = {
-        "start_id": identity,
-        "version": transaction.to["version"],
-        "txn": transaction.txn,
-    }
-    write_json(transaction.places.started, record)

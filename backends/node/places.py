@@ -74,10 +74,17 @@ class Places:
         self.note_created(created)
 
     def make_beside(self) -> None:
-        """Create `.liftlock/` in the product's directory, and that directory if it is missing."""
+        """Create `.liftlock/` in the product's directory, and that directory if it is missing.
+
+        Raises:
+            UnsafePlace: Somebody else made it, or a link in its place.
+            OSError: It cannot be created.
+        """
         created = [path for path in make_directories(self.beside) if path != self.beside]
+        refuse_foreign(self.beside)
         for path in (self.staging, self.store, self.new):
             make_directories(path)
+            refuse_foreign(path)
         self.note_created(created)
 
     def note_created(self, created: List[str]) -> None:
@@ -134,6 +141,19 @@ def refuse_unsafe(path: str) -> None:
                 raise UnsafePlace("%s can be written by others" % walked)
     finally:
         os.close(fd)
+
+
+def refuse_foreign(path: str) -> None:
+    """Refuse a directory that is a link, is not ours, or that others may write to.
+
+    Raises:
+        UnsafePlace: It is one of these.
+    """
+    found = os.lstat(path)
+    if not stat.S_ISDIR(found.st_mode):
+        raise UnsafePlace("%s is no directory" % path)
+    if found.st_uid not in (0, os.geteuid()) or found.st_mode & 0o022:
+        raise UnsafePlace("%s is somebody else's or can be written by others" % path)
 
 
 def sync_directory(path: str) -> None:

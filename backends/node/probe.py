@@ -13,6 +13,8 @@ from backends.node.service import Service
 
 BODY_LIMIT = 65536
 
+_RING_AGAIN_SECONDS = 0.2
+
 
 class NoAnswer(Exception):
     """Nothing that can be read as a value came back; the text says what did."""
@@ -30,20 +32,26 @@ class Limit:
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
+        self._is_on = False
 
     def __enter__(self) -> None:
+        self._is_on = True
         self._before = signal.signal(signal.SIGALRM, self._ring)
-        signal.setitimer(signal.ITIMER_REAL, self._seconds)
+        # Again and again: what rings while Python clears up an object is swallowed.
+        signal.setitimer(signal.ITIMER_REAL, self._seconds, _RING_AGAIN_SECONDS)
 
     def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
+        self.end()
+
+    def end(self) -> None:
+        """Disarm; may be said twice."""
+        self._is_on = False
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, self._before)
-        if isinstance(error, _TimeIsUp):
-            raise NoAnswer("no answer within %g s" % self._seconds) from None
 
-    @staticmethod
-    def _ring(number: int, frame: Optional[FrameType]) -> None:
-        raise _TimeIsUp
+    def _ring(self, number: int, frame: Optional[FrameType]) -> None:
+        if self._is_on:
+            raise _TimeIsUp
 
 
 def get(url: str, seconds: float) -> Tuple[int, bytes]:
@@ -55,8 +63,9 @@ def get(url: str, seconds: float) -> Tuple[int, bytes]:
     parts = urllib.parse.urlsplit(url)
     kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
     path = (parts.path or "/") + ("?" + parts.query if parts.query else "")
-    with Limit(seconds):
-        try:
+    limit = Limit(seconds)
+    try:
+        with limit:
             connection = kind(parts.hostname or "", parts.port, timeout=seconds)
             try:
                 connection.request("GET", path, headers={"Connection": "close"})
@@ -64,8 +73,11 @@ def get(url: str, seconds: float) -> Tuple[int, bytes]:
                 return answer.status, answer.read(BODY_LIMIT)
             finally:
                 connection.close()
-        except (OSError, http.client.HTTPException, ValueError) as error:
-            raise NoAnswer("%s: %s" % (url, str(error) or type(error).__name__)) from error
+    except _TimeIsUp:
+        limit.end()  # it may have rung before the `with` could do that
+        raise NoAnswer("%s: no answer within %g s" % (url, seconds)) from None
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        raise NoAnswer("%s: %s" % (url, str(error) or type(error).__name__)) from error
 
 
 def field_of(body: bytes, name: str) -> str:

@@ -39,20 +39,28 @@ class Ran:
         return "%s: %s" % (what, self.text[-2000:]) if self.text else what
 
 
+ASKS = "LIFTLOCK_ASKS"
+"""Set for commands that only ask: they stand in a version's tree and are not its service."""
+
+
 def run(
     argv: List[str],
     seconds: float,
     cwd: str = "/",
     environment: Optional[Dict[str, str]] = None,
     output_file: Optional[str] = None,
+    asks: bool = True,
 ) -> Ran:
     """Run a command in a session of its own; kill all of it when its time is over.
 
-    With `output_file` the command writes there instead of into a pipe, so that a daemon it
-    leaves behind never loses its standard output.
+    One that starts something which stays must not be marked as one that `asks`. With
+    `output_file` the command writes there instead of into a pipe, so that a daemon it leaves
+    behind never loses its standard output.
     """
     settings = {"PATH": SAFE_PATH, "LANG": "C.UTF-8"}
     settings.update(environment or {})
+    if asks:
+        settings[ASKS] = "1"
     sink = None
     try:
         if output_file is not None:
@@ -75,16 +83,15 @@ def run(
         if sink is not None:
             os.close(sink)
     deadline = time.monotonic() + seconds
-    output = b""
-    if process.stdout is not None:
-        output = _collect(process, deadline)
-        process.stdout.close()
+    output = b"" if process.stdout is None else _collect(process, deadline)
     try:
         status: Optional[int] = process.wait(max(0.0, deadline - time.monotonic()))
     except subprocess.TimeoutExpired:
         kill_group(process.pid)
         process.wait()
         status = None
+    if process.stdout is not None:
+        process.stdout.close()  # not before: what ends for want of a reader did not end in time
     if output_file is not None:
         output = tail(output_file)
     return Ran(status, output, "" if status is not None else "no end within %g s" % seconds)
@@ -157,10 +164,36 @@ def _link_of(pid: int, what: str) -> str:
         return ""  # gone, or somebody else's: other evidence decides
 
 
+def lives_in(pid: int, directory: str) -> bool:
+    """Whether a process has its executable or its working directory in `directory`."""
+    return _touches(pid, os.path.realpath(directory) + "/")
+
+
 def _touches(pid: int, top: str) -> bool:
     if clock.start_of(pid) is None:
         return False
-    return any((place + "/").startswith(top) for place in place_of(pid))
+    if (_link_of(pid, "exe") + "/").startswith(top):
+        return not _asks(pid)
+    here = (_link_of(pid, "cwd") + "/").startswith(top)
+    return here and not _has_terminal(pid) and not _asks(pid)
+
+
+def _asks(pid: int) -> bool:
+    """Whether it is a command of ours, perhaps of another updater that only looks."""
+    try:
+        with open("/proc/%d/environ" % pid, "rb") as stream:
+            return os.fsencode(ASKS) + b"=1" in stream.read().split(b"\0")
+    except OSError:
+        return False
+
+
+def _has_terminal(pid: int) -> bool:
+    """Whether a person works in it: somebody who reads logs there must not keep a node back."""
+    try:
+        with open("/proc/%d/stat" % pid, "rb") as stream:
+            return stream.read().rsplit(b") ", 1)[1].split()[4] != b"0"
+    except (OSError, IndexError):
+        return False
 
 
 def _ancestors() -> Set[int]:

@@ -9,13 +9,13 @@ import time
 from typing import Any, Dict, List
 
 from backends.node import evidence, images, standing, steps
+from backends.node.journal import JournalDamaged
 from backends.node.places import (
     names_in,
     read_json,
     remove_if_there,
     remove_tree,
     sync_directory,
-    write_json,
 )
 from backends.node.transaction import Transaction, put_away
 
@@ -33,7 +33,13 @@ def decide_and_undo(transaction: Transaction, why: str, by: str) -> str:
 
 def undo(transaction: Transaction) -> str:
     """Put everything back: `undone`, or `unproven` with the exact paths in the journal."""
+    transaction.journal.sync()
     if standing.last(transaction.records, "RESTORED") is None:
+        try:
+            transaction.intents()
+        except JournalDamaged as error:
+            transaction.log("UNPROVEN", paths=[str(error)])
+            return "unproven"
         evidence.save(transaction)
         failures = _stop_new(transaction) + _undo_steps(transaction)
         if not _prove(transaction, failures):
@@ -61,7 +67,9 @@ def _stop_new(transaction: Transaction) -> List[str]:
     if not service.living() and service.status()[0] == "stopped":
         return []
     gone, text = service.stop()
-    transaction.log("UNDO", durable=False, what="stop the new version", ok=gone, text=text)
+    if not gone and service.settings["pid_file"] and not service.living():
+        gone = True  # its script says `started`, but no process of it is left
+    transaction.note("UNDO", what="stop the new version", ok=gone, text=text)
     return [] if gone else ["the new version still runs: %s" % text]
 
 
@@ -74,7 +82,7 @@ def _undo_steps(transaction: Transaction) -> List[str]:
         except (OSError, steps.UndoFailed) as error:
             text, ok = str(error), False
             failures.append("%s: %s" % (step.path, error))
-        transaction.log("UNDO", durable=False, step=step.number, what=step.path, ok=ok, text=text)
+        transaction.note("UNDO", step=step.number, what=step.path, ok=ok, text=text)
     try:
         for path in steps.touched_directories(todo):
             sync_directory(path)
@@ -85,8 +93,7 @@ def _undo_steps(transaction: Transaction) -> List[str]:
 
 
 def _restore_parent_times(transaction: Transaction) -> None:
-    intents = read_json(transaction.file("intents.json")) or {"parents": {}}
-    for path, mtime in intents["parents"].items():
+    for path, mtime in transaction.intents()["parents"].items():
         name = steps.from_hex(path)
         os.utime(name, ns=(os.stat(name).st_atime_ns, mtime))
 
@@ -99,9 +106,7 @@ def _prove(transaction: Transaction, failures: List[str]) -> bool:
             found = steps.prove(step)
         except OSError as error:
             found = [str(error)]
-        transaction.log(
-            "PROOF", durable=False, what=step.path, ok=not found, text=", ".join(found)
-        )
+        transaction.note("PROOF", what=step.path, ok=not found, text=", ".join(found))
         problems.extend("%s: %s" % (step.path, what) for what in found)
     problems.extend(_prove_old_tree(transaction))
     if problems:
@@ -116,15 +121,13 @@ def _prove_old_tree(transaction: Transaction) -> List[str]:
     manifest = read_json(transaction.places.manifest(version))
     if manifest is None:
         return ["the manifest of %s is gone: its tree cannot be proven" % version]
-    found = images.compare(transaction.places.tree(version), manifest["files"])
-    transaction.log(
-        "PROOF",
-        durable=False,
-        what=transaction.places.tree(version),
-        ok=found.is_whole,
-        text=found.text(),
-    )
-    return [] if found.is_whole else ["%s: %s" % (transaction.places.tree(version), found.text())]
+    tree = transaction.places.tree(version)
+    try:
+        found = images.compare(tree, manifest["files"])
+    except OSError as error:
+        return ["%s: %s" % (tree, error)]
+    transaction.note("PROOF", what=tree, ok=found.is_whole, text=found.text())
+    return [] if found.is_whole else ["%s: %s" % (tree, found.text())]
 
 
 def _was_reached(transaction: Transaction, verb: str) -> bool:
@@ -137,30 +140,22 @@ def _start_old(transaction: Transaction) -> bool:
     old = transaction.old_service
     if old is None or not stopped or stopped[0]["was"] != "started":
         return True
-    if not old.living():
+    if not old.living() or old.status()[0] == "stopped":
         ok, text = old.start(transaction.file("restart.out"))
-        transaction.log("UNDO", durable=False, what="start the old version", ok=ok, text=text)
+        transaction.note("UNDO", what="start the old version", ok=ok, text=text)
     give_up = time.monotonic() + _ANSWER_SECONDS
     word, text = old.status()
     while word != "started" and time.monotonic() < give_up:
         time.sleep(0.2)
         word, text = old.status()
     ok = word == "started" and old.identity() is not None
-    transaction.log(
-        "PROOF",
-        durable=False,
-        what="the old version runs",
-        ok=ok,
-        text=text,
-        start_id=old.identity(),
+    transaction.note(
+        "PROOF", what="the old version runs", ok=ok, text=text, start_id=old.identity()
     )
     if not ok:
         transaction.log("UNPROVEN", paths=["the old version does not run: %s" % text[:500]])
         return False
-    write_json(
-        transaction.places.started,
-        {"start_id": old.identity(), "version": old.version, "txn": transaction.txn},
-    )
+    transaction.remember_start(old)
     return True
 
 

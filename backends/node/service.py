@@ -56,7 +56,8 @@ class Service:
         if argv is None:
             return processes.Ran(None, b"", "the profile has no command for %s" % verb)
         cwd = self.tree if os.path.isdir(self.tree) else "/"
-        return processes.run(argv, seconds, cwd, self.environment(), output_file)
+        asks = verb not in ("start", "restart")
+        return processes.run(argv, seconds, cwd, self.environment(), output_file, asks)
 
     def status(self) -> Tuple[str, str]:
         """`started`, `stopped` or `unknown`, and what was said."""
@@ -76,7 +77,7 @@ class Service:
         """The service's process: from its pid file, else the oldest one that lives in its tree."""
         named = self.settings["pid_file"]
         if named:
-            return _named_process(os.path.join(self.tree, self.expand(named)))
+            return _named_process(os.path.join(self.tree, self.expand(named)), self.tree)
         living = processes.within(self.tree)
         return min(living, key=_age) if living else None
 
@@ -154,8 +155,12 @@ def read_status(text: str) -> str:
     return meanings.pop()
 
 
-def _named_process(path: str) -> Optional[int]:
-    """The process that a pid file names, if it is older than the file: a pid may be used again."""
+def _named_process(path: str, tree: str) -> Optional[int]:
+    """The process that a pid file names, unless that pid is used again by another one.
+
+    It lives in the version's tree, or is older than the file. The second alone would depend on
+    the wall clock, which may be set at any time.
+    """
     try:
         written = os.stat(path).st_mtime
     except OSError:
@@ -163,11 +168,14 @@ def _named_process(path: str) -> Optional[int]:
     content = processes.tail(path, 64).split()
     if not content or not content[0].isdigit():
         return None
-    start = clock.start_of(int(content[0]))
+    pid = int(content[0])
+    start = clock.start_of(pid)
     if start is None:
         return None
+    if processes.lives_in(pid, tree):
+        return pid
     started = clock.wall() - clock.since_boot() + int(start) / os.sysconf("SC_CLK_TCK")
-    return int(content[0]) if started <= written + _PID_FILE_GRACE_SECONDS else None
+    return pid if started <= written + _PID_FILE_GRACE_SECONDS else None
 
 
 def _age(pid: int) -> Tuple[int, int]:

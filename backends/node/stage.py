@@ -12,7 +12,7 @@ import stat
 import time
 from typing import Any, BinaryIO, Callable, Dict, List, Set, Tuple
 
-from backends.node import images, wire
+from backends.node import images, layout, wire
 from backends.node.canonical import StrictError, files_digest, parse
 from backends.node.journal import Journal
 from backends.node.places import (
@@ -51,6 +51,7 @@ def stage(places: Places, args: Dict[str, Any], source: BinaryIO, send: Send) ->
         Refused: Not the bytes that were announced, no space, an unsafe name.
         OSError: The disk said no; what was received stays and is used the next time.
     """
+    _refuse_version(places, args)
     places.make_home()
     places.make_beside()
     write_json(places.run, args["plan"])
@@ -88,27 +89,51 @@ def stage(places: Places, args: Dict[str, Any], source: BinaryIO, send: Send) ->
     return {"version": version, "files": len(files), "received": received}
 
 
+def _refuse_version(places: Places, args: Dict[str, Any]) -> None:
+    """A name that leaves its place; other content under the version that is finalized (O18)."""
+    version = args["version"]
+    if not layout.is_version_name(version):
+        raise Refused("version-unsafe", "%r cannot be a version's directory" % version[:100])
+    marker = read_json(places.finalized) or {}
+    if marker.get("version") == version and marker.get("digest") != args["digest"]:
+        raise Refused(
+            "version-taken",
+            "%s is installed with other content" % version,
+            "finalized: %s" % marker.get("digest"),
+            "give the release another version",
+        )
+
+
 def _receive_manifest(places: Places, args: Dict[str, Any], source: BinaryIO) -> Dict[str, Any]:
     sha256, size = args["manifest"]["sha256"], args["manifest"]["size"]
     if size > MAX_MANIFEST:
         raise Refused("manifest-too-big", "the manifest has %d bytes" % size)
-    line = source.readline(wire.MAX_LINE)
-    named, offset, length = wire.parse_frame_header(line)
-    content = source.read(length)
-    if (named, offset, length) != (sha256, 0, size) or len(content) != length:
-        raise Refused("stage-cut", "the manifest did not arrive", repr(line[:100]))
+    if _frame_header(source.readline(wire.MAX_LINE)) != (sha256, 0, size):
+        raise Refused("frame-unasked", "a frame that is not the manifest")
+    content = source.read(size)
+    if len(content) != size:
+        raise Refused("stage-cut", "the manifest did not arrive")
     if hashlib.sha256(content).hexdigest() != sha256:
         raise Refused("manifest-damaged", "the manifest was changed on the way")
     try:
         manifest = parse(content, MAX_MANIFEST)
         _refuse_unsafe(manifest)
         _seconds(manifest["created"])
-    except (StrictError, ArchiveError, KeyError, TypeError, ValueError) as error:
+    except (StrictError, ArchiveError, KeyError, TypeError, ValueError, AttributeError) as error:
         raise Refused("manifest-unsafe", "the manifest is refused", str(error)) from error
     if manifest["version"] != args["version"] or files_digest(manifest["files"]) != args["digest"]:
         raise Refused("manifest-other", "the manifest is not the one that was planned")
     found: Dict[str, Any] = manifest
     return found
+
+
+def _frame_header(line: bytes) -> Tuple[str, int, int]:
+    if not line.endswith(b"\n"):
+        raise Refused("stage-cut", "the line was cut; what arrived is kept")
+    try:
+        return wire.parse_frame_header(line)
+    except wire.WireError as error:
+        raise Refused("frame-unasked", "this is no frame", str(error)) from error
 
 
 def _refuse_unsafe(manifest: Dict[str, Any]) -> None:
@@ -152,6 +177,8 @@ def _copy_from_versions(places: Places, wanted: Set[str]) -> Set[str]:
     """Blobs that a version on this node has: copied, never linked into a live tree."""
     copied: Set[str] = set()
     for name in names_in(places.manifests):
+        if not name.endswith(".json"):
+            continue  # what a write left that was killed
         manifest = read_json(os.path.join(places.manifests, name)) or {"files": [], "version": ""}
         for entry in manifest["files"]:
             sha = entry["sha256"]
@@ -193,6 +220,8 @@ def _write_blob(goal: str, read: Callable[[int], bytes], sha256: str) -> bool:
 
 def _refuse_no_space(places: Places, lacking: int, whole: int, files: int) -> None:
     """Space for what comes, for the tree and 10 % more; and inodes (design.md, section 6)."""
+    if os.stat(places.blobs).st_dev == os.stat(places.staging).st_dev:
+        whole += lacking
     for path, needed in ((places.blobs, lacking), (places.staging, whole)):
         found = os.statvfs(path)
         free = found.f_bavail * found.f_frsize
@@ -231,9 +260,7 @@ def _receive(places: Places, lacking: Dict[str, int], source: BinaryIO, send: Se
         line = source.readline(wire.MAX_LINE)
         if line == wire.END_OF_FRAMES:
             break
-        if not line:
-            raise Refused("stage-cut", "the line was cut; what arrived is kept")
-        sha, offset, length = wire.parse_frame_header(line)
+        sha, offset, length = _frame_header(line)
         if sha not in lacking or offset + length > lacking[sha]:
             raise Refused("frame-unasked", "a frame that was not asked for", repr(line[:100]))
         received += _receive_frame(places, sha, offset, length, source)

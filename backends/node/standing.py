@@ -27,8 +27,8 @@ def decision(records: List[Record]) -> Optional[str]:
 
 
 def is_healthy(records: List[Record]) -> bool:
-    """Whether the hard checks have passed long enough, and none failed since."""
-    found = last(records, "HEALTHY", "UNHEALTHY", "TRIAL")
+    """Whether the hard checks have passed long enough, none failed since, the process stayed."""
+    found = last(records, "HEALTHY", "UNHEALTHY", "RESTART", "TRIAL")
     return found is not None and found["t"] == "HEALTHY"
 
 

@@ -77,12 +77,7 @@ def back_up(step: Step) -> None:
     """
     if step.before["kind"] not in ("file", "link"):
         return
-    try:
-        os.link(step.path, step.store, follow_symlinks=False)
-    except OSError as error:
-        if error.errno not in (errno.EPERM, errno.EMLINK, errno.EXDEV, errno.ENOTSUP):
-            raise
-        _copy_exactly(step.path, step.store)
+    _link_or_copy(step.path, step.store)
 
 
 def apply(step: Step) -> None:
@@ -118,8 +113,11 @@ def undo(step: Step, conflicts: str) -> str:
     kept = ""
     if now["kind"] == "dir":
         _clear(step, now, conflicts)
-    elif now["kind"] != "absent" and _is_foreign(step):
-        kept = ", what was there is kept as %s" % _keep_a_copy(step.path, conflicts)
+    elif now["kind"] != "absent" and _holds(step.path, step.before):
+        if not _other_differences(step.before, images.image(step.path)):
+            return "is the old one"
+    elif now["kind"] != "absent" and not _holds(step.path, step.after):
+        kept = ", what was there is kept as %s" % _keep_second(step, conflicts)
     _put_back(step)
     return "old one put back" + kept
 
@@ -127,7 +125,7 @@ def undo(step: Step, conflicts: str) -> str:
 def prove(step: Step) -> List[str]:
     """How the path differs from its before-image; an empty list is the proof."""
     now = images.image(step.path)
-    if images.is_same_inode(now, images.image(step.store, content=False)):
+    if "links" in now and images.is_same_inode(now, images.image(step.store, content=False)):
         now["links"] = now["links"] - 1  # our backup is one of them, and goes away
     found = images.differences(step.before, now)
     if step.intent["digest"] is not None and step.intent["digest"] != images.tree_digest(
@@ -162,7 +160,7 @@ def set_aside(path: str, conflicts: str) -> str:
     except OSError as error:
         if error.errno != errno.EXDEV:
             raise
-        shutil.move(path, goal)
+        _move_across(path, goal)
     sync_directory(conflicts)
     return goal
 
@@ -170,7 +168,7 @@ def set_aside(path: str, conflicts: str) -> str:
 def _clear(step: Step, now: images.Image, conflicts: str) -> str:
     if now["kind"] == "absent":
         return ""
-    if not images.is_same_inode(now, step.after):
+    if not (images.is_same_inode(now, step.after) and _holds(step.path, step.after)):
         return "something foreign was there, kept as %s" % set_aside(step.path, conflicts)
     if os.path.lexists(step.new):
         raise UndoFailed("%s is there twice, also as %s" % (step.path, step.new))
@@ -178,32 +176,57 @@ def _clear(step: Step, now: images.Image, conflicts: str) -> str:
     return "taken away again"
 
 
-def _is_foreign(step: Step) -> bool:
-    """Whether somebody changed what we had put there."""
-    now = images.image(step.path)
-    return any(now.get(name) != step.after.get(name) for name in ("kind", "sha256", "target"))
+def _holds(path: str, expected: images.Image) -> bool:
+    """Whether a path has the content of an image; an inode's number alone is soon used again."""
+    now = images.image(path)
+    return all(now.get(name) == expected.get(name) for name in ("kind", "sha256", "target"))
 
 
-def _keep_a_copy(path: str, conflicts: str) -> str:
-    """Keep a second copy, so that the name itself never vanishes."""
-    beside = "%s.kept" % path
+def _other_differences(before: images.Image, now: images.Image) -> List[str]:
+    """How a copy differs; it never has the other names of the original."""
+    return [name for name in images.differences(before, now) if name != "links"]
+
+
+def _keep_second(step: Step, conflicts: str) -> str:
+    """Keep it under a second name, so that the name itself never vanishes."""
+    folder = step.store + ".kept"
+    beside = os.path.join(folder, os.path.basename(step.path))
+    make_directories(folder)
     remove_if_there(beside)
-    _copy_exactly(path, beside)
-    return set_aside(beside, conflicts)
+    _link_or_copy(step.path, beside)
+    goal = set_aside(beside, conflicts)
+    os.rmdir(folder)
+    return goal
 
 
 def _put_back(step: Step) -> None:
     beside = os.path.join(os.path.dirname(step.path), ".u-%d" % step.number)
     remove_if_there(beside)
-    try:
-        os.link(step.store, beside, follow_symlinks=False)
-    except OSError as error:
-        if error.errno not in (errno.EPERM, errno.EMLINK, errno.EXDEV, errno.ENOTSUP):
-            raise
-        _copy_exactly(step.store, beside)
+    _link_or_copy(step.store, beside)
     os.rename(beside, step.path)
     # A rename between two names of one file does nothing and leaves both.
     remove_if_there(beside)
+
+
+def _move_across(path: str, goal: str) -> None:
+    """Copy to another file system; the original goes only when the copy is durable."""
+    if os.path.isdir(path) and not os.path.islink(path):
+        shutil.copytree(path, goal, symlinks=True)
+        os.sync()
+        shutil.rmtree(path)
+        return
+    shutil.copy2(path, goal, follow_symlinks=False)
+    os.sync()
+    os.unlink(path)
+
+
+def _link_or_copy(source: str, goal: str) -> None:
+    try:
+        os.link(source, goal, follow_symlinks=False)
+    except OSError as error:
+        if error.errno not in (errno.EPERM, errno.EMLINK, errno.EXDEV, errno.ENOTSUP):
+            raise
+        _copy_exactly(source, goal)
 
 
 def _copy_exactly(source: str, goal: str) -> None:
@@ -219,10 +242,6 @@ def _copy_exactly(source: str, goal: str) -> None:
             os.fsync(fd)
         finally:
             os.close(fd)
-    changed = [
-        name
-        for name in images.differences(images.image(source), images.image(goal))
-        if name != "links"
-    ]
+    changed = _other_differences(images.image(source), images.image(goal))
     if changed:
         raise OSError(errno.EIO, "the copy differs in %s" % ", ".join(changed), goal)

@@ -6,18 +6,18 @@ everything in it is durable.
 
 import errno
 import hashlib
+import json
 import logging
 import os
 import syslog
-from typing import Any, Dict, List, Optional
+from typing import Any, Callable, Dict, List, Optional
 
-from backends.node import standing
+from backends.node import standing, wire
 from backends.node.canonical import canonical
-from backends.node.journal import AppendFailed, Journal
+from backends.node.journal import AppendFailed, Journal, JournalDamaged
 from backends.node.places import (
     Places,
     make_directories,
-    read_json,
     remove_if_there,
     remove_tree,
     sync_directory,
@@ -31,6 +31,17 @@ _log = logging.getLogger("liftlock")
 
 RESERVE = 65536
 """Bytes kept so that the last records can be written on a full disk."""
+
+
+Objection = Callable[[List[Dict[str, Any]]], Optional[str]]
+"""Why a decision must not be recorded behind these records, or None."""
+
+_OBJECTIONS: Dict[str, Objection] = {
+    "ACCEPT": standing.decision,
+    "HELD": standing.decision,
+    "ROLLBACK": standing.why_not_roll_back,
+    "FINALIZE": standing.why_not_finalize,
+}
 
 
 class Transaction:
@@ -76,8 +87,28 @@ class Transaction:
 
     def steps(self) -> List[Step]:
         """The steps, in plan order; none before INTENTS."""
-        found = read_json(self.file("intents.json"))
-        return [Step(intent) for intent in found["steps"]] if found else []
+        return [Step(intent) for intent in self.intents()["steps"]]
+
+    def intents(self) -> Dict[str, Any]:
+        """The before-images as recorded: `steps`, and `parents` with their times.
+
+        Raises:
+            JournalDamaged: They are not what INTENTS names. Without them nothing can be undone,
+                and nothing may be called restored.
+        """
+        recorded = standing.last(self.records, "INTENTS")
+        if recorded is None:
+            return {"steps": [], "parents": {}}
+        path = self.file("intents.json")
+        try:
+            with open(path, "rb") as stream:
+                content = stream.read()
+        except FileNotFoundError as error:
+            raise JournalDamaged("%s is gone" % path) from error
+        if _hash(content) != recorded["file"]:
+            raise JournalDamaged("%s is not what was recorded" % path)
+        found: Dict[str, Any] = json.loads(content.decode("ascii"))
+        return found
 
     def log(self, kind: str, durable: bool = True, **fields: Any) -> Dict[str, Any]:
         """Append a record; on a full disk the reserve is given up first.
@@ -95,12 +126,22 @@ class Transaction:
                 raise
             return self.journal.append(kind, durable, **fields)
 
-    def decide(self, kind: str, **fields: Any) -> Optional[str]:
-        """Record a decision unless another one is in force; why not, or None when it is ours."""
-        objection = {
-            "ROLLBACK": standing.why_not_roll_back,
-            "FINALIZE": standing.why_not_finalize,
-        }[kind]
+    def note(self, kind: str, **fields: Any) -> None:
+        """Append a record that only informs: when it cannot be written, the work goes on."""
+        try:
+            self.log(kind, durable=False, **fields)
+        except AppendFailed:
+            _log.exception("not journaled: %s %r", kind, fields)
+
+    def decide(
+        self, kind: str, objection: Optional[Objection] = None, **fields: Any
+    ) -> Optional[str]:
+        """Record a decision unless another one is in force; why not, or None when it is ours.
+
+        Raises:
+            AppendFailed: It is not in the journal, also without the reserve.
+        """
+        objection = objection or _OBJECTIONS[kind]
         try:
             record, reason = self.journal.append_unless(objection, kind, **fields)
         except AppendFailed:
@@ -109,15 +150,27 @@ class Transaction:
             record, reason = self.journal.append_unless(objection, kind, **fields)
         if record is None:
             return reason
-        announce(kind, self.txn, str(fields.get("by", "")))
+        if kind in wire.DECISIONS:
+            _announce(kind, self.txn, str(fields.get("by", "")))
         return None
+
+    def remember_start(self, service: Service) -> None:
+        """Which process of which version we started: the last way to tell what runs.
+
+        A full disk does not end a trial or an undo for that: then it is not known in this way.
+        """
+        found = {"start_id": service.identity(), "version": service.version, "txn": self.txn}
+        try:
+            write_json(self.places.started, found)
+        except OSError:
+            _log.exception("not remembered: %r", found)
 
     def close(self) -> None:
         """Let go of the journal file."""
         self.journal.close()
 
 
-def announce(kind: str, txn: str, by: str) -> None:
+def _announce(kind: str, txn: str, by: str) -> None:
     """One line in the node's own log for each decision, where it has one."""
     syslog.openlog("liftlock")
     syslog.syslog(syslog.LOG_NOTICE, "%s of %s by %s" % (kind, txn, by))
@@ -136,29 +189,50 @@ def load(places: Places) -> Optional[Transaction]:
         journal.JournalDamaged: Its journal is damaged; nothing may be touched.
         wire.WireError: Its plan is.
     """
-    if not is_open(places):
-        return None
-    plan = read_json(os.path.join(places.active, "plan.json"))
-    if plan is None:
-        raise AssertionError("active without a plan: it appears in one rename with it")
-    return Transaction(places, plan, Journal(os.path.join(places.active, "journal")))
+    while is_open(places):
+        try:
+            with open(os.path.join(places.active, "plan.json"), "rb") as stream:
+                content = stream.read()
+            journal = Journal(os.path.join(places.active, "journal"))
+        except FileNotFoundError as error:
+            if is_open(places):
+                raise JournalDamaged("%s is gone" % error.filename) from error
+            continue  # it was put away while we looked
+        if not journal.records or journal.records[0].get("plan") != _hash(content):
+            journal.close()
+            raise JournalDamaged("%s is not the plan that began" % places.active)
+        return Transaction(places, json.loads(content.decode("ascii")), journal)
+    return None
+
+
+def _hash(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
 
 
 def begin(places: Places, plan: Dict[str, Any], **fields: Any) -> Transaction:
     """Create the transaction: build it aside, make it durable, then give it its name.
 
     Raises:
-        OSError: It could not be created; there is none.
+        OSError, AppendFailed: It could not be created; there is none.
     """
     forget_unborn(places)
-    make_directories(places.active_new)
-    write_json(os.path.join(places.active_new, "plan.json"), plan)
-    write_file(os.path.join(places.active_new, "reserve"), os.urandom(RESERVE))
-    journal = Journal(os.path.join(places.active_new, "journal"), create=True)
-    journal.append("BEGIN", **fields)
-    sync_directory(places.active_new)
-    os.rename(places.active_new, places.active)
-    sync_directory(places.home)
+    if is_open(places):
+        raise OSError(errno.EEXIST, "an upgrade is open here", places.active)
+    try:
+        make_directories(places.active_new)
+        content = canonical(plan) + b"\n"
+        write_file(os.path.join(places.active_new, "plan.json"), content)
+        write_file(os.path.join(places.active_new, "reserve"), os.urandom(RESERVE))
+        journal = Journal(os.path.join(places.active_new, "journal"), create=True)
+        journal.append("BEGIN", plan=_hash(content), **fields)
+        sync_directory(places.active_new)
+        os.rename(places.active_new, places.active)
+        sync_directory(places.home)
+    except (OSError, AppendFailed):
+        if is_open(places):
+            os.rename(places.active, places.active_new)
+        forget_unborn(places)
+        raise
     return Transaction(places, plan, journal)
 
 
@@ -183,6 +257,7 @@ def put_away(transaction: Transaction) -> None:
     end = standing.last(transaction.records, "END")
     if end is None:
         raise AssertionError("a transaction without END is not over")
+    remove_if_there(transaction.file("reserve"))  # first: on a full disk it is the room for this
     write_json(
         places.last,
         {
@@ -195,7 +270,6 @@ def put_away(transaction: Transaction) -> None:
             "time": end["wt"],
         },
     )
-    remove_if_there(transaction.file("reserve"))
     os.rename(places.active, os.path.join(places.done, transaction.txn))
     sync_directory(places.done)
     sync_directory(places.home)

@@ -9,7 +9,8 @@ from typing import Any, Dict, Optional
 
 from backends.node import clock, detach, install, layout, locks, standing, transaction, wire
 from backends.node.call import OK, Answer, Call, refuse_disabled
-from backends.node.driving import busy, driver, start, storage_problem
+from backends.node.driving import busy, driver, start, storage_problem, take_up
+from backends.node.journal import AppendFailed
 from backends.node.places import read_json
 from backends.node.stage import Refused
 
@@ -35,6 +36,7 @@ def begin(call: Call) -> Answer:
     if mark is None or mark["digest"] != args["digest"] or not mark["checked"]:
         raise Refused("not-checked", "%s is not staged and checked here" % args["version"])
 
+    call.keep_updater()
     order = dict(args, product=call.document, previous=previous)
 
     def drive(report: detach.Report) -> None:
@@ -51,11 +53,12 @@ def begin(call: Call) -> Answer:
                 call.updater,
                 lambda made: report({"t": "begun", "txn": made.txn}),
             )
-        except OSError as error:
+        except (OSError, AppendFailed) as error:
             report({"t": "refused", "problem": storage_problem(error)})
             raise
         finally:
             lock.release()
+        take_up(call)
 
     return start(call, drive)
 
@@ -86,16 +89,14 @@ def accept(call: Call) -> Answer:
     opened = _the_transaction(call)
     try:
         unhealthy_too = bool(call.args.get("reason"))
-        record, reason = opened.journal.append_unless(
-            lambda records: standing.why_not_accept(records, clock.since_boot(), unhealthy_too),
+        reason = opened.decide(
             "ACCEPT",
+            lambda records: standing.why_not_accept(records, clock.since_boot(), unhealthy_too),
             by=call.args["operator"],
             how=call.args["how"],
             reason=call.args.get("reason", ""),
         )
-        if record is not None:
-            transaction.announce("ACCEPT", opened.txn, call.args["operator"])
-        elif standing.decision(opened.records) != "ACCEPT":
+        if reason is not None and standing.decision(opened.records) != "ACCEPT":
             return "refused", wire.problem(
                 "not-acceptable", reason, standing.first_error(opened.records)
             )
@@ -139,7 +140,7 @@ def roll_back(call: Call) -> Answer:
         call.send({"t": "begun", "txn": opened.txn})
     finally:
         opened.close()
-    return OK if locks.is_held(call.places) else start(call, driver(call))
+    return _carry_out(call)
 
 
 def finalize(call: Call) -> Answer:
@@ -159,7 +160,20 @@ def finalize(call: Call) -> Answer:
         call.send({"t": "begun", "txn": opened.txn})
     finally:
         opened.close()
-    return start(call, driver(call))
+    return _carry_out(call)
+
+
+def _carry_out(call: Call) -> Answer:
+    """Have a recorded decision carried out by the driver that lives, or by a new one.
+
+    One that is just leaving looks once more after it let go of the lock, see `take_up`.
+    """
+    if locks.is_held(call.places):
+        return OK
+    outcome, problem = start(call, driver(call))
+    if problem is not None and problem["code"] == "locked":
+        return OK
+    return outcome, problem
 
 
 def _the_transaction(call: Call) -> transaction.Transaction:

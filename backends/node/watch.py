@@ -7,7 +7,7 @@ nobody reads any more. It writes nothing on the node.
 import os
 import select
 import time
-from typing import Any, Callable, Dict, List, Optional, Tuple
+from typing import Any, BinaryIO, Callable, Dict, List, Optional, Tuple
 
 from backends.node import clock, locks, standing, transaction
 from backends.node.facts import Facts, Reader
@@ -69,8 +69,8 @@ class _Tail:
         try:
             self._inode = os.stat(path).st_ino
             self._known = len(self._records())
-        except FileNotFoundError:
-            self._inode = 0
+        except (FileNotFoundError, JournalDamaged):
+            self._known = 0  # the facts say what is wrong with it
 
     def fresh(self) -> List[Dict[str, Any]]:
         try:
@@ -103,12 +103,12 @@ def follow(reader: Reader, args: Dict[str, Any], send: Send) -> str:
     The newest transaction is read unless `run` names one; `-` is the product's own journal.
     Returns the outcome: ok, or failed when the driver died on the way.
     """
-    path = _journal_path(reader, args.get("run"))
-    if path is None:
+    opened = _open_journal(reader, args.get("run"))
+    if opened is None:
         return "ok"
     offset = int(args.get("offset", 0))
     silent_since = time.monotonic()
-    with open(path, "rb") as stream:
+    with opened as stream:
         while not _nobody_reads():
             stream.seek(0)
             found = scan(stream.read())
@@ -128,6 +128,19 @@ def follow(reader: Reader, args: Dict[str, Any], send: Send) -> str:
     return "ok"
 
 
+def _open_journal(reader: Reader, run: Optional[str]) -> Optional[BinaryIO]:
+    while True:
+        path = _journal_path(reader, run)
+        if path is None:
+            return None
+        try:
+            return open(path, "rb")
+        except FileNotFoundError:
+            if os.path.isdir(os.path.dirname(path)):
+                raise
+            # It was put away while we looked.
+
+
 def _journal_path(reader: Reader, run: Optional[str]) -> Optional[str]:
     places = reader.places
     if run == "-":
@@ -139,7 +152,7 @@ def _journal_path(reader: Reader, run: Optional[str]) -> Optional[str]:
         path = os.path.join(places.done, os.path.basename(run), "journal")
         return path if os.path.exists(path) else None
     done = [os.path.join(places.done, name, "journal") for name in _names(places.done)]
-    return max(done, key=os.path.getmtime) if done else None
+    return max(filter(os.path.exists, done), key=os.path.getmtime, default=None)
 
 
 def _open_transaction(reader: Reader) -> Optional[str]:

@@ -90,7 +90,6 @@ RECORDS = (
     "ROW",
     "ADOPT",
     "CLEAN",
-    "RECOVER",
 )
 
 DECISIONS = frozenset(["ACCEPT", "ROLLBACK", "FINALIZE"])
