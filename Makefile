@@ -11,8 +11,8 @@ READY := $(VENV)/.ready
 PYTHON ?=
 # More for pytest: make test ARGS="-k verdict"
 ARGS ?=
-# 0 runs the tests in one process.
-WORKERS ?= 2
+# 0 runs the tests in one process. Most of them wait for other processes most of the time.
+WORKERS ?= 4
 # Real products start and stop in a drill.
 DRILL_TIMEOUT ?= 600
 
@@ -32,7 +32,7 @@ check: $(READY) ## lint, formatting, types
 # pytest says 5 when it selected nothing. That is fine only as long as no drill is written.
 drill: $(READY) ## run the drills with real products and servers (slow)
 	@status=0; \
-	$(BIN)/python -m pytest -m drill --timeout $(DRILL_TIMEOUT) $(ARGS) || status=$$?; \
+	$(BIN)/python -m pytest -q -m drill -n $(WORKERS) --timeout $(DRILL_TIMEOUT) $(ARGS) || status=$$?; \
 	if [ $$status -eq 5 ] && [ -z "$$(find tests/drills -name 'test_*.py' 2>/dev/null)" ]; then \
 		echo 'no drills yet'; status=0; \
 	fi; \

@@ -4,6 +4,7 @@ Each command imports what it needs when it runs: `--help` has to be quick, and a
 asks for the status does not pay for a screen.
 """
 
+import os
 import sys
 from collections.abc import Callable
 from difflib import get_close_matches
@@ -50,11 +51,13 @@ class Commands(click.Group):
 
 @click.group(
     cls=Commands,
+    invoke_without_command=True,
     epilog=EXIT_CODES,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 90},
 )
 @click.version_option(package_name="liftlock", message="liftlock %(version)s")
-def cli() -> None:
+@click.pass_context
+def cli(ctx: click.Context) -> int:
     """Upgrade software on a cluster of nodes, safely, and always with a way back.
 
     \b
@@ -65,19 +68,29 @@ def cli() -> None:
       liftlock upgrade harbor R.tar.gz     stage, check, install, watch, accept
       liftlock finalize harbor             ... or: liftlock rollback harbor
 
-    CLUSTER is a file, or a name (./NAME.toml, then the config directory); without one it is
-    ./cluster.toml or $LIFTLOCK_CLUSTER.
+    CLUSTER is a file, or a name (./NAME.toml, then the config directory). `liftlock CLUSTER` is
+    its status; `liftlock` alone looks at ./cluster.toml or $LIFTLOCK_CLUSTER.
     """
+    if ctx.invoked_subcommand is not None:
+        return Exit.OK
+    if not Path("cluster.toml").is_file() and not os.environ.get("LIFTLOCK_CLUSTER"):
+        click.echo(ctx.get_help())
+        return Exit.OK
+    from app.headless import looking
+
+    return looking.status(_options())
+
+
+def _product(function: Callable[..., int]) -> Callable[..., int]:
+    return click.option(
+        "--product", metavar="NAME", help="Which product, where there are several."
+    )(function)
 
 
 def _nodes(function: Callable[..., int]) -> Callable[..., int]:
     return click.option(
         "-n", "--nodes", metavar="SEL", help="Only these: n1,n2 or role:voter, with commas."
-    )(
-        click.option("--product", metavar="NAME", help="Which product, where there are several.")(
-            function
-        )
-    )
+    )(_product(function))
 
 
 def _json(function: Callable[..., int]) -> Callable[..., int]:
@@ -153,6 +166,7 @@ def upgrade(release: Path, batch: int | None, pause: str | None, **given: Any) -
 @click.argument("node", nargs=-1, required=True)
 @_json
 @_reason
+@_product
 def accept(node: tuple[str, ...], **given: Any) -> int:
     """Stop the dead-man timer of a node: it stays, still reversible."""
     from app.headless import acting
@@ -178,6 +192,7 @@ def rollback(**given: Any) -> int:
 @click.argument("version", required=False)
 @_json
 @_yes
+@_product
 def finalize(version: str | None, **given: Any) -> int:
     """Make the accepted version final on every node; ends the way back."""
     from app.headless import acting
@@ -272,7 +287,7 @@ def main(arguments: list[str] | None = None) -> int:
     except click.ClickException as error:
         error.show()
         return Exit.USAGE
-    except click.Abort:
+    except (click.Abort, KeyboardInterrupt):
         return Exit.INTERRUPTED
     except LiftlockError as error:
         from app.headless import lines
@@ -280,10 +295,7 @@ def main(arguments: list[str] | None = None) -> int:
         for text in lines.problem(error.problem):
             print(text, file=sys.stderr)
         return error.exit_code
-    except KeyboardInterrupt:
-        return Exit.INTERRUPTED
     except BrokenPipeError:
-        # Whoever read us has gone: say nothing more, and let no flush at exit complain.
-        sys.stdout = sys.stderr
-        return Exit.ERROR
+        sys.stdout = sys.stderr  # whoever read us has gone: no flush at the end complains
+        return Exit.OK
     return int(code or 0)

@@ -15,7 +15,8 @@ from pathlib import Path
 
 from backends.domain.policy import Limits, Policy
 from backends.domain.problem import Exit, LiftlockError, Problem
-from backends.engine.contact import Contact, Subject
+from backends.engine.answer import Subject
+from backends.engine.contact import Contact
 from backends.products.node_document import node_document
 from backends.products.policy import effective_policy
 from backends.products.profile import Profile, load_cluster_profile
@@ -42,22 +43,21 @@ class Session:
     payload: Payload
     operator: str
     contacts: Mapping[str, Contact]
-    """Every node that was selected and is not excluded, in the order of the cluster file."""
+    """Every node that is not excluded, in the order of the cluster file."""
 
-    excluded: Mapping[str, Subject]
+    subjects: Mapping[str, Subject]
+    """Every node, excluded ones, too."""
+
+    chosen: tuple[str, ...]
+    """The nodes that are to be shown or acted upon; the verdict is about all."""
+
     unknown: tuple[str, ...]
     """Names that were asked for and are no node."""
 
-    selected: bool
-    """Whether only a part of the cluster was asked for."""
-
     @property
-    def subjects(self) -> dict[str, Subject]:
-        """Every selected node, excluded ones, too."""
-        found = {name: contact.subject for name, contact in self.contacts.items()}
-        order = [node.name for node in self.cluster.nodes]
-        found.update(self.excluded)
-        return dict(sorted(found.items(), key=lambda item: order.index(item[0])))
+    def chosen_contacts(self) -> dict[str, Contact]:
+        """The contacts of the chosen nodes."""
+        return {name: self.contacts[name] for name in self.chosen if name in self.contacts}
 
 
 def open_session(
@@ -75,7 +75,7 @@ def open_session(
     profile = load_cluster_profile(cluster, product, config_dir=config_dir())
     policy, limits = effective_policy(cluster, profile)
     chosen, unknown = select_nodes(cluster, selection)
-    if unknown and not chosen:
+    if not chosen:
         raise LiftlockError(
             Problem(
                 "node-unknown",
@@ -87,9 +87,10 @@ def open_session(
         )
     payload = pack()
     operator = f"{getpass.getuser()}@{socket.gethostname()}"
-    subjects = {node.name: _subject(profile, node, limits) for node in chosen}
+    subjects = {node.name: _subject(profile, node, limits) for node in cluster.nodes}
+    _refuse_shared_directories(cluster, subjects)
     return Session(
-        name=argument or path.stem,
+        name=_called(argument, path),
         cluster=cluster,
         profile=profile,
         policy=policy,
@@ -98,13 +99,39 @@ def open_session(
         operator=operator,
         contacts={
             node.name: Contact(subjects[node.name], _link(node), payload, limits, operator)
-            for node in chosen
+            for node in cluster.nodes
             if node.excluded is None
         },
-        excluded={node.name: subjects[node.name] for node in chosen if node.excluded is not None},
+        subjects=subjects,
+        chosen=tuple(node.name for node in chosen),
         unknown=unknown,
-        selected=selection is not None,
     )
+
+
+def _called(argument: str | None, path: Path) -> str:
+    """What an operator types to mean this cluster again; nothing, where that is enough."""
+    if argument is not None:
+        return argument
+    return path.stem if path == Path.cwd() / path.name else str(path)
+
+
+def _refuse_shared_directories(cluster: Cluster, subjects: Mapping[str, Subject]) -> None:
+    """Two nodes of one machine cannot have the product in the same directory."""
+    seen: dict[tuple[object, ...], str] = {}
+    for node in cluster.nodes:
+        directory = subjects[node.name].document["directory"]
+        place = (node.transport, node.address, node.port, node.jump, directory)
+        other = seen.setdefault(place, node.name)
+        if other != node.name and node.excluded is None:
+            raise LiftlockError(
+                Problem(
+                    "directory-shared",
+                    f"{other} and {node.name} are one machine with one product directory.",
+                    f"{directory}",
+                    "Use {node} or {vars.X} in [product] directory, or remove one of them.",
+                ),
+                Exit.USAGE,
+            )
 
 
 @contextmanager

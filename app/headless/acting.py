@@ -2,170 +2,236 @@
 
 import asyncio
 import json
-import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import nullcontext
+from dataclasses import dataclass
 
 from app.headless import lines, shapes
 from app.headless.ask import agreed, declined, refuse_silence, typed
 from app.headless.options import Options
-from app.headless.say import observer, out, show_previews, talk
-from app.headless.work import about, locked, look, open_cluster, today, with_unknown
-from app.wiring import open_book
+from app.headless.say import heard_or_not, observer, out, show_previews, talk
+from app.headless.work import (
+    about,
+    chosen,
+    end_run,
+    locked,
+    look,
+    open_cluster,
+    today,
+    unknown_nodes,
+)
+from app.wiring import Session, open_book
 from backends.domain.facts import NodeReading
-from backends.domain.problem import Exit, LiftlockError, Problem, worst
+from backends.domain.plan import order_nodes
+from backends.domain.problem import Exit, LiftlockError, Problem
 from backends.domain.verdict import decide
 from backends.engine.acts import Acts, Preview, is_reversible, refuse_unless_all_accepted
 from backends.engine.planner import new_run
-from backends.engine.results import NodeResult, Result, exit_of
+from backends.engine.results import NodeResult, Result, exit_of_act
 from backends.engine.scribe import Scribe
 from backends.store.book import Book
 
-Work = Callable[[Acts, Sequence[NodeReading], str], Awaitable[list[NodeResult]]]
-"""What an act does with the nodes, in a run of this id."""
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """What an act has to work with."""
+
+    session: Session
+    run: str
+    acts: Acts
+    readings: Sequence[NodeReading]
+    """Of the whole cluster."""
+
+    chosen: Sequence[NodeReading]
+
+
+Work = Callable[[Scene], Awaitable[list[NodeResult]]]
 
 
 def accept(options: Options) -> int:
     """Stop the dead-man timer of the named nodes."""
 
-    async def work(acts: Acts, readings: Sequence[NodeReading], run: str) -> list[NodeResult]:
-        return [await acts.accept(reading, options.reason) for reading in readings]
+    async def work(scene: Scene) -> list[NodeResult]:
+        return [await scene.acts.accept(reading, options.reason) for reading in scene.chosen]
 
-    return _act(options, "accept", work, beside=True)
+    # Beside a running upgrade, whose node it is about; and there is nothing to ask.
+    return _act(options, "accept", Result.ACCEPTED, work, locks=False)
 
 
 def rollback(options: Options) -> int:
     """Take every open upgrade of the selected nodes back."""
+    refuse_silence(options, "rollback")
 
-    async def work(acts: Acts, readings: Sequence[NodeReading], run: str) -> list[NodeResult]:
-        todo = [reading for reading in readings if is_reversible(reading.facts)]
-        for reading in todo:
+    async def work(scene: Scene) -> list[NodeResult]:
+        todo = _last_first(scene)
+        going = [reading for reading in todo if is_reversible(reading)]
+        if not going:
+            raise _nothing_to_roll_back(scene)
+        for reading in going:
             opened = reading.facts.transaction if reading.facts else None
             if opened is not None:
                 back = opened.from_version or "nothing: the product is removed"
                 talk([f"{reading.name}: {opened.to_version} -> {back}"])
-        if todo and not agreed(options, f"Roll back {len(todo)} of {len(readings)} nodes?"):
+        if not agreed(options, f"Roll back {lines.count(going)}?"):
             raise declined()
 
         async def go_on(first: NodeResult) -> bool:
             return agreed(options, f"{first.node} is back, proven. Go on with the others?")
 
-        return await acts.roll_back(readings, options.reason or "asked for by a person", go_on)
+        return await scene.acts.roll_back(todo, options.reason or "asked for by a person", go_on)
 
-    return _act(options, "rollback", work)
+    # Without the workstation's lock: it is the way back also while an upgrade of ours waits.
+    return _act(options, "rollback", Result.ROLLED_BACK, work, locks=False)
 
 
 def finalize(options: Options, version: str | None) -> int:
     """Make the accepted version final on every node; there is no way back by this tool then."""
-    session = open_cluster(options)
-    production = session.cluster.environment == "production"
-    if options.yes and production and version is None:
-        raise LiftlockError(
-            Problem(
-                "version-not-typed",
-                "In production, finalize needs the version typed.",
-                advice=f"liftlock finalize {session.name} VERSION --yes",
-            ),
-            Exit.USAGE,
-        )
+    refuse_silence(options, "finalize")
 
-    async def work(acts: Acts, readings: Sequence[NodeReading], run: str) -> list[NodeResult]:
-        wanted = refuse_unless_all_accepted(readings, version)
-        verdict = decide(readings, session.name)
-        talk([f"finalize {wanted} on {', '.join(_counted(readings))}"])
+    async def work(scene: Scene) -> list[NodeResult]:
+        session = scene.session
+        production = session.cluster.environment == "production"
+        if options.yes and production and version is None:
+            raise LiftlockError(
+                Problem(
+                    "version-not-typed",
+                    "In production, finalize needs the version typed.",
+                    advice=f"liftlock finalize {session.name} VERSION --yes",
+                ),
+                Exit.USAGE,
+            )
+        wanted = refuse_unless_all_accepted(scene.readings, version)
+        verdict = decide(scene.readings, session.name)
+        names = [reading.name for reading in scene.readings if reading.left_out is None]
+        talk([f"finalize {wanted} on {', '.join(names)}"])
+        talk(f"left out: {name}: {reason}" for name, reason in verdict.excluded)
         talk([f"way back until now: {verdict.way_back}", "way back afterwards: none"])
         if not options.yes:
             typed(session.cluster.name, "the cluster's name")
             if production:
                 typed(wanted, "the version")
-        return await acts.finalize(readings)
+        return await scene.acts.finalize(scene.readings)
 
-    return _act(options, "finalize", work)
+    return _act(options, "finalize", Result.FINALIZED, work)
 
 
 def adopt(options: Options) -> int:
     """Record what runs, and its content, as finalized; it is shown first."""
+    refuse_silence(options, "adopt")
 
-    async def work(acts: Acts, readings: Sequence[NodeReading], run: str) -> list[NodeResult]:
-        shown = await acts.preview("adopt")
+    async def work(scene: Scene) -> list[NodeResult]:
+        shown = await scene.acts.preview("adopt")
         previews = show_previews(shown)
-        if previews and not agreed(options, f"Record this on {len(previews)} nodes?"):
+        if previews and not agreed(options, f"Record this on {lines.count(previews)}?"):
             raise declined()
-        done = [await acts.adopt(preview, run) for preview in previews]
-        return done + [item for item in shown if isinstance(item, NodeResult)]
+        done = [await scene.acts.adopt(preview, scene.run) for preview in previews]
+        return done + [item for item in shown if isinstance(item, NodeResult)] + _left_out(scene)
 
-    return _act(options, "adopt", work)
+    return _act(options, "adopt", Result.FINALIZED, work)
 
 
 def clean(options: Options, *, everything: bool) -> int:
     """Remove staged releases, or every trace of this program, from the nodes."""
+    refuse_silence(options, "clean")
 
-    async def work(acts: Acts, readings: Sequence[NodeReading], run: str) -> list[NodeResult]:
-        shown = await acts.preview("clean", everything=everything)
+    async def work(scene: Scene) -> list[NodeResult]:
+        shown = await scene.acts.preview("clean", everything=everything)
         previews = [item for item in show_previews(shown) if item.message["paths"]]
-        if previews and not agreed(options, f"Remove this from {len(previews)} nodes?"):
+        if previews and not agreed(options, f"Remove this from {lines.count(previews)}?"):
             raise declined()
-        done = [await acts.clean(preview, everything=everything) for preview in previews]
+        done = [await scene.acts.clean(preview, everything=everything) for preview in previews]
         idle = [
             NodeResult(item.node, Result.ALREADY)
             for item in shown
             if isinstance(item, Preview) and not item.message["paths"]
         ]
-        return done + idle + [item for item in shown if isinstance(item, NodeResult)]
+        refused = [item for item in shown if isinstance(item, NodeResult)]
+        return done + idle + refused + _left_out(scene)
 
-    return _act(options, "clean", work)
+    return _act(options, "clean", Result.DONE, work)
 
 
-def _act(
-    options: Options,
-    kind: str,
-    work: Work,
-    *,
-    beside: bool = False,
-) -> int:
-    """Run a single act over the selected nodes, in the book and under the lock.
-
-    One that may come `beside` a running upgrade takes no lock and asks nothing.
-    """
+def _act(options: Options, kind: str, wanted: Result, work: Work, *, locks: bool = True) -> int:
+    """Run a single act over the chosen nodes: in the book, told, and with its exit code."""
     session = open_cluster(options)
-    if not beside:
-        refuse_silence(options, kind)
+    with open_book() as book, locked(session, kind) if locks else nullcontext():
+        return asyncio.run(_run(session, options, book, kind, wanted, work))
 
-    async def go(book: Book) -> int:
-        readings, _ = await look(session)
-        name = new_run(today(), lambda taken: book.run(taken) is not None)
-        book.begin(about(session, name, kind, options))
-        acts = Acts(session.contacts, Scribe(book, name, observer(options)))
-        try:
-            results = await work(acts, readings, name)
-        except LiftlockError as error:
-            book.end(name, time=time.time(), exit_code=error.exit_code, outcome=str(error))
-            raise
-        code = _exit_of_act(kind, results)
-        text = f"{kind}: " + ", ".join(f"{item.node} {item.result}" for item in results)
-        book.end(name, time=time.time(), exit_code=code, outcome=text)
-        _, after = await look(session)
+
+async def _run(
+    session: Session, options: Options, book: Book, kind: str, wanted: Result, work: Work
+) -> int:
+    readings, _ = await look(session)
+    run = new_run(today(), lambda taken: book.run(taken) is not None)
+    book.begin(about(session, run, kind, options))
+    scribe = Scribe(book, run, observer(options))
+    acts = Acts(session.chosen_contacts, scribe)
+    scene = Scene(session, run, acts, readings, chosen(session, readings))
+    try:
+        results = await work(scene) + unknown_nodes(session)
+    except LiftlockError as error:
+        end_run(book, run, error.exit_code, str(error), scribe)
         if options.json:
-            print(json.dumps(shapes.outcome(name, code, results, after, text), sort_keys=True))
+            said = shapes.refused(run, error.exit_code, error.problem)
+            print(json.dumps(said, sort_keys=True))
+        raise
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        end_run(book, run, Exit.INTERRUPTED, "interrupted", scribe)
+        talk(
+            ["", f"Interrupted here. What a node has begun of this {kind} it finishes by itself:"]
+            + [f"  liftlock status {session.name}"]
+        )
+        raise
+    code = exit_of_act(results, wanted)
+    text = f"{kind}: " + ", ".join(f"{item.node} {item.result}" for item in results)
+    end_run(book, run, code, text, scribe)
+    _, after = await look(session)
+    with heard_or_not():
+        if options.json:
+            print(json.dumps(shapes.outcome(run, code, results, after, text), sort_keys=True))
         else:
-            out(lines.results(results, f"now: {after.headline()}"))
+            out([*lines.results(results, ""), *lines.after(after)])
             for item in results:
-                if item.problem is not None:
+                if item.problem is not None and item.result is not Result.EXCLUDED:
                     talk(lines.problem(item.problem))
-        return with_unknown(session, code)
-
-    with open_book() as book, nullcontext() if beside else locked(session, kind):
-        return asyncio.run(go(book))
+    return code
 
 
-def _exit_of_act(kind: str, results: Sequence[NodeResult]) -> Exit:
-    """A roll back that was asked for and is proven is what was wanted: 0."""
-    if kind == "rollback":
-        results = [item for item in results if item.result is not Result.ROLLED_BACK]
-        undone = any(item.result is Result.NOT_STARTED for item in results)
-        return worst([exit_of(results), *([Exit.WAITING] if undone else [])])
-    return exit_of([item for item in results if item.result is not Result.ACCEPTED])
+def _last_first(scene: Scene) -> list[NodeReading]:
+    """The chosen nodes in the reverse of the order in which they are installed."""
+    session = scene.session
+    subjects = [session.subjects[reading.name] for reading in scene.chosen]
+    order = order_nodes(
+        [(subject.node, subject.role, subject.canary) for subject in subjects],
+        session.profile.product.roles,
+    )
+    by_name = {reading.name: reading for reading in scene.chosen}
+    return [by_name[name] for name in reversed(order)]
 
 
-def _counted(readings: Sequence[NodeReading]) -> list[str]:
-    return [reading.name for reading in readings if reading.left_out is None]
+def _left_out(scene: Scene) -> list[NodeResult]:
+    return [
+        NodeResult(
+            reading.name,
+            Result.EXCLUDED,
+            Problem("left-out", f"{reading.name} is left out: {reading.excluded}"),
+        )
+        for reading in scene.chosen
+        if reading.excluded is not None
+    ]
+
+
+def _nothing_to_roll_back(scene: Scene) -> LiftlockError:
+    unread = [
+        reading.name for reading in scene.chosen if not reading.read and not reading.excluded
+    ]
+    verdict = decide(scene.readings, scene.session.name)
+    return LiftlockError(
+        Problem(
+            "nothing-to-roll-back",
+            "No upgrade is open on the chosen nodes.",
+            f"not read: {', '.join(unread)}" if unread else verdict.headline(),
+            f"way back: {verdict.way_back}",
+        ),
+        Exit.UNREACHABLE if unread else Exit.REFUSED,
+    )

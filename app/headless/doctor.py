@@ -13,7 +13,7 @@ import backends
 import widgets
 from app.headless.options import Options
 from app.headless.say import out
-from app.headless.work import open_cluster, with_unknown
+from app.headless.work import open_cluster
 from app.wiring import Session, open_book
 from backends.domain.clean import line
 from backends.domain.problem import Exit, LiftlockError, worst
@@ -43,7 +43,7 @@ def doctor(options: Options) -> int:
         what = max(len(row[1]) for row in rows)
         out(f"{row[2]:<7}  {row[0]:<{width}}  {row[1]:<{what}}  {row[3]}".rstrip() for row in rows)
     code = worst(exits)
-    return code if session is None else with_unknown(session, code)
+    return Exit.USAGE if session is not None and session.unknown and code is Exit.OK else code
 
 
 def _here() -> list[Row]:
@@ -65,7 +65,12 @@ def _here() -> list[Row]:
 
 
 async def _nodes(session: Session) -> list[tuple[list[Row], Exit]]:
-    return list(await asyncio.gather(*(_node(c) for c in session.contacts.values())))
+    found = list(await asyncio.gather(*(_node(c) for c in session.chosen_contacts.values())))
+    for name in session.chosen:
+        reason = session.subjects[name].excluded
+        if reason is not None:
+            found.append(([(name, "excluded", "warn", reason)], Exit.OK))
+    return found
 
 
 async def _node(contact: Contact) -> tuple[list[Row], Exit]:

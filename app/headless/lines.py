@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from backends.domain.facts import Fact, NodeFacts, NodeReading, Unknown
-from backends.domain.plan import Plan, Treatment
+from backends.domain.gates import Gate
+from backends.domain.plan import NodePlan, Plan
 from backends.domain.problem import Problem
 from backends.domain.states import LETTERS, REACH_WORDS, NodeState
 from backends.domain.verdict import Verdict
@@ -45,7 +46,7 @@ def problem(found: Problem) -> list[str]:
     """A problem in four parts."""
     return [
         *_wrapped(f"{found.summary} [{found.code}]", "  "),
-        *(f"  | {line}" for line in found.evidence.splitlines()),
+        *_quoted("  ", found.evidence),
         *(_wrapped(f"  -> {found.advice}", "     ") if found.advice else []),
     ]
 
@@ -59,11 +60,11 @@ def event(item: Event) -> list[str]:
     first = " " * len(head)
     lines = _wrapped(head + item.text, first)
     if item.kind is Kind.PROBLEM:
-        lines += [f"{first}| {line}" for line in str(item.data.get("evidence", "")).splitlines()]
+        lines += _quoted(first, str(item.data.get("evidence", "")))
         if item.data.get("advice"):
             lines += _wrapped(f"{first}-> {item.data['advice']}", first + "   ")
     if item.data.get("log"):
-        lines += [f"{first}| {line}" for line in str(item.data["log"]).splitlines()[-20:]]
+        lines += _quoted(first, str(item.data["log"]))[-20:]
     return lines
 
 
@@ -78,11 +79,7 @@ def plan(found: Plan) -> list[str]:
         *(f"  note     {note}" for note in found.notes),
     ]
     for item in found.nodes:
-        way = f"{item.from_version or 'nothing'} -> {item.to_version}"
-        reason = f" ({item.reason})" if item.reason else ""
-        lines += ["", f"{item.node}  {item.treatment}  {way}{reason}"]
-        if item.treatment in (Treatment.ALREADY, Treatment.EXCLUDED):
-            continue
+        lines += ["", *_wrapped(f"{item.node}  {_what(item)}", "    ")]
         for step in item.steps:
             lines += _wrapped(f"  {step.phase:<9} {step.title}", " " * 12)
             lines += [f"            {number}  {act}" for number, act in enumerate(step.actions, 1)]
@@ -91,10 +88,49 @@ def plan(found: Plan) -> list[str]:
     return lines
 
 
+def gate(found: Gate) -> list[str]:
+    """Every condition of a gate: none is silent."""
+    rows = [
+        (f"  {c.state}", c.name, "; ".join(filter(None, (c.text, c.then))))
+        for c in found.conditions
+    ]
+    width = max(len(row[1]) for row in rows)
+    head = f"gate {found.name}: {'open' if found.is_open else 'SHUT'}"
+    return [
+        head,
+        *(
+            line
+            for state, name, text in rows
+            for line in _wrapped(f"{state:<10}{name:<{width}}  {text}", " " * (width + 12))
+        ),
+    ]
+
+
+def after(verdict: Verdict) -> list[str]:
+    """What the cluster is after an act, and what is next."""
+    return [
+        *_wrapped(f"now   {verdict.headline()}", " " * 6),
+        *_wrapped(f"next  {verdict.next_action}", " " * 6),
+    ]
+
+
+def count(nodes: Sequence[object]) -> str:
+    """So many nodes."""
+    return f"{len(nodes)} node" + ("" if len(nodes) == 1 else "s")
+
+
 def results(nodes: Sequence[NodeResult], text: str) -> list[str]:
     """How a run ended, one line a node."""
-    rows = [("NODE", "RESULT", ""), *(_result(node) for node in nodes)]
-    return ["", *_table(rows), "", *_wrapped(text, "  ")]
+    rows = [("NODE", "RESULT"), *((node.node, node.result.replace("_", " ")) for node in nodes)]
+    said = [node.problem.summary if node.problem else "" for node in nodes]
+    table = _table(rows)
+    indent = " " * (max(len(row) for row in table) + 2)
+    told = [
+        line
+        for row, text in zip(table[1:], said, strict=True)
+        for line in _wrapped(f"{row:<{len(indent)}}{text}".rstrip(), indent)
+    ]
+    return ["", table[0], *told, "", *(_wrapped(text, "  ") if text else [])]
 
 
 def run(found: Run) -> list[str]:
@@ -118,7 +154,7 @@ def entry(item: Entry) -> list[str]:
     lines = _wrapped(head + item.text, indent)
     for name in ("evidence", "log"):
         if item.kind != "row" and item.data.get(name):
-            lines += [f"{indent}| {line}" for line in str(item.data[name]).splitlines()]
+            lines += _quoted(indent, str(item.data[name]))
     return lines
 
 
@@ -196,9 +232,12 @@ def _remarks(readings: Sequence[NodeReading], verdict: Verdict) -> list[str]:
     return ["", *lines] if lines else []
 
 
-def _result(node: NodeResult) -> tuple[str, ...]:
-    text = f"{node.problem.summary} [{node.problem.code}]" if node.problem else ""
-    return (node.node, node.result.replace("_", " "), text)
+def _what(item: NodePlan) -> str:
+    """What a plan does with a node; without steps there is no way to promise."""
+    reason = f": {item.reason}" if item.reason else ""
+    if item.steps:
+        return f"{item.treatment}  {item.from_version or 'nothing'} -> {item.to_version}{reason}"
+    return f"{item.treatment}{reason}"
 
 
 def _table(rows: Sequence[tuple[str, ...]]) -> list[str]:
@@ -207,6 +246,12 @@ def _table(rows: Sequence[tuple[str, ...]]) -> list[str]:
         "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip()
         for row in rows
     ]
+
+
+def _quoted(indent: str, text: str) -> list[str]:
+    """What was said elsewhere, marked as such."""
+    mark = f"{indent}| "
+    return [part for each in text.splitlines() for part in _wrapped(mark + each, mark + "  ")]
 
 
 def _wrapped(text: str, indent: str) -> list[str]:

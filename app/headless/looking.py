@@ -10,13 +10,15 @@ from pathlib import Path
 from app.headless import lines
 from app.headless.options import Options
 from app.headless.say import out, show_status, talk
-from app.headless.work import look, open_cluster, plain, plan_for, today, with_unknown
+from app.headless.work import chosen, look, open_cluster, open_for, plain, plan_from, today
 from app.wiring import Session, open_book
 from backends.domain.facts import NodeReading
+from backends.domain.gates import before_upgrade
 from backends.domain.problem import Exit, LiftlockError, Problem
 from backends.domain.verdict import Verdict, decide
+from backends.engine.conductor import target_of
+from backends.engine.contact import aged
 from backends.engine.planner import new_run
-from backends.releases.read import open_release, verify_tarball
 
 
 def status(options: Options, *, expect: str | None = None, watch: bool = False) -> int:
@@ -24,8 +26,9 @@ def status(options: Options, *, expect: str | None = None, watch: bool = False) 
     session = open_cluster(options)
     if not watch:
         readings, verdict = asyncio.run(look(session))
-        show_status(session, options, readings, verdict)
-        return with_unknown(session, _expected(verdict, expect))
+        show_status(session, options, chosen(session, readings), verdict)
+        code = _expected(verdict, expect)
+        return Exit.USAGE if session.unknown and code is Exit.OK else code
     with suppress(KeyboardInterrupt):
         asyncio.run(_watch(session, options))
     return Exit.OK
@@ -34,17 +37,18 @@ def status(options: Options, *, expect: str | None = None, watch: bool = False) 
 def plan(options: Options, release: Path) -> int:
     """Show the plan and the gate before it; nodes are read, nothing is changed."""
     session = open_cluster(options)
-    found = open_release(release)
-    verify_tarball(found)
-    made, verdict = asyncio.run(plan_for(session, found, new_run(today(), lambda _: False)))
+    found = open_for(session, release)
+    readings, verdict = asyncio.run(look(session))
+    made = plan_from(session, found, readings, new_run(today(), lambda _: False))
+    gate = before_upgrade(readings, target_of(made, found), session.name)
     if options.json:
         out([json.dumps({"schema": "liftlock.plan/1", **plain(made)}, sort_keys=True)])
     else:
-        out(lines.plan(made))
+        out([*lines.plan(made), "", *lines.gate(gate)])
     if verdict.nodes_read < verdict.nodes_total:
         talk([f"not certain: {verdict.nodes_read} of {verdict.nodes_total} read"])
         return Exit.UNREACHABLE
-    return with_unknown(session, Exit.OK)
+    return Exit.OK if gate.is_open else Exit.REFUSED
 
 
 def journal(run: str | None, *, node: str | None, as_json: bool) -> int:
@@ -62,6 +66,10 @@ def journal(run: str | None, *, node: str | None, as_json: bool) -> int:
                 Exit.USAGE,
             )
         entries = book.entries(found.id, node)
+        if node is not None and not entries:
+            raise LiftlockError(
+                Problem("node-unknown", f"Nothing of {node} is in run {found.id}."), Exit.USAGE
+            )
         if as_json:
             out(json.dumps(asdict(item), sort_keys=True) for item in entries)
         else:
@@ -74,21 +82,21 @@ def journal(run: str | None, *, node: str | None, as_json: bool) -> int:
 async def _watch(session: Session, options: Options) -> None:
     """Show the status again whenever a node says that something changed."""
     readings, verdict = await look(session)
-    show_status(session, options, readings, verdict)
-    latest = {reading.name: reading for reading in readings}
+    show_status(session, options, chosen(session, readings), verdict)
+    latest = {reading.name: (reading, time.monotonic()) for reading in readings}
 
     def see(reading: NodeReading) -> None:
-        if _same_facts(latest[reading.name], reading):
+        is_news = not _same_facts(latest[reading.name][0], reading)
+        latest[reading.name] = (reading, time.monotonic())
+        if not is_news:
             return
-        latest[reading.name] = reading
-        now = list(latest.values())
+        now = [aged(known, at) for known, at in latest.values()]
         if not options.json:
             out(["", f"-- {lines.when(time.time())}"])
-        show_status(session, options, now, decide(now, session.name))
+        show_status(session, options, chosen(session, now), decide(now, session.name))
 
-    async with asyncio.TaskGroup() as group:
-        for contact in session.contacts.values():
-            group.create_task(contact.watch(see))
+    watching = [contact.watch(see) for contact in session.contacts.values()]
+    await asyncio.gather(*watching)
 
 
 def _same_facts(one: NodeReading, other: NodeReading) -> bool:

@@ -3,7 +3,8 @@
 import json
 import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 
 from app.headless import lines, shapes
 from app.headless.options import Options
@@ -27,14 +28,34 @@ def talk(text: Iterable[str]) -> None:
         print(line, file=sys.stderr, flush=True)
 
 
+@contextmanager
+def heard_or_not() -> Iterator[None]:
+    """For what is said after an act: its exit code counts, also when nobody reads any more."""
+    try:
+        yield
+        sys.stdout.flush()
+    except BrokenPipeError:
+        sys.stdout = sys.stderr  # so that no flush at the end complains
+
+
 def observer(options: Options) -> Callable[[Event], None]:
-    """Tells events as they happen: JSON to stdout, lines to stderr."""
+    """Tells events as they happen: JSON to stdout, lines to stderr.
+
+    Whoever stopped reading us must not end a run: then nothing more is told.
+    """
+    deaf = False
 
     def see(event: Event) -> None:
-        if options.json:
-            print(json.dumps(shapes.event(event), sort_keys=True), flush=True)
-        else:
-            talk(lines.event(event))
+        nonlocal deaf
+        if deaf:
+            return
+        try:
+            if options.json:
+                print(json.dumps(shapes.event(event), sort_keys=True), flush=True)
+            else:
+                talk(lines.event(event))
+        except OSError:
+            deaf = True
 
     return see
 
@@ -57,7 +78,7 @@ def show_outcome(options: Options, result: Outcome, verdict: Verdict) -> None:
         print(json.dumps(shapes.of_run(result, verdict), sort_keys=True))
         return
     out(lines.results(result.nodes, result.text))
-    out([f"now: {verdict.headline()}", f"next: {verdict.next_action}"])
+    out(lines.after(verdict))
     if result.problem is not None:
         talk(lines.problem(result.problem))
 

@@ -92,6 +92,13 @@ def of_run(result: Outcome, verdict: Verdict | None) -> dict[str, object]:
     }
 
 
+def refused(run: str, exit_code: int, found: Problem) -> dict[str, object]:
+    """The last line when a run ended before it had results."""
+    empty: tuple[NodeResult, ...] = ()
+    said = outcome(run, exit_code, empty, None, found.summary)
+    return said | {"problem": problem(found)}
+
+
 def problem(found: Problem | None) -> dict[str, str] | None:
     """A problem, or null."""
     if found is None:

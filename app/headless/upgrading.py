@@ -1,33 +1,45 @@
 """The upgrade: preflight, stage, check, then install, watch and accept. It never finalizes."""
 
 import asyncio
-import time
+import json
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from app.headless import lines
+from app.headless import lines, shapes
 from app.headless.ask import agreed, declined, refuse_silence
 from app.headless.options import Options
-from app.headless.say import observer, show_outcome, talk
+from app.headless.say import heard_or_not, observer, show_outcome, talk
 from app.headless.work import (
     about,
+    end_run,
     locked,
     look,
     open_cluster,
-    plan_for,
+    open_for,
+    plan_from,
     today,
-    with_unknown,
+    unknown_nodes,
 )
 from app.wiring import Session, open_book
+from backends.domain.facts import NodeReading
 from backends.domain.plan import Plan, Treatment
-from backends.domain.policy import Pause
-from backends.domain.problem import Exit, LiftlockError, Problem
-from backends.domain.verdict import VerdictKind
-from backends.engine.conductor import Conductor, recover_first
+from backends.domain.policy import Pause, Vanished
+from backends.domain.problem import Exit, LiftlockError
+from backends.domain.states import NodeState
+from backends.engine.conductor import Conductor
 from backends.engine.planner import new_run
+from backends.engine.recovery import recover_first
+from backends.engine.results import Outcome, exit_of_upgrade
 from backends.engine.scribe import Scribe
-from backends.releases.read import Release, open_release, verify_tarball
+from backends.releases.read import Release
 from backends.store.book import Book
+
+_ALONE = {
+    Vanished.ROLLBACK: "goes back by itself",
+    Vanished.HOLD: "stays as it is and waits for a person",
+    Vanished.KEEP_IF_HEALTHY: "keeps the new version if it is healthy, else goes back",
+}
 
 
 def upgrade(
@@ -35,43 +47,95 @@ def upgrade(
 ) -> int:
     """Bring every selected node to a release: accepted, still reversible. Never finalizes."""
     session = _paced(open_cluster(options), batch, pause)
-    found = open_release(release)
-    verify_tarball(found)
-    _refuse_unsigned(session)
+    found = open_for(session, release)
     refuse_silence(options, "upgrade")
-    with open_book() as book, locked(session, "upgrade"):
-        return asyncio.run(_upgrade(session, options, book, found))
+    try:
+        with open_book() as book, locked(session, "upgrade"):
+            return asyncio.run(_upgrade(session, options, book, found))
+    except LiftlockError as error:
+        if options.json:
+            said = shapes.refused("", error.exit_code, error.problem)
+            print(json.dumps(said, sort_keys=True))
+        raise
 
 
 async def _upgrade(session: Session, options: Options, book: Book, release: Release) -> int:
-    fresh = new_run(today(), lambda run: book.run(run) is not None)
-    made, verdict = await plan_for(session, release, fresh)
-    if verdict.kind is VerdictKind.INCONSISTENT:
-        book.begin(about(session, fresh, "recover", options, release))
-        await recover_first(session.contacts, Scribe(book, fresh, observer(options)))
-        book.end(fresh, time=time.time(), exit_code=0, outcome="nodes brought to rest")
-        fresh = new_run(today(), lambda run: book.run(run) is not None)
-        made, verdict = await plan_for(session, release, fresh)
-    todo = [item for item in made.nodes if item.treatment in (Treatment.INSTALL, Treatment.RESUME)]
-    if not options.yes:
-        talk([*lines.plan(made), ""])
-        way = f"to {made.release_version}"
-        if todo and not agreed(options, f"Upgrade {len(todo)} nodes of {made.cluster} {way}?"):
-            raise declined()
+    readings, _ = await look(session)
+    made = plan_from(session, release, readings, _fresh(book))
+    left = _left_in_the_middle(session, readings)
+    _agree(options, session, made, left)
+    if left:
+        stopped = await _bring_to_rest(session, options, book, release)
+        if stopped is not None:
+            return stopped
+        readings, _ = await look(session)
+        made = plan_from(session, release, readings, _fresh(book))
     book.begin(about(session, made.run, "upgrade", options, release, made))
     scribe = Scribe(book, made.run, observer(options))
+    conductor = Conductor(made, session.contacts, release, scribe, session.name)
     try:
-        result = await Conductor(made, session.contacts, release, scribe, session.name).run()
-    except (asyncio.CancelledError, LiftlockError) as error:
-        code = error.exit_code if isinstance(error, LiftlockError) else Exit.INTERRUPTED
-        book.end(made.run, time=time.time(), exit_code=code, outcome=str(error) or "interrupted")
-        if isinstance(error, asyncio.CancelledError):
-            talk(_interrupted(made, session.name))
+        result = await conductor.run()
+    except asyncio.CancelledError:
+        end_run(book, made.run, Exit.INTERRUPTED, "interrupted", scribe)
+        talk(_interrupted(made, conductor.begun, session.name))
         raise
-    book.end(made.run, time=time.time(), exit_code=result.exit, outcome=result.text)
+    result = _with_unknown(session, result)
+    end_run(book, made.run, result.exit, result.text, scribe)
     _, verdict = await look(session)
-    show_outcome(options, result, verdict)
-    return with_unknown(session, result.exit)
+    with heard_or_not():
+        show_outcome(options, result, verdict)
+    return result.exit
+
+
+def _agree(options: Options, session: Session, made: Plan, left: Sequence[str]) -> None:
+    """Show the plan and ask, before anything is done; `--yes` has agreed already."""
+    if options.yes:
+        return
+    acting = (Treatment.INSTALL, Treatment.RESUME)
+    todo = [item for item in made.nodes if item.treatment in acting]
+    talk([*lines.plan(made), ""])
+    first = f"Bring {', '.join(left)} back to rest first, then upgrade" if left else "Upgrade"
+    question = f"{first} {lines.count(todo)} of {made.cluster} to {made.release_version}?"
+    if (todo or left) and not agreed(options, question):
+        raise declined()
+
+
+async def _bring_to_rest(
+    session: Session, options: Options, book: Book, release: Release
+) -> int | None:
+    """Recover nodes whose updater died; the exit code when one did not come to rest."""
+    run = _fresh(book)
+    book.begin(about(session, run, "recover", options, release))
+    bad = await recover_first(session.chosen_contacts, Scribe(book, run, observer(options)))
+    code = exit_of_upgrade(bad)
+    text = ", ".join(f"{item.node} {item.result}" for item in bad) or "nodes brought to rest"
+    end_run(book, run, code, text)
+    if not bad:
+        return None
+    _, verdict = await look(session)
+    problem = bad[0].problem
+    show_outcome(options, Outcome(run, code, tuple(bad), f"stopped: {text}", problem), verdict)
+    return code
+
+
+def _left_in_the_middle(session: Session, readings: Sequence[NodeReading]) -> list[str]:
+    return [
+        reading.name
+        for reading in readings
+        if reading.name in session.chosen
+        and reading.facts is not None
+        and reading.facts.state is NodeState.INCONSISTENT
+    ]
+
+
+def _with_unknown(session: Session, result: Outcome) -> Outcome:
+    """Names that are no node are part of the outcome, and of its exit code."""
+    unknown = unknown_nodes(session)
+    if not unknown:
+        return result
+    nodes = (*result.nodes, *unknown)
+    code = exit_of_upgrade(nodes, stopped=result.exit)
+    return replace(result, nodes=nodes, exit=code)
 
 
 def _paced(session: Session, batch: int | None, pause: str | None) -> Session:
@@ -83,25 +147,21 @@ def _paced(session: Session, batch: int | None, pause: str | None) -> Session:
     return replace(session, policy=policy)
 
 
-def _refuse_unsigned(session: Session) -> None:
-    if session.cluster.signatures == "required":
-        raise LiftlockError(
-            Problem(
-                "signature-not-verifiable",
-                "This cluster requires signed releases, and this version cannot verify any.",
-                f'{session.cluster.source}: signatures = "required"',
-                'Set signatures = "optional" in [cluster] to use unsigned releases.',
-            ),
-            Exit.REFUSED,
-        )
+def _fresh(book: Book) -> str:
+    return new_run(today(), lambda run: book.run(run) is not None)
 
 
-def _interrupted(made: Plan, called: str) -> list[str]:
+def _interrupted(made: Plan, begun: Sequence[str], called: str) -> list[str]:
+    if not begun:
+        return ["", "Interrupted here, before any node was changed."]
+    window = f"{made.limits.accept_window_seconds:g} s"
+    others = [item.node for item in made.nodes if item.node not in begun]
     return [
         "",
-        "Interrupted here. The nodes go on by themselves:",
-        f"  a node in trial {made.policy.if_operator_vanishes} after "
-        f"{made.limits.accept_window_seconds:g} s unless it is accepted;",
-        "  accepted nodes stay, still reversible; the others were not started.",
-        f"  liftlock status {called}; the same upgrade command goes on.",
+        f"Interrupted here. {', '.join(begun)} goes on without you:",
+        "  what is accepted stays, still reversible;",
+        f"  what is in trial {_ALONE[made.policy.if_operator_vanishes]}",
+        f"  when its accept window of {window} ends, unless it is accepted.",
+        *([f"  Not started: {', '.join(others)}."] if others else []),
+        f"  liftlock status {called} tells; the same upgrade command goes on.",
     ]

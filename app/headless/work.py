@@ -1,12 +1,12 @@
 """What every command needs: the cluster opened, its nodes read, the run in the book."""
 
-import asyncio
 import json
 import time
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict
 from datetime import UTC, date, datetime
+from pathlib import Path
 
 from app.headless import lines
 from app.headless.options import Options
@@ -14,48 +14,86 @@ from app.headless.say import talk
 from app.wiring import Session, open_session
 from backends.domain.facts import NodeReading
 from backends.domain.plan import Plan
-from backends.domain.problem import Exit, Problem, worst
+from backends.domain.problem import Exit, LiftlockError, Problem
 from backends.domain.verdict import Verdict, decide
 from backends.engine import runlock
-from backends.engine.planner import make_plan, open_run
-from backends.releases.read import Release
+from backends.engine.contact import read_all
+from backends.engine.planner import make_plan, open_run, refuse_other_product
+from backends.engine.results import NodeResult, Result
+from backends.engine.scribe import Scribe
+from backends.releases.read import Release, open_release, verify_tarball
 from backends.settings.locations import ensure_private, state_dir
-from backends.store.book import Start
+from backends.store.book import Book, Start
 
 
 def open_cluster(options: Options) -> Session:
     """The cluster and the selected nodes; what is odd about the file is said."""
     session = open_session(options.cluster, selection=options.nodes, product=options.product)
     talk(f"note: {note}" for note in session.cluster.notes)
-    for name in session.unknown:
-        talk(lines.problem(Problem("node-unknown", f"There is no node {name}.")))
+    for result in unknown_nodes(session):
+        if result.problem is not None:
+            talk(lines.problem(result.problem))
     return session
 
 
 async def look(session: Session) -> tuple[list[NodeReading], Verdict]:
-    """Read every selected node; readings and verdict."""
-    contacts = session.contacts.values()
-    read = await asyncio.gather(*(contact.read() for contact in contacts))
-    readings = _with_excluded(session, read)
+    """Read every node of the cluster, also those that were not chosen; readings and verdict."""
+    by_name = {reading.name: reading for reading in await read_all(session.contacts.values())}
+    readings = [
+        by_name.get(name)
+        or NodeReading(
+            name=name, role=subject.role, address=subject.address, excluded=subject.excluded
+        )
+        for name, subject in session.subjects.items()
+    ]
     return readings, decide(readings, session.name)
 
 
-async def plan_for(session: Session, release: Release, fresh_run: str) -> tuple[Plan, Verdict]:
-    """The plan for a release, from readings of this moment; an open run is taken up again."""
-    readings, verdict = await look(session)
-    made = make_plan(
-        run=open_run(readings, release.digest) or fresh_run,
+def chosen(session: Session, readings: Sequence[NodeReading]) -> list[NodeReading]:
+    """The readings of the nodes that were asked for."""
+    return [reading for reading in readings if reading.name in session.chosen]
+
+
+def plan_from(
+    session: Session, release: Release, readings: Sequence[NodeReading], fresh_run: str
+) -> Plan:
+    """The plan for a release on the chosen nodes; an open run of the cluster is taken up again."""
+    return make_plan(
+        run=open_run(readings, release) or fresh_run,
         cluster=session.cluster.name,
+        called=session.name,
         product=session.profile.name,
         roles=session.profile.product.roles,
-        subjects=session.subjects,
+        subjects={name: session.subjects[name] for name in session.chosen},
         readings=readings,
         release=release,
         updater=session.payload.sha256,
         policy=session.policy,
         limits=session.limits,
     )
-    return made, verdict
+
+
+def open_for(session: Session, path: Path) -> Release:
+    """A release that is whole, and one of this cluster's product; nothing was contacted.
+
+    Raises:
+        LiftlockError: Missing (exit 2); damaged, of another product, or unsigned where signatures
+            are required (exit 4).
+    """
+    release = open_release(path)
+    verify_tarball(release)
+    refuse_other_product(release, session.profile.name)
+    if session.cluster.signatures == "required":
+        raise LiftlockError(
+            Problem(
+                "signature-not-verifiable",
+                "This cluster requires signed releases, and this version cannot verify any.",
+                f'{session.cluster.source}: signatures = "required"',
+                'Set signatures = "optional" in [cluster] to use unsigned releases.',
+            ),
+            Exit.REFUSED,
+        )
+    return release
 
 
 def locked(session: Session, kind: str) -> AbstractContextManager[None]:
@@ -94,20 +132,24 @@ def about(
     )
 
 
-def _with_excluded(session: Session, read: Sequence[NodeReading]) -> list[NodeReading]:
-    by_name = {reading.name: reading for reading in read}
+def end_run(
+    book: Book, run: str, exit_code: Exit, text: str, scribe: Scribe | None = None
+) -> None:
+    """Write down how a run ended; where that cannot be written it is said, and the result counts."""
+    try:
+        if scribe is not None:
+            scribe.close()
+        book.end(run, time=time.time(), exit_code=exit_code, outcome=text)
+    except LiftlockError as error:
+        talk(lines.problem(error.problem))
+
+
+def unknown_nodes(session: Session) -> list[NodeResult]:
+    """A result for every name that is no node: one error each, the rest goes on (Z15)."""
     return [
-        by_name.get(name)
-        or NodeReading(
-            name=name, role=subject.role, address=subject.address, excluded=subject.excluded
-        )
-        for name, subject in session.subjects.items()
+        NodeResult(name, Result.REFUSED, Problem("node-unknown", f"There is no node {name}."))
+        for name in session.unknown
     ]
-
-
-def with_unknown(session: Session, code: int) -> int:
-    """An unknown name is one error; the rest went on."""
-    return worst([Exit(code), Exit.USAGE]) if session.unknown and code == Exit.OK else code
 
 
 def plain(made: Plan) -> dict[str, object]:

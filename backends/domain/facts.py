@@ -107,6 +107,9 @@ class OpenTransaction:
     healthy: bool = False
     """Whether the hard checks have passed for long enough in the trial."""
 
+    decision: str = ""
+    """The decision in force: "ACCEPT", "ROLLBACK", "FINALIZE", or "" for none."""
+
 
 @dataclass(frozen=True, slots=True)
 class NodeFacts:
@@ -143,8 +146,14 @@ class NodeFacts:
     transaction: OpenTransaction | None = None
     problem: Problem | None = None
     note: str = ""
+    last_txn: str = ""
+    """The newest transaction that has ended on the node."""
+
     last_run: str = ""
-    """The run of the newest transaction that has ended on the node."""
+    """Its run."""
+
+    last_outcome: str = ""
+    """How it ended: "ok" (finalized) or "undone"."""
 
     @property
     def final_version(self) -> Fact:

@@ -69,15 +69,21 @@ def inconsistent(seen: Survey) -> Finding:
         f"{facts.node}: {facts.problem.summary if facts.problem else _what_is_open(facts)}"
         for facts in nodes
     ]
+    final = [f for f in nodes if f.transaction and f.transaction.decision == "FINALIZE"]
+    if final:
+        return _found(
+            seen,
+            nodes,
+            cause=listed(cause),
+            next_action=f"liftlock finalize {seen.cluster} goes on with {listed(names(final))}",
+            otherwise=f"none for {listed(names(final))}: {_target(final[0])} is final there",
+        )
     then = f"liftlock rollback {seen.cluster}{chosen}"
     if idle:
         then += f" brings {listed(names(idle))} back to rest"
-    found = _found(
-        seen,
-        nodes,
-        cause=listed(cause),
-        next_action=f"liftlock journal shows the paths; then {then}",
-    )
+    if any(f.problem and f.problem.code == "undo-unproven" for f in nodes):
+        then = f"repair the paths that are named below; then {then}"
+    found = _found(seen, nodes, cause=listed(cause), next_action=then)
     return replace(
         found,
         way_back=f"liftlock rollback {seen.cluster}{chosen} undoes again; the backups are kept",
@@ -109,7 +115,8 @@ def failed(seen: Survey) -> Finding:
     ]
     if held:
         action = (
-            f"liftlock accept {seen.cluster} {held[0].node} keeps {_target(held[0])}, "
+            f"liftlock accept {seen.cluster} {held[0].node} --reason WHY keeps "
+            f"{_target(held[0])}, "
             f"liftlock rollback {seen.cluster}{seen.selector(held)} does not"
         )
     else:
@@ -305,4 +312,5 @@ def _wait(busy: Sequence[NodeFacts]) -> str:
     if not deadlines:
         return words
     seconds, node, then = min(deadlines)
-    return f"{words}; {node} decides by itself in {seconds:.0f} s" + (f": {then}" if then else "")
+    decides = f"{words}; {node} decides by itself in {seconds:.0f} s"
+    return f"{decides}: {then}, unless it is accepted" if then else decides

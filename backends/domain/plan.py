@@ -22,7 +22,10 @@ class Treatment(StrEnum):
 
     INSTALL = "install"
     ALREADY = "already"
-    """The same content runs there: verified and left alone."""
+    """The same content is final there: verified and left alone."""
+
+    ACCEPTED = "accepted"
+    """This run has brought it there before: verified and left alone, still reversible."""
 
     EXCLUDED = "excluded"
     RESUME = "resume"

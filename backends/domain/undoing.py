@@ -10,18 +10,24 @@ from backends.domain.survey import Survey, course, listed, names
 def way_back(seen: Survey) -> str:
     """The command that takes back what is not final, and what it does; empty: nothing to undo."""
     moving = seen.moving
-    nodes = [facts for facts in moving if facts.state is not NodeState.FINALIZING]
-    begun = [facts for facts in moving if facts.state is NodeState.FINALIZING]
+    nodes = [facts for facts in moving if not _is_finalizing(facts)]
+    begun = [facts for facts in moving if _is_finalizing(facts)]
     final = _already_final(seen, moving)
     parts = []
     if nodes:
         limit = seen.selector(nodes) if final or begun else ""
-        parts.append(f"liftlock rollback {seen.cluster}{limit} {returns(nodes)}")
+        parts.append(f"liftlock rollback {seen.cluster}{limit}: {returns(nodes)}")
     if final:
         parts.append(f"{listed(names(final))}: none, {final[0].final_version} is finalized")
     if begun:
         parts.append(f"{listed(names(begun))}: none, finalize has begun")
     return "; ".join(parts)
+
+
+def _is_finalizing(facts: NodeFacts) -> bool:
+    """Whether FINALIZE was decided, also when nobody carries it out at the moment."""
+    decided = facts.transaction is not None and facts.transaction.decision == "FINALIZE"
+    return decided or facts.state is NodeState.FINALIZING
 
 
 def _already_final(seen: Survey, moving: Sequence[NodeFacts]) -> list[NodeFacts]:

@@ -8,10 +8,11 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from backends.domain.facts import NodeFacts, NodeReading
+from backends.domain.facts import NodeFacts, NodeReading, is_value, same
 from backends.domain.problem import Exit, LiftlockError, Problem
-from backends.domain.states import NodeState, Outcome, Phase
-from backends.engine.contact import Answer, Contact
+from backends.domain.states import HealthState, NodeState, Outcome, Phase
+from backends.engine.answer import Answer
+from backends.engine.contact import Contact
 from backends.engine.events import Kind
 from backends.engine.results import NodeResult, Result
 from backends.engine.scribe import Scribe
@@ -19,6 +20,8 @@ from backends.engine.upload import Message
 
 _UNDO_SECONDS = 900.0
 _BETWEEN_LOOKS_SECONDS = 0.2
+
+_ENDS_FINALIZE = frozenset({Result.REFUSED, Result.INCONSISTENT, Result.LOST, Result.LOCKED})
 
 GoOn = Callable[[NodeResult], Awaitable[bool]]
 """Asked after the first node of a roll back whether to go on with the others."""
@@ -39,27 +42,27 @@ class Acts:
     def __init__(self, contacts: Mapping[str, Contact], scribe: Scribe) -> None:
         self._contacts = contacts
         self._scribe = scribe
-
-    async def read(self) -> list[NodeReading]:
-        """Read every node anew, all at once."""
-        return list(await asyncio.gather(*(contact.read() for contact in self._contacts.values())))
+        for contact in contacts.values():
+            contact.on_recovery = self._recovered
 
     async def accept(self, reading: NodeReading, reason: str) -> NodeResult:
         """Stop the dead-man timer of one node, in a person's name."""
         facts = reading.facts
+        if reading.left_out is not None:
+            return self._left_alone(reading)
         if facts is None or facts.transaction is None:
             return self._refused(reading, "no-upgrade-open", "no upgrade is open there")
         answer = await self._contacts[reading.name].accept(facts.transaction.run, "manual", reason)
         if answer.is_ok:
             self._say(reading.name, Phase.MONITOR, "accepted; still reversible")
-            return NodeResult(reading.name, Result.ACCEPTED)
+            return NodeResult(reading.name, Result.ACCEPTED, forward=True)
         return self._failed(reading.name, Phase.MONITOR, answer)
 
     async def roll_back(
         self, readings: Sequence[NodeReading], why: str, go_on: GoOn
     ) -> list[NodeResult]:
-        """Take every open upgrade back, last node first: one first, then ask."""
-        todo = [reading for reading in reversed(readings) if is_reversible(reading.facts)]
+        """Take every open upgrade back, in this order: one first, then ask."""
+        todo = [reading for reading in readings if is_reversible(reading)]
         results: list[NodeResult] = []
         for number, reading in enumerate(todo):
             last = await self._roll_back_one(reading, why)
@@ -73,24 +76,27 @@ class Acts:
         return results + [self._left_alone(reading) for reading in rest]
 
     async def finalize(self, readings: Sequence[NodeReading]) -> list[NodeResult]:
-        """Finalize every accepted node. All that count must be accepted or final already."""
-        results = []
+        """Finalize every accepted node; after one that is refused, no further one is begun."""
+        results: list[NodeResult] = []
         for reading in readings:
-            facts = reading.facts
-            if facts is None or facts.transaction is None:
-                results.append(NodeResult(reading.name, Result.ALREADY))
-                continue
-            contact = self._contacts[reading.name]
-            transaction = facts.transaction
-            begun_at = await contact.journal_end(transaction.txn)
-            answer = await contact.ask(
-                "finalize", run=transaction.run, digest=transaction.to_digest
-            )
-            if not answer.is_ok and answer.outcome is Outcome.REFUSED:
-                results.append(self._failed(reading.name, Phase.FINALIZE, answer))
-                break
-            results.append(await self._see_finalized(contact, transaction.txn, begun_at))
+            stopped = any(result.result in _ENDS_FINALIZE for result in results)
+            if stopped or not is_reversible(reading):
+                results.append(self._left_alone(reading))
+            else:
+                results.append(await self._finalize_one(reading))
         return results
+
+    async def _finalize_one(self, reading: NodeReading) -> NodeResult:
+        contact = self._contacts[reading.name]
+        opened = reading.facts.transaction if reading.facts else None
+        if opened is None:
+            raise AssertionError("only an open upgrade is finalized")
+        self._scribe.say(Kind.PHASE, "finalize", node=contact.node, phase=Phase.FINALIZE)
+        begun_at = await contact.journal_end(opened.txn)
+        answer = await contact.ask("finalize", run=opened.run, digest=opened.to_digest)
+        if answer.outcome is Outcome.REFUSED:
+            return self._failed(contact.node, Phase.FINALIZE, answer)
+        return await self._see_finalized(contact, opened.txn, begun_at)
 
     async def preview(
         self, command: str, *, everything: bool = False
@@ -99,6 +105,8 @@ class Acts:
 
         async def one(contact: Contact) -> Preview | NodeResult:
             answer = await contact.ask(command, preview=True, everything=everything)
+            if answer.problem is not None and answer.problem.code == "already-managed":
+                return NodeResult(contact.node, Result.ALREADY)
             if not answer.is_ok:
                 return self._failed(contact.node, Phase.PREFLIGHT, answer)
             found = [
@@ -145,52 +153,73 @@ class Acts:
             lambda message: self._scribe.record(message, node=contact.node, txn=txn),
             _UNDO_SECONDS,
         )
-        return await self._see_rolled_back(contact, run)
+        return await self._see_rolled_back(contact, txn)
 
-    async def _see_rolled_back(self, contact: Contact, run: str) -> NodeResult:
+    async def _see_rolled_back(self, contact: Contact, txn: str) -> NodeResult:
         give_up = time.monotonic() + _UNDO_SECONDS
         while True:
             reading = await contact.read()
             facts = reading.facts
-            if facts is not None and facts.transaction is None and facts.last_run == run:
-                selected = facts.selected or "nothing"
-                self._say(contact.node, Phase.ROLLBACK, f"is back on {selected}, proven")
-                return NodeResult(contact.node, Result.ROLLED_BACK)
+            if facts is not None and facts.transaction is None and facts.last_txn == txn:
+                return self._ended(contact.node, facts)
             if facts is not None and facts.state is NodeState.INCONSISTENT:
-                problem = facts.problem
-                if problem is not None:
-                    self._scribe.problem(problem, node=contact.node, phase=Phase.ROLLBACK)
-                return NodeResult(contact.node, Result.INCONSISTENT, problem)
+                return self._stuck(contact.node, Phase.ROLLBACK, facts.problem)
             if time.monotonic() > give_up:
                 return NodeResult(contact.node, Result.LOST, reading.problem)
             await asyncio.sleep(_BETWEEN_LOOKS_SECONDS)
 
+    def _ended(self, node: str, facts: NodeFacts) -> NodeResult:
+        """How the transaction that was to be undone has ended: perhaps somebody finalized it."""
+        if facts.last_outcome == "undone" and facts.state is NodeState.ROLLED_BACK:
+            self._say(node, Phase.ROLLBACK, f"is back on {facts.selected or 'nothing'}, proven")
+            return NodeResult(node, Result.ROLLED_BACK)
+        problem = Problem(
+            "finalized-meanwhile",
+            f"{node} did not go back: {facts.final_version} is final there",
+            advice="a finalized version is upgraded, not undone",
+        )
+        self._scribe.problem(problem, node=node, phase=Phase.ROLLBACK)
+        return NodeResult(node, Result.REFUSED, problem, forward=True)
+
     async def _see_finalized(self, contact: Contact, txn: str, begun_at: int) -> NodeResult:
         give_up = time.monotonic() + _UNDO_SECONDS
+        offset = begun_at
+
+        def see(message: Message) -> None:
+            nonlocal offset
+            offset = int(message["offset"])
+            self._scribe.record(message, node=contact.node, txn=txn)
+
         while True:
-            await contact.follow(
-                txn,
-                begun_at,
-                lambda message: self._scribe.record(message, node=contact.node, txn=txn),
-                _UNDO_SECONDS,
-            )
+            await contact.follow(txn, offset, see, _UNDO_SECONDS)
             reading = await contact.read()
             facts = reading.facts
             if facts is not None and facts.transaction is None:
                 if facts.is_finalized:
                     self._say(contact.node, Phase.FINALIZE, f"{facts.final_version} is final")
-                    return NodeResult(contact.node, Result.FINALIZED)
-                return NodeResult(contact.node, Result.INCONSISTENT, facts.problem)
+                    return NodeResult(contact.node, Result.FINALIZED, forward=True)
+                return self._stuck(contact.node, Phase.FINALIZE, facts.problem)
+            if facts is not None and facts.state is NodeState.INCONSISTENT:
+                return self._stuck(contact.node, Phase.FINALIZE, facts.problem)
             if time.monotonic() > give_up:
                 return NodeResult(contact.node, Result.LOST, reading.problem)
             await asyncio.sleep(_BETWEEN_LOOKS_SECONDS)
 
+    def _stuck(self, node: str, phase: Phase, problem: Problem | None) -> NodeResult:
+        if problem is not None:
+            self._scribe.problem(problem, node=node, phase=phase)
+        return NodeResult(node, Result.INCONSISTENT, problem)
+
+    def _recovered(self, node: str, text: str) -> None:
+        self._scribe.say(Kind.RESULT, text, node=node, phase=Phase.ROLLBACK)
+
     def _left_alone(self, reading: NodeReading) -> NodeResult:
         if reading.left_out is not None:
-            return NodeResult(reading.name, Result.EXCLUDED)
+            problem = Problem("left-out", f"{reading.name} is left out: {reading.left_out}")
+            return NodeResult(reading.name, Result.EXCLUDED, problem)
         if not reading.read:
             return NodeResult(reading.name, Result.UNREACHABLE, reading.problem)
-        if is_reversible(reading.facts):
+        if is_reversible(reading):
             return NodeResult(reading.name, Result.NOT_STARTED)
         return NodeResult(reading.name, Result.ALREADY)
 
@@ -212,46 +241,65 @@ class Acts:
         self._scribe.say(Kind.RESULT, text, node=node, phase=phase)
 
 
-def is_reversible(facts: NodeFacts | None) -> bool:
-    """Whether there is an open upgrade that can be taken back."""
-    return facts is not None and facts.transaction is not None
+def is_reversible(reading: NodeReading) -> bool:
+    """Whether there is an open upgrade on the node, and it counts."""
+    facts = reading.facts
+    return reading.left_out is None and facts is not None and facts.transaction is not None
 
 
 def refuse_unless_all_accepted(readings: Sequence[NodeReading], version: str | None) -> str:
-    """The version that every counted node has accepted (or made final already).
+    """The version that every counted node has accepted (or made final already), and serves.
 
     Raises:
-        LiftlockError: A node is not read, not accepted, or on another version; or `version` was
-            named and is another one (exit 4).
+        LiftlockError: A node is not accepted, not serving, on another version, or not the
+            `version` that was named (exit 4); not read (exit 3).
     """
     counted = [reading for reading in readings if reading.left_out is None]
-    wrong = []
+    unread = [reading.name for reading in counted if not reading.read or reading.facts is None]
+    wrong = [f"{name}: not read" for name in unread]
     versions = set()
     for reading in counted:
         facts = reading.facts
-        if not reading.read or facts is None:
-            wrong.append(f"{reading.name}: not read")
-        elif facts.state is NodeState.ACCEPTED and facts.transaction is not None:
-            versions.add(facts.transaction.to_version)
-        elif facts.transaction is None and facts.is_finalized:
-            versions.add(str(facts.final_version))
+        if reading.name in unread or facts is None:
+            continue
+        target, why = _accepted_version(facts)
+        if target is None:
+            wrong.append(f"{reading.name}: {why}")
         else:
-            wrong.append(f"{reading.name}: {facts.state}")
-    if not wrong and len(versions) > 1:
+            versions.add(target)
+    if len(versions) > 1:
         wrong.append(f"different versions: {', '.join(sorted(versions))}")
-    if not wrong and version is not None and versions != {version}:
+    elif not wrong and version is not None and versions != {version}:
         wrong.append(f"{version} was named, {', '.join(sorted(versions))} is accepted")
     if wrong or not versions:
         raise LiftlockError(
             Problem(
                 "not-all-accepted",
-                "Only what every node has accepted is finalized.",
+                "Only what every node has accepted, and serves, is finalized.",
                 "\n".join(wrong) or "no node counts",
-                "Bring every node to accepted, or exclude it with a reason.",
+                "Settle what is named, or exclude the node with a reason.",
             ),
-            Exit.REFUSED,
+            Exit.UNREACHABLE if unread else Exit.REFUSED,
         )
     return versions.pop()
+
+
+def _accepted_version(facts: NodeFacts) -> tuple[str | None, str]:
+    """The version a node may be finalized on, or None and why not."""
+    opened = facts.transaction
+    if opened is not None and opened.decision == "FINALIZE":
+        return opened.to_version, ""  # it has begun: it is finished
+    if opened is None:
+        if facts.is_finalized and is_value(facts.final_version):
+            return facts.final_version, ""
+        return None, facts.state.replace("_", " ")
+    if facts.state is not NodeState.ACCEPTED:
+        return None, facts.state.replace("_", " ")
+    if not same(facts.selected, opened.to_version) or not same(facts.running, opened.to_version):
+        return None, f"accepted on {opened.to_version}, but that is not what runs"
+    if facts.is_down or facts.health is HealthState.FAILING:
+        return None, f"accepted, but not healthy: {facts.health_text or 'service down'}"
+    return opened.to_version, ""
 
 
 def _lines(message: Message) -> tuple[str, ...]:

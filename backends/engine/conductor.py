@@ -6,27 +6,25 @@ the run. Starting again takes up what the nodes say. It never finalizes.
 """
 
 import asyncio
-import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict
-from pathlib import Path
 
 from backends.domain.facts import NodeReading
 from backends.domain.gates import Gate, Target, before_turn, before_upgrade
 from backends.domain.plan import NodePlan, Plan, Treatment
 from backends.domain.policy import Pause
 from backends.domain.problem import Exit, LiftlockError, Problem
-from backends.domain.states import NodeState, Outcome, Phase
-from backends.engine.contact import Answer, Contact
+from backends.domain.states import Outcome, Phase
+from backends.engine.answer import Answer
+from backends.engine.contact import Contact, read_all
 from backends.engine.events import Kind
 from backends.engine.planner import problem_of_refusal
-from backends.engine.results import NodeResult, Result, exit_of
+from backends.engine.results import NodeResult, Result, exit_of_upgrade
 from backends.engine.results import Outcome as RunOutcome
 from backends.engine.scribe import Scribe
+from backends.engine.spool import spool
 from backends.engine.turn import Turn
-from backends.engine.upload import Blobs, Message
-from backends.releases.read import Blob, Release, blobs
+from backends.releases.read import Release
 
 _FAILED = {
     Result.ROLLED_BACK: Outcome.UNDONE,
@@ -36,6 +34,7 @@ _FAILED = {
     Result.UNREACHABLE: Outcome.UNREACHABLE,
     Result.REFUSED: Outcome.REFUSED,
     Result.LOCKED: Outcome.REFUSED,
+    Result.UNHEALTHY: Outcome.FAILED,
 }
 
 
@@ -65,45 +64,89 @@ class Conductor:
         self._release = release
         self._scribe = scribe
         self._called = called
-        self._target = Target(
-            run=plan.run,
-            version=plan.release_version,
-            digest=plan.release_digest,
-            from_versions=_allowed(release),
-            ttl_seconds=plan.policy.reading_ttl_seconds,
-            batch=plan.policy.batch,
-        )
+        self._target = target_of(plan, release)
         self._results: dict[str, NodeResult] = {}
+        self._begun: set[str] = set()
+        for contact in contacts.values():
+            contact.on_recovery = lambda node, text: scribe.say(
+                Kind.RESULT, text, node=node, phase=Phase.ROLLBACK
+            )
+
+    @property
+    def begun(self) -> tuple[str, ...]:
+        """The nodes on which an install was begun or taken up."""
+        return tuple(sorted(self._begun))
 
     async def run(self) -> RunOutcome:
         """Carry out the plan; the outcome says what became of every node."""
-        for item in self._plan.nodes:
-            if item.treatment is Treatment.EXCLUDED:
-                problem = Problem("left-out", f"{item.node} is left out: {item.reason}")
-                self._results[item.node] = NodeResult(item.node, Result.EXCLUDED, problem)
-            elif item.treatment is Treatment.ALREADY:
-                self._results[item.node] = NodeResult(item.node, Result.ALREADY)
+        self._scribe.say(
+            Kind.RUN,
+            f"upgrade to {self._plan.release_version}, plan {self._plan.id}",
+            data={"plan": self._plan.id},
+        )
         try:
-            fresh = [node for node in self._plan.nodes if node.treatment is Treatment.INSTALL]
+            await self._look_at_those_there()
+            fresh = self._treated(Treatment.INSTALL)
             if fresh:
                 await self._preflight(fresh)
-                await self._gate(before_upgrade(await self.read(), self._target, self._called))
+                readings = await self.read()
+                await self._gate(before_upgrade(readings, self._target, self._called))
                 await self._stage(fresh)
                 await self._check(fresh)
             paused = await self._install()
         except Stopped as stop:
             return self._outcome(stop.text, problem=stop.problem)
+        except LiftlockError as error:
+            return self._broken_off(error)
         if paused:
             return self._outcome(paused, paused=True)
         return self._arrived()
 
+    def _treated(self, *treatments: Treatment) -> list[NodePlan]:
+        return [item for item in self._plan.nodes if item.treatment in treatments]
+
+    async def _look_at_those_there(self) -> None:
+        """What is on the version already is verified and left alone (design.md, section 6)."""
+        for item in self._treated(Treatment.EXCLUDED):
+            problem = Problem("left-out", f"{item.node} is left out: {item.reason}")
+            self._results[item.node] = NodeResult(item.node, Result.EXCLUDED, problem)
+
+        async def one(item: NodePlan) -> NodeResult:
+            forward = item.treatment is Treatment.ACCEPTED
+            answer = await self._contacts[item.node].rows(
+                "installed",
+                lambda row: self._scribe.row(row, node=item.node, phase=Phase.CHECK),
+                version=self._plan.release_version,
+                digest=self._plan.release_digest,
+            )
+            if answer.is_ok:
+                return NodeResult(item.node, Result.ALREADY, forward=forward)
+            reached = answer.outcome not in (Outcome.UNREACHABLE, Outcome.TIMED_OUT)
+            result = Result.UNHEALTHY if reached else Result.UNREACHABLE
+            return NodeResult(item.node, result, answer.problem, forward)
+
+        there = self._treated(Treatment.ALREADY, Treatment.ACCEPTED)
+        for found in await asyncio.gather(*(one(item) for item in there)):
+            self._results[found.node] = found
+        self._stop_if_reached()
+
+    def _broken_off(self, error: LiftlockError) -> RunOutcome:
+        """The outcome when this side failed: nodes that were begun go on alone."""
+        for node in self._begun - set(self._results):
+            self._results[node] = NodeResult(node, Result.LOST, error.problem)
+        text = f"broken off here: {error.problem.summary}"
+        return self._outcome(text, problem=error.problem, stopped=error.exit_code)
+
     def _arrived(self) -> RunOutcome:
         """The outcome when nothing stopped the run; a run in which no node counts is none."""
         version = self._plan.release_version
-        there = {Result.ACCEPTED, Result.ALREADY, Result.FINALIZED}
-        arrived = [r.node for r in self._results.values() if r.result in there]
-        left_out = [r.node for r in self._results.values() if r.result is Result.EXCLUDED]
-        if not arrived:
+        results = list(self._results.values())
+        arrived = [r.node for r in results if r.forward or r.result is Result.ALREADY]
+        others = [
+            f"{r.node} {r.result.replace('_', ' ')}" for r in results if r.node not in arrived
+        ]
+        beside = f"; {', '.join(others)}" if others else ""
+        if all(r.result is Result.EXCLUDED for r in results):
             problem = Problem(
                 "nobody-counts",
                 "No node was upgraded: all are left out.",
@@ -111,14 +154,15 @@ class Conductor:
                 "Take a node in again, or name another one.",
             )
             return self._outcome("no node was upgraded", problem=problem)
-        beside = f"; left out: {', '.join(left_out)}" if left_out else ""
-        reversible = self._forward(tuple(self._results.values()))
+        if not arrived:
+            return self._outcome(f"no node is on {version}{beside}")
+        reversible = any(r.forward and r.result is not Result.FINALIZED for r in results)
         state = "accepted and still reversible" if reversible else "there before, left alone"
         return self._outcome(f"{', '.join(arrived)} on {version}, {state}{beside}")
 
     async def read(self) -> list[NodeReading]:
-        """Read every node anew, all at once."""
-        return list(await asyncio.gather(*(contact.read() for contact in self._contacts.values())))
+        """Read every node of the cluster anew, all at once."""
+        return await read_all(self._contacts.values())
 
     async def _preflight(self, nodes: Sequence[NodePlan]) -> None:
         manifest = self._release.manifest
@@ -136,7 +180,7 @@ class Conductor:
 
     async def _stage(self, nodes: Sequence[NodePlan]) -> None:
         at_once = asyncio.Semaphore(self._plan.limits.uploads)
-        async with _spool(self._release) as source:
+        async with spool(self._release) as source:
 
             async def one(contact: Contact) -> Answer:
                 async with at_once:
@@ -163,14 +207,8 @@ class Conductor:
         await self._all(nodes, Phase.CHECK, one)
 
     async def _install(self) -> str:
-        """Node by node; the reason of a pause, or "" at the end."""
-        todo = [
-            item
-            for item in self._plan.nodes
-            if item.treatment in (Treatment.INSTALL, Treatment.RESUME)
-        ]
-        batch = self._plan.policy.batch
-        batches = [todo[start : start + batch] for start in range(0, len(todo), batch)]
+        """Batch by batch; the reason of a pause, or "" at the end."""
+        batches = self._batches(self._treated(Treatment.INSTALL, Treatment.RESUME))
         for number, items in enumerate(batches):
             await self._turns(items)
             self._stop_if_reached()
@@ -180,6 +218,19 @@ class Conductor:
                     return pause
         return ""
 
+    def _batches(self, todo: Sequence[NodePlan]) -> list[list[NodePlan]]:
+        """At most `batch` nodes at once; with a pause after each role, of one role only."""
+        by_role = self._plan.policy.pause is Pause.AFTER_ROLE
+        batches: list[list[NodePlan]] = []
+        for item in todo:
+            last = batches[-1] if batches else None
+            full = last is None or len(last) >= self._plan.policy.batch
+            if last is None or full or (by_role and last[0].role != item.role):
+                batches.append([item])
+            else:
+                last.append(item)
+        return batches
+
     async def _turns(self, items: Sequence[NodePlan]) -> None:
         for item in items:
             if item.treatment is Treatment.INSTALL:
@@ -187,6 +238,7 @@ class Conductor:
                 await self._gate(before_turn(item.node, readings, self._target, self._called))
         turns = []
         for item in items:
+            self._begun.add(item.node)
             turn = Turn(self._contacts[item.node], self._plan, self._scribe, self._called)
             resumed = item.treatment is Treatment.RESUME
             turns.append(turn.resume() if resumed else turn.take())
@@ -210,10 +262,7 @@ class Conductor:
         """Why the run waits for a person before the next node, or ""."""
         policy = self._plan.policy.pause
         accepted = [r for r in self._results.values() if r.result is Result.ACCEPTED]
-        before = any(
-            item.treatment is Treatment.ALREADY and item.reason.startswith("accepted")
-            for item in self._plan.nodes
-        )
+        before = any(r.result is Result.ALREADY and r.forward for r in self._results.values())
         waits = (
             policy is Pause.ALL
             or (policy is Pause.FIRST and not before and len(accepted) == len(done))
@@ -225,10 +274,11 @@ class Conductor:
         return f"paused after {names} ({policy.value}); start the same upgrade again to go on"
 
     async def _gate(self, gate: Gate) -> None:
+        self._scribe.say(Kind.RESULT, f"gate {gate.name}:")
         for condition in gate.conditions:
             self._scribe.say(
                 Kind.ROW,
-                f"{condition.state:<7} {condition.name}: {condition.text}",
+                f"  {condition.state:<7} {condition.name}: {condition.text}",
                 data={"gate": gate.name, "name": condition.name, "result": condition.state.value},
             )
         if gate.is_open:
@@ -294,78 +344,31 @@ class Conductor:
         }
 
     def _outcome(
-        self, text: str, *, paused: bool = False, problem: Problem | None = None
+        self,
+        text: str,
+        *,
+        paused: bool = False,
+        problem: Problem | None = None,
+        stopped: Exit = Exit.REFUSED,
     ) -> RunOutcome:
         nodes = tuple(
             self._results.get(item.node, NodeResult(item.node, Result.NOT_STARTED))
             for item in self._plan.nodes
         )
-        code = exit_of(nodes, paused)
-        if problem is not None and code is Exit.OK:
-            code = Exit.REFUSED
-        if problem is not None and code is Exit.REFUSED and self._forward(nodes):
-            code = Exit.NEEDS_PERSON
+        bad = any(node.result in _FAILED for node in nodes)
+        why = Exit.OK if problem is None or (bad and stopped is Exit.REFUSED) else stopped
+        code = exit_of_upgrade(nodes, paused=paused, stopped=why)
         return RunOutcome(self._plan.run, code, nodes, text, problem)
 
-    def _forward(self, nodes: Sequence[NodeResult]) -> bool:
-        """Whether some nodes are on the new version, not final."""
-        already = {
-            item.node
-            for item in self._plan.nodes
-            if item.treatment is Treatment.ALREADY and item.reason.startswith("accepted")
-        }
-        return any(node.result is Result.ACCEPTED or node.node in already for node in nodes)
 
-
-async def recover_first(contacts: Mapping[str, Contact], scribe: Scribe) -> None:
-    """Bring nodes to rest whose updater died in the middle, and say so."""
-    readings = await asyncio.gather(*(contact.read() for contact in contacts.values()))
-    for reading in readings:
-        facts = reading.facts
-        if facts is None or facts.state is not NodeState.INCONSISTENT:
-            continue
-        scribe.say(
-            Kind.RUN,
-            f"{reading.name} was left in the middle; it is brought back to rest first",
-            node=reading.name,
-            phase=Phase.ROLLBACK,
-        )
-        answer = await contacts[reading.name].ask("recover")
-        for message in answer.all("recovered"):
-            _say_recovered(scribe, reading.name, message)
-        if answer.problem is not None:
-            scribe.problem(answer.problem, node=reading.name, phase=Phase.ROLLBACK)
-
-
-def _say_recovered(scribe: Scribe, node: str, message: Message) -> None:
-    state = NodeState(message["state"])
-    scribe.say(Kind.RESULT, f"now {state}", node=node, phase=Phase.ROLLBACK)
-
-
-@asynccontextmanager
-async def _spool(release: Release) -> AsyncIterator[Blobs]:
-    """The release's contents, unpacked once when the first node wants one, for all nodes."""
-    with tempfile.TemporaryDirectory(prefix="liftlock-") as folder:
-        lock = asyncio.Lock()
-        found: dict[str, Blob] = {}
-
-        async def source(wanted: Sequence[str]) -> AsyncIterator[Blob]:
-            async with lock:
-                if not found:
-                    listed = await asyncio.to_thread(lambda: list(blobs(release, Path(folder))))
-                    found.update({blob.sha256: blob for blob in listed})
-            for sha256 in wanted:
-                if sha256 not in found:
-                    raise LiftlockError(
-                        Problem(
-                            "blob-unknown", f"a node wants {sha256}, which is not in the release"
-                        )
-                    )
-                yield found[sha256]
-
-        yield source
-
-
-def _allowed(release: Release) -> tuple[str, ...] | None:
+def target_of(plan: Plan, release: Release) -> Target:
+    """What the gates of a plan ask about."""
     allowed = release.manifest.from_
-    return None if allowed == "*" else tuple(allowed)
+    return Target(
+        run=plan.run,
+        version=plan.release_version,
+        digest=plan.release_digest,
+        from_versions=None if allowed == "*" else tuple(allowed),
+        ttl_seconds=plan.policy.reading_ttl_seconds,
+        batch=plan.policy.batch,
+    )

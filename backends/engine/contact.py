@@ -5,9 +5,9 @@ An answer without its `end` line is unknown: neither success nor failure. Every 
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import replace
 
 from backends.domain.clean import line
 from backends.domain.facts import NodeFacts, NodeReading
@@ -15,6 +15,7 @@ from backends.domain.policy import Limits
 from backends.domain.problem import Problem
 from backends.domain.states import Outcome, Unreachable
 from backends.engine import reading
+from backends.engine.answer import Answer, Subject, cause_of
 from backends.engine.upload import STALL_SECONDS, Blobs, Message, Upload, sha256_of
 from backends.node import wire
 from backends.releases.read import Release
@@ -28,52 +29,6 @@ _FIRST_RETRY_SECONDS = 0.5
 _LAST_RETRY_SECONDS = 15.0
 
 
-_CAUSES = {
-    "dns": Unreachable.DNS,
-    "no-python": Unreachable.NO_PYTHON,
-    "protocol-mismatch": Unreachable.PROTOCOL,
-    "host-key-unknown": Unreachable.HOST_KEY_UNKNOWN,
-    "host-key-changed": Unreachable.HOST_KEY_CHANGED,
-    "login-refused": Unreachable.AUTHENTICATION,
-    "sudo": Unreachable.SUDO,
-    "timeout": Unreachable.TIMEOUT,
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What came of one question."""
-
-    outcome: Outcome
-    problem: Problem | None
-    messages: tuple[Message, ...]
-
-    def all(self, kind: str) -> tuple[Message, ...]:
-        """The messages of one kind."""
-        return tuple(message for message in self.messages if message["t"] == kind)
-
-    @property
-    def is_ok(self) -> bool:
-        """Whether the node said that it did what was asked."""
-        return self.outcome is Outcome.OK
-
-
-@dataclass(frozen=True, slots=True)
-class Subject:
-    """Which product of which node is spoken about."""
-
-    node: str
-    role: str
-    address: str
-    canary: bool
-    excluded: str | None
-    document: Mapping[str, object]
-    """What the updater is told about the product (products.node_document)."""
-
-    state_dir: str | None
-    python: str | None
-
-
 class Contact:
     """Speaks with the updater on one node."""
 
@@ -85,6 +40,8 @@ class Contact:
         self._payload = payload
         self._limits = limits
         self._operator = operator
+        self.on_recovery: Callable[[str, str], None] = lambda node, text: None
+        """Told when the node first had to be brought back to rest: node, what happened."""
 
     @property
     def node(self) -> str:
@@ -139,7 +96,7 @@ class Contact:
 
     def _unread(self, problem: Problem | None) -> NodeReading:
         found = problem or Problem("no-end", f"{self.node}: the answer broke off")
-        return self._placed(unreachable=_cause(found), problem=found)
+        return self._placed(unreachable=cause_of(found), problem=found)
 
     def _placed(
         self,
@@ -335,7 +292,15 @@ class Contact:
                 return Answer(Outcome.UNREACHABLE, problem, tuple(messages))
             if keep or not messages:
                 messages.append(message)
+            self._tell_recovery(message)
             await observe(channel, message)
+
+    def _tell_recovery(self, message: Message) -> None:
+        if message["t"] == "recovering":
+            text = f"was left in the middle ({line(str(message['last']))}); brings itself to rest"
+            self.on_recovery(self.node, text)
+        elif message["t"] == "recovered":
+            self.on_recovery(self.node, f"is now {line(str(message['state'])).replace('_', ' ')}")
 
     def _ended(self, message: Message, messages: tuple[Message, ...]) -> Answer:
         try:
@@ -373,8 +338,21 @@ class Contact:
         return seconds
 
 
-def _cause(problem: Problem | None) -> Unreachable:
-    return _CAUSES.get(problem.code if problem else "", Unreachable.PROTOCOL)
+async def read_all(contacts: Iterable[Contact]) -> list[NodeReading]:
+    """Read nodes all at once; each reading is as old as it is when the last one has come."""
+
+    async def one(contact: Contact) -> tuple[NodeReading, float]:
+        return await contact.read(), time.monotonic()
+
+    found = await asyncio.gather(*(one(contact) for contact in contacts))
+    return [aged(reading, at) for reading, at in found]
+
+
+def aged(reading: NodeReading, read_at: float) -> NodeReading:
+    """A reading with its age, which was taken at `read_at` of the monotonic clock, in seconds."""
+    if reading.age_seconds is None:
+        return reading
+    return replace(reading, age_seconds=time.monotonic() - read_at)
 
 
 def _silent(node: str, what: str, seconds: float) -> Problem:

@@ -4,12 +4,18 @@ import secrets
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 
-from backends.domain.facts import Finalized, NodeFacts, NodeReading, is_value
+from backends.domain.facts import (
+    Finalized,
+    NodeFacts,
+    NodeReading,
+    OpenTransaction,
+    is_value,
+)
 from backends.domain.plan import NodePlan, Plan, Step, Treatment, identified, order_nodes
 from backends.domain.policy import Limits, Policy, invariants
 from backends.domain.problem import Exit, LiftlockError, Problem
 from backends.domain.states import NodeState, Phase
-from backends.engine.contact import Subject
+from backends.engine.answer import Subject
 from backends.node.expand import expand
 from backends.releases.read import Release
 
@@ -24,19 +30,45 @@ def new_run(today: date, is_taken: Callable[[str], bool]) -> str:
             return run
 
 
-def open_run(readings: Sequence[NodeReading], digest: str) -> str | None:
-    """The run that already works towards this content on some node: it is taken up again."""
+def open_run(readings: Sequence[NodeReading], release: Release) -> str | None:
+    """The run that already works towards this release on some node: it is taken up again."""
     for reading in readings:
         transaction = reading.facts.transaction if reading.facts and reading.read else None
-        if transaction is not None and transaction.to_digest == digest:
+        if transaction is not None and _goes_to(transaction, release):
             return transaction.run
     return None
+
+
+def _goes_to(transaction: OpenTransaction, release: Release) -> bool:
+    """Whether it is the same version and the same content; one without the other is not."""
+    target = (transaction.to_version, transaction.to_digest)
+    return target == (release.manifest.version, release.digest)
+
+
+def refuse_other_product(release: Release, product: str) -> None:
+    """A release of another product is never put in this one's place.
+
+    Raises:
+        LiftlockError: `release-other-product`, exit 4.
+    """
+    name = release.manifest.name
+    if name != product:
+        raise LiftlockError(
+            Problem(
+                "release-other-product",
+                f"This is a release of {name}, the cluster runs {product}.",
+                str(release.tarball),
+                "Name a release of that product, or another cluster.",
+            ),
+            Exit.REFUSED,
+        )
 
 
 def make_plan(
     *,
     run: str,
     cluster: str,
+    called: str,
     product: str,
     roles: Sequence[str],
     subjects: Mapping[str, Subject],
@@ -47,6 +79,8 @@ def make_plan(
     limits: Limits,
 ) -> Plan:
     """The plan to bring every selected node to a release.
+
+    `called` is what an operator types to mean this cluster.
 
     Raises:
         LiftlockError: The policy's numbers do not fit together (exit 2).
@@ -72,7 +106,8 @@ def make_plan(
             policy=policy,
             limits=limits,
             nodes=tuple(
-                _node_plan(subjects[name], by_name[name], release, limits) for name in order
+                _node_plan(subjects[name], by_name[name], release, limits, called)
+                for name in order
             ),
             notes=tuple(notes),
         )
@@ -80,7 +115,7 @@ def make_plan(
 
 
 def _node_plan(
-    subject: Subject, reading: NodeReading, release: Release, limits: Limits
+    subject: Subject, reading: NodeReading, release: Release, limits: Limits, called: str
 ) -> NodePlan:
     version = release.manifest.version
     facts = reading.facts if reading.read else None
@@ -90,7 +125,7 @@ def _node_plan(
     transaction = facts.transaction if facts else None
     if treatment is Treatment.RESUME and transaction is not None:
         source = transaction.from_version
-    acting = treatment in (Treatment.INSTALL, Treatment.RESUME)
+    acting = facts is not None and treatment in (Treatment.INSTALL, Treatment.RESUME)
     return NodePlan(
         node=subject.node,
         role=subject.role,
@@ -98,7 +133,7 @@ def _node_plan(
         to_version=version,
         treatment=treatment,
         reason=reason,
-        steps=_steps(subject, source, release, limits) if acting else (),
+        steps=_steps(subject, source, release, limits, called) if acting else (),
     )
 
 
@@ -110,18 +145,22 @@ def _treatment(
     if facts is None:
         return Treatment.INSTALL, "not read"
     final = facts.finalized
-    if isinstance(final, Finalized) and final.digest == release.digest and facts.is_finalized:
+    same_final = isinstance(final, Finalized) and (final.version, final.digest) == (
+        release.manifest.version,
+        release.digest,
+    )
+    if isinstance(final, Finalized) and same_final and facts.selected == final.version:
         return Treatment.ALREADY, f"{final.version} is finalized there, run {final.run}"
     transaction = facts.transaction
-    if transaction is not None and transaction.to_digest == release.digest:
+    if transaction is not None and _goes_to(transaction, release):
         if facts.state is NodeState.ACCEPTED:
-            return Treatment.ALREADY, f"accepted in run {transaction.run}"
+            return Treatment.ACCEPTED, f"accepted in run {transaction.run}"
         return Treatment.RESUME, f"{facts.state} in run {transaction.run}"
     return Treatment.INSTALL, ""
 
 
 def _steps(
-    subject: Subject, source: str | None, release: Release, limits: Limits
+    subject: Subject, source: str | None, release: Release, limits: Limits, called: str
 ) -> tuple[Step, ...]:
     node, version = subject.node, release.manifest.version
     directory = str(subject.document["directory"])
@@ -142,7 +181,7 @@ def _steps(
             Phase.STAGE,
             f"send what {node} lacks of {release.manifest.total_bytes} bytes, {count} paths",
             (f"build {directory}/.liftlock/staging/{version}",),
-            ("remove it: liftlock clean --staged",),
+            (f"remove it: liftlock clean {called} --staged",),
             "stage",
         ),
         Step(

@@ -63,7 +63,7 @@ def node_facts(node: str, message: Mapping[str, Any]) -> NodeFacts:
         transaction=_transaction(message["state"], message["transaction"]),
         problem=problem(message["problem"]),
         note=line(message["note"]),
-        last_run=line(message["last"]["run"]) if message["last"] else "",
+        **_last(message["last"]),
     )
 
 
@@ -101,7 +101,14 @@ def _transaction(state: str, message: Mapping[str, Any] | None) -> OpenTransacti
         then=line(message["then"]),
         to_digest=line(message["to"]["digest"]),
         healthy=bool(message["healthy"]),
+        decision=line(message["decision"] or ""),
     )
+
+
+def _last(message: Mapping[str, Any] | None) -> dict[str, str]:
+    if message is None:
+        return {}
+    return {f"last_{name}": line(message[name]) for name in ("txn", "run", "outcome")}
 
 
 def _fact(value: Any) -> Fact:

@@ -13,13 +13,18 @@ class Result(StrEnum):
     ACCEPTED = "accepted"
     FINALIZED = "finalized"
     ALREADY = "already"
-    """It was there before; nothing was done."""
+    """It was there before; it was looked at and left alone."""
 
     ROLLED_BACK = "rolled_back"
     """Undone and proven."""
 
     HELD = "held"
     REFUSED = "refused"
+    """A check or a gate said no; nothing was changed on this node."""
+
+    UNHEALTHY = "unhealthy"
+    """It is on the version, and does not serve or is not what was installed."""
+
     UNREACHABLE = "unreachable"
     """It could not be reached before anything was changed on it."""
 
@@ -41,6 +46,8 @@ class NodeResult:
     node: str
     result: Result
     problem: Problem | None = None
+    forward: bool = False
+    """Whether the node is on the new version now, whoever brought it there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,14 +63,11 @@ class Outcome:
     problem: Problem | None = None
     """What concerns the whole run."""
 
-    def of(self, *results: Result) -> tuple[str, ...]:
-        """The nodes with one of these results."""
-        return tuple(node.node for node in self.nodes if node.result in results)
-
 
 _EXITS = {
     Result.HELD: Exit.NEEDS_PERSON,
     Result.INCONSISTENT: Exit.NEEDS_PERSON,
+    Result.UNHEALTHY: Exit.NEEDS_PERSON,
     Result.LOST: Exit.CONTACT_LOST,
     Result.REFUSED: Exit.REFUSED,
     Result.UNREACHABLE: Exit.UNREACHABLE,
@@ -71,16 +75,38 @@ _EXITS = {
     Result.ROLLED_BACK: Exit.ROLLED_BACK,
 }
 
+_CHANGED = frozenset({Result.ROLLED_BACK, Result.FINALIZED, Result.ACCEPTED, Result.DONE})
 
-def exit_of(results: Sequence[NodeResult], paused: bool = False) -> Exit:
+
+def exit_of_upgrade(
+    results: Sequence[NodeResult], *, paused: bool = False, stopped: Exit = Exit.OK
+) -> Exit:
     """The exit code of an upgrade (design.md, section 9).
 
-    Some nodes on the new version beside one that failed, or could not be begun, need a person.
+    Some nodes on the new version beside one that failed, or while the run stopped, need a person:
+    3, 4 and 5 promise that nothing, or nothing any more, is on the new version.
     """
     found = [_EXITS[node.result] for node in results if node.result in _EXITS]
-    forward = any(node.result is Result.ACCEPTED for node in results)
-    if forward and found:
+    if stopped is not Exit.OK:
+        found.append(stopped)
+    if found and any(node.forward for node in results):
         found.append(Exit.NEEDS_PERSON)
     if paused:
+        found.append(Exit.WAITING)
+    return worst(found)
+
+
+def exit_of_act(results: Sequence[NodeResult], wanted: Result) -> Exit:
+    """The exit code of a single act that wanted each node to end as `wanted`.
+
+    Done on some nodes and not on others needs a person; done on none is what the first one says.
+    """
+    missed = [node for node in results if node.result is not wanted]
+    found = [_EXITS[node.result] for node in missed if node.result in _EXITS]
+    left = any(node.result is Result.NOT_STARTED for node in missed)
+    changed = any(node.result in _CHANGED for node in results)
+    if found and changed:
+        found.append(Exit.NEEDS_PERSON)
+    if left and changed and not found:
         found.append(Exit.WAITING)
     return worst(found)

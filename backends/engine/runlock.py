@@ -21,7 +21,14 @@ def hold(folder: Path, cluster: str, product: str, **about: str) -> Iterator[Non
         LiftlockError: `run-locked`, exit 7: another run works on this cluster and product.
     """
     path = folder / f"{cluster}-{product}.lock"
-    with open(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600), "r+") as stream:
+    try:
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise LiftlockError(
+            Problem("lock-unusable", f"{path} cannot be opened.", error.strerror or str(error)),
+            Exit.USAGE,
+        ) from error
+    with open(fd, "r+") as stream:
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:

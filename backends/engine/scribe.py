@@ -2,13 +2,19 @@
 
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 
 from backends.domain.clean import clean, line
-from backends.domain.problem import Problem
+from backends.domain.problem import LiftlockError, Problem
 from backends.domain.states import Phase
 from backends.engine import telling
 from backends.engine.events import Event, Kind, Observer
 from backends.store.book import Book
+
+_BETWEEN_TRIES_SECONDS = 5.0
+
+_ANNOUNCES = frozenset({Kind.RUN, Kind.PHASE})
+"""What is said before it is done."""
 
 
 class Scribe:
@@ -18,6 +24,9 @@ class Scribe:
         self.run = run
         self._book = book
         self._observe = observe
+        self._pending: list[Event] = []
+        self._try_again_at = 0.0
+        self._said_unwritable = False
 
     def say(
         self,
@@ -32,8 +41,12 @@ class Scribe:
     ) -> None:
         """Write an event into the book, then show it. Progress is only shown.
 
+        What announces an act must be in the book before it. What has happened already is said even
+        when it could not be written: the node's own journal has it, and a node that waits to be
+        accepted must not go back because of our disk.
+
         Raises:
-            LiftlockError: `book-unwritable`; then nothing may be begun.
+            LiftlockError: `book-unwritable`, for an announcement: it may not be begun.
         """
         event = Event(
             time=time.time() if at is None else at,
@@ -45,18 +58,52 @@ class Scribe:
             data=dict(data or {}),
             key=key,
         )
-        if kind is not Kind.PROGRESS:
-            self._book.record(
-                self.run,
-                time=event.time,
-                node=node,
-                phase=phase.value if phase else None,
-                kind=kind.value,
-                text=text,
-                data=event.data,
-                key=key or None,
-            )
+        if kind in _ANNOUNCES:
+            self._write_pending()
+            self._write(event)
+        elif kind is not Kind.PROGRESS:
+            self._pending.append(event)
+            self._try_to_write()
         self._observe(event)
+
+    def _write_pending(self) -> None:
+        while self._pending:
+            self._write(self._pending[0])
+            del self._pending[0]
+
+    def _try_to_write(self) -> None:
+        """Write what has happened; what cannot be written now is kept and tried again later."""
+        if time.monotonic() < self._try_again_at:
+            return
+        try:
+            self._write_pending()
+        except LiftlockError as error:
+            self._try_again_at = time.monotonic() + _BETWEEN_TRIES_SECONDS
+            if not self._said_unwritable:
+                self._said_unwritable = True
+                text = f"{error.problem.code}: {error.problem.summary}"
+                event = replace(self._pending[0], kind=Kind.PROBLEM, text=text, data={}, key="")
+                self._observe(event)
+
+    def _write(self, event: Event) -> None:
+        self._book.record(
+            self.run,
+            time=event.time,
+            node=event.node,
+            phase=event.phase.value if event.phase else None,
+            kind=event.kind.value,
+            text=event.text,
+            data=event.data,
+            key=event.key or None,
+        )
+
+    def close(self) -> None:
+        """Write what could not be written before.
+
+        Raises:
+            LiftlockError: `book-unwritable`: the history has a gap.
+        """
+        self._write_pending()
 
     def problem(self, problem: Problem, *, node: str = "", phase: Phase | None = None) -> None:
         """Say a problem whole."""

@@ -6,13 +6,14 @@ The node decides; this only listens, asks and accepts. Losing contact changes no
 import asyncio
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 from backends.domain.facts import NodeReading
 from backends.domain.plan import Plan
 from backends.domain.policy import Accept
 from backends.domain.problem import Problem
-from backends.domain.states import NodeState, Outcome, Phase
+from backends.domain.states import CHANGING, NodeState, Outcome, Phase
 from backends.engine.contact import Contact
 from backends.engine.events import Kind
 from backends.engine.results import NodeResult, Result
@@ -39,6 +40,7 @@ class Turn:
         self._healthy = False
         self._soft: list[str] = []
         self._accepting: asyncio.Event = asyncio.Event()
+        self._begun_with: Problem | None = None
 
     async def take(self) -> NodeResult:
         """Install this node and bring it to accepted, or to what became of it."""
@@ -50,15 +52,25 @@ class Turn:
     async def resume(self) -> NodeResult:
         """Follow what runs on the node already, and accept it when it is healthy."""
         give_up = time.monotonic() + self._longest()
+        self._look_at(await self._contact.read())
         while True:
             await self._follow_and_accept()
             reading = await self._contact.read()
-            result = await self._judge(reading)
+            self._look_at(reading)
+            result = self._judge(reading)
             if result is not None:
                 return result
             if time.monotonic() > give_up:
                 return NodeResult(self._node, Result.LOST, self._lost(reading))
             await asyncio.sleep(_BETWEEN_TRIES_SECONDS)
+
+    def _look_at(self, reading: NodeReading) -> None:
+        """Take the transaction from what the node says: a second try has another name."""
+        opened = reading.facts.transaction if reading.facts else None
+        if opened is not None and opened.run == self._plan.run and opened.txn != self._txn:
+            self._txn = opened.txn
+            self._offset = 0
+            self._healthy = False
 
     async def _begin(self) -> NodeResult | None:
         self._scribe.say(
@@ -88,17 +100,22 @@ class Turn:
             locked = answer.problem.code in _LOCKED
             result = Result.LOCKED if locked else Result.REFUSED
             return NodeResult(self._node, result, answer.problem)
+        self._begun_with = answer.problem
         return None  # begun, or unknown: the node's own journal tells
 
     async def _follow_and_accept(self) -> None:
-        async with asyncio.TaskGroup() as group:
-            accepting = group.create_task(self._accept_when_healthy())
+        # Not a task group: it would wrap what `follow` raises, and this one never ends by itself.
+        accepting = asyncio.ensure_future(self._accept_when_healthy())  # noqa: TID251
+        try:
             answer = await self._contact.follow(
                 self._txn, self._offset, self._see, self._longest()
             )
-            if answer.outcome in (Outcome.UNREACHABLE, Outcome.TIMED_OUT) and answer.problem:
-                self._scribe.problem(answer.problem, node=self._node, phase=Phase.MONITOR)
+        finally:
             accepting.cancel()
+            with suppress(asyncio.CancelledError):
+                await accepting
+        if answer.outcome in (Outcome.UNREACHABLE, Outcome.TIMED_OUT) and answer.problem:
+            self._scribe.problem(answer.problem, node=self._node, phase=Phase.MONITOR)
 
     def _see(self, message: Mapping[str, Any]) -> None:
         self._offset = int(message["offset"])
@@ -120,8 +137,9 @@ class Turn:
             if self._plan.policy.accept is Accept.MANUAL or self._soft:
                 why = f"soft checks fail: {', '.join(self._soft)}" if self._soft else "policy"
                 self._scribe.say(
-                    Kind.RUN,
-                    f"waits for you ({why}): liftlock accept {self._called} {self._node}",
+                    Kind.RESULT,
+                    f"waits for you ({why}): liftlock accept {self._called} {self._node} keeps "
+                    f"it, liftlock rollback {self._called} -n {self._node} does not",
                     node=self._node,
                     phase=Phase.MONITOR,
                 )
@@ -132,7 +150,7 @@ class Turn:
                 await asyncio.sleep(_BETWEEN_TRIES_SECONDS)
                 self._accepting.set()
 
-    async def _judge(self, reading: NodeReading) -> NodeResult | None:
+    def _judge(self, reading: NodeReading) -> NodeResult | None:
         """What became of the node, from what it says now; None: not decided yet."""
         facts = reading.facts
         if not reading.read or facts is None:
@@ -143,7 +161,7 @@ class Turn:
             case NodeState.ACCEPTED if mine:
                 text = f"accepted on {self._plan.release_version}, still reversible"
                 self._end(Phase.MONITOR, text)
-                return NodeResult(node, Result.ACCEPTED)
+                return NodeResult(node, Result.ACCEPTED, forward=True)
             case NodeState.HELD if mine:
                 return NodeResult(
                     node,
@@ -152,15 +170,17 @@ class Turn:
                         "held",
                         f"{node} keeps {self._plan.release_version} and waits for a person",
                         facts.note,
-                        f"liftlock accept or rollback {self._called} -n {node}",
+                        f"liftlock accept {self._called} {node} --reason WHY keeps it, "
+                        f"liftlock rollback {self._called} -n {node} does not",
                     ),
+                    forward=True,
                 )
             case NodeState.INCONSISTENT:
                 return NodeResult(node, Result.INCONSISTENT, facts.problem)
-            case NodeState.MONITORING | NodeState.INSTALLING | NodeState.ROLLING_BACK:
+            case state if state in CHANGING:
                 return None
             case _ if facts.is_finalized and facts.final_version == self._plan.release_version:
-                return NodeResult(node, Result.FINALIZED)
+                return NodeResult(node, Result.FINALIZED, forward=True)
             case NodeState.ROLLED_BACK if facts.last_run == self._plan.run:
                 self._end(Phase.ROLLBACK, f"is back on {facts.selected or 'nothing'}, proven")
                 return NodeResult(
@@ -173,17 +193,21 @@ class Turn:
                         f"liftlock journal {self._plan.run} tells what failed and each undo",
                     ),
                 )
-            case _:
+            case _ if facts.transaction is not None:
                 return NodeResult(
                     node,
-                    Result.REFUSED,
+                    Result.LOCKED,
                     Problem(
-                        "not-begun",
-                        f"{node} did not begin; nothing was changed",
-                        facts.note,
-                        "start again",
+                        "upgrade-open",
+                        f"run {facts.transaction.run} of {facts.transaction.operator} is open "
+                        f"on {node}",
                     ),
                 )
+            case _:
+                problem = self._begun_with or Problem(
+                    "not-begun", f"{node} did not begin; nothing was changed", advice="start again"
+                )
+                return NodeResult(node, Result.REFUSED, problem)
 
     def _end(self, phase: Phase, text: str) -> None:
         self._scribe.say(Kind.RESULT, text, node=self._node, phase=phase)
@@ -202,8 +226,8 @@ class Turn:
         why = reading.problem
         return Problem(
             "contact-lost",
-            f"contact with {self._node} was lost while it was changing; it decides by itself: "
-            f"{self._plan.policy.if_operator_vanishes.value}",
+            f"contact with {self._node} was lost while it was changing; when its accept window "
+            f"ends it decides by itself: {self._plan.policy.if_operator_vanishes.value}",
             f"{why.code}: {why.summary}" if why else "",
             f"liftlock status {self._called}, then start the same upgrade again",
         )

@@ -10,7 +10,9 @@ from backends.node.places import Places, read_json, write_json
 from backends.node.service import Service
 from backends.node.stage import Refused
 
-_CLOCK_GRACE_SECONDS = 1.0
+_CLOCK_GRACE_SECONDS = 0.01
+"""A process's start is known to a hundredth of a second. More would take files for the service's
+own that somebody unpacked a moment before the start."""
 
 
 def preview(places: Places, document: Dict[str, Any]) -> Dict[str, Any]:
@@ -34,6 +36,13 @@ def preview(places: Places, document: Dict[str, Any]) -> Dict[str, Any]:
         raise Refused("already-managed", "a finalized record exists here already")
     own = _changed_since_start(Service(document, places, version))
     files = images.listing(places.tree(version), leave_out=own)
+    if not files:
+        raise Refused(
+            "nothing-to-adopt",
+            "all files of %s changed since its service started" % version,
+            ", ".join(own[:20]),
+            "restart the service, then adopt",
+        )
     odd = [entry["path"] for entry in files if entry["type"] == "other"]
     if odd:
         raise Refused("odd-files", "neither files, directories nor links", ", ".join(odd[:20]))

@@ -1,6 +1,6 @@
 """The `check` command: each check a named row with a result and its evidence; none is silent.
 
-Two scopes: `preflight` reads only and leaves nothing; `staged` looks at the staged tree, tries
+`preflight` and `installed` read only and leave nothing; `staged` looks at the staged tree, tries
 what the switch will need, and rehearses the way back. Source: design.md, section 6.
 """
 
@@ -27,18 +27,13 @@ class Order(NamedTuple):
     args: Dict[str, Any]
 
 
-def preflight(order: Order) -> Iterator[Row]:
-    """Rows about the node before anything is sent to it."""
-    return _run(order, _PREFLIGHT)
+def run(order: Order, scope: str) -> Iterator[Row]:
+    """The rows of a scope.
 
-
-def staged(order: Order) -> Iterator[Row]:
-    """Rows about the staged version, before the switch."""
-    return _run(order, _STAGED)
-
-
-def _run(order: Order, checks: "List[Tuple[str, Callable[[Order], Answer]]]") -> Iterator[Row]:
-    for name, check in checks:
+    `preflight` is about the node before anything is sent to it, `staged` about the staged version
+    before the switch, `installed` about the version that runs.
+    """
+    for name, check in _SCOPES[scope]:
         began = time.monotonic()
         try:
             result, evidence = check(order)
@@ -252,6 +247,32 @@ def _rehearsal(order: Order) -> Answer:
     return "ok", "back to %s: %s" % (version, found.text())
 
 
+def _installed(order: Order) -> Answer:
+    """Z10: a version that is there already is left alone, after its bytes were looked at."""
+    version = order.args["version"]
+    selected = layout.selected(order.document, order.places)
+    if selected != version:
+        return "refused", "%s is selected, not %s" % (selected, version)
+    manifest = _manifest(order)
+    if manifest is None or manifest["digest"] != order.args["digest"]:
+        return "refused", "what is recorded of %s is other content" % version
+    found = images.compare(order.places.tree(version), manifest["files"])
+    return ("ok" if found.is_whole else "refused"), found.text()
+
+
+def _serving(order: Order) -> Answer:
+    """The version that is there runs, says so itself, and is healthy."""
+    service = Service(order.document, order.places, order.args["version"])
+    word, text = service.status()
+    if word != "started":
+        return "refused", "the service is %s: %s" % (word, text)
+    checks = health.run_all(order.document, service)
+    failure = health.first_failure(checks)
+    if failure is not None:
+        return "refused", "%s fails: %s" % (failure.name, failure.evidence)
+    return "ok", ", ".join(check.name for check in checks) or "no checks"
+
+
 def _manifest(order: Order) -> Optional[Dict[str, Any]]:
     return read_json(order.places.manifest(order.args["version"]))
 
@@ -290,3 +311,9 @@ _STAGED: List[Tuple[str, Callable[[Order], Answer]]] = [
     ("rename and link", _links),
     ("rollback rehearsal", _rehearsal),
 ]
+
+_SCOPES: Dict[str, List[Tuple[str, Callable[[Order], Answer]]]] = {
+    "preflight": _PREFLIGHT,
+    "staged": _STAGED,
+    "installed": [("installed files", _installed), ("serving", _serving)],
+}

@@ -24,11 +24,14 @@ from backends.node.driving import bring_to_rest, busy, take_lock
 from backends.node.places import UnsafePlace, read_json, write_json
 from backends.node.stage import Refused
 
+_LEAVES_AT_REST = wire.READ_ONLY | {"check", "accept"}
+"""Commands that only look, or that must not undo what they were asked to keep."""
+
 
 def run(call: Call) -> Answer:
     """Carry out a command; every refusal is an answer, nothing escapes as a trace."""
     try:
-        if call.command not in wire.READ_ONLY and call.command != "check":
+        if call.command not in _LEAVES_AT_REST and not call.args.get("preview"):
             bring_to_rest(call)
         return _COMMANDS[call.command](call)
     except Refused as error:
@@ -80,18 +83,19 @@ def _stage(call: Call) -> Answer:
 
 def _check(call: Call) -> Answer:
     order = checks.Order(call.places, call.document, call.args)
-    is_staged = call.args["scope"] == "staged"
+    scope = call.args["scope"]
     rows = []
-    for row in checks.staged(order) if is_staged else checks.preflight(order):
+    for row in checks.run(order, scope):
         rows.append(row)
         call.send(row)
     bad = [row for row in rows if row["result"] in ("refused", "unknown")]
-    if is_staged:
+    if scope == "staged":
         _remember_check(call, rows, not bad)
     if not bad:
         return OK
+    busy_elsewhere = any(row["name"] == "lock" for row in bad)
     return "refused", wire.problem(
-        "check-refused",
+        "locked" if busy_elsewhere else "check-refused",
         "%s: %s" % (bad[0]["name"], bad[0]["result"]),
         "\n".join("%s: %s" % (row["name"], row["evidence"]) for row in bad),
         "nothing was changed; repair it, then start again",

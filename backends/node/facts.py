@@ -250,8 +250,9 @@ def _describe(found: Facts, opened: transaction.Transaction, driver: bool) -> No
         "driver": driver,
         "decision": standing.decision(records),
         "healthy": standing.is_healthy(records),
-        "seconds_left": left if undecided else None,
-        "then": opened.policy["if_operator_vanishes"] if undecided else "",
+        # Without a driver nobody counts: a deadline would be a promise that nobody keeps.
+        "seconds_left": left if undecided and driver else None,
+        "then": opened.policy["if_operator_vanishes"] if undecided and driver else "",
         "why": standing.first_error(records),
         "last": records[-1]["t"],
         "updater": opened.plan["updater"],
@@ -264,6 +265,13 @@ def _describe(found: Facts, opened: transaction.Transaction, driver: bool) -> No
                 "the way back to the old version is not proven",
                 "\n".join(unproven["paths"]),
                 "repair what is named, then roll back again: it goes on where it stopped",
+            )
+        elif standing.decision(records) == "FINALIZE":
+            found["problem"] = problem(
+                "driver-gone",
+                "%s is final; the updater died before it had cleaned up" % opened.to["version"],
+                "",
+                "run finalize again: it goes on where it stopped",
             )
         else:
             found["problem"] = problem(

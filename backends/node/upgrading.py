@@ -7,7 +7,17 @@ living one or a new one, carries it out.
 import os
 from typing import Any, Dict, Optional
 
-from backends.node import clock, detach, install, layout, locks, standing, transaction, wire
+from backends.node import (
+    clock,
+    detach,
+    install,
+    layout,
+    locks,
+    recover,
+    standing,
+    transaction,
+    wire,
+)
 from backends.node.call import OK, Answer, Call, refuse_disabled
 from backends.node.driving import busy, driver, start, storage_problem, take_up
 from backends.node.journal import AppendFailed
@@ -85,9 +95,20 @@ def _previous(call: Call) -> Optional[Dict[str, Any]]:
 
 
 def accept(call: Call) -> Answer:
-    """Stop the dead-man timer; said twice it is still said once."""
+    """Stop the dead-man timer; said twice it is still said once.
+
+    A trial that nobody watches is not accepted: its health is not known.
+    """
     opened = _the_transaction(call)
     try:
+        if recover.needs_recovery(opened) and not locks.is_held(call.places):
+            raise Refused(
+                "driver-gone",
+                "the updater on the node died at %s; nobody watches the trial"
+                % opened.records[-1]["t"],
+                "",
+                "upgrade or rollback first brings the node back to rest",
+            )
         unhealthy_too = bool(call.args.get("reason"))
         reason = opened.decide(
             "ACCEPT",

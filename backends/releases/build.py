@@ -97,7 +97,9 @@ def build(
             _prove(packed.stream, entries)
             stem = out / f"{name}-{version}"
             built = Built(Path(f"{stem}.tar.gz"), Path(f"{stem}.release.json"), digest(manifest))
-            written.stream.write(_readable(to_bytes(manifest)))
+            readable = _readable(to_bytes(manifest))
+            _refuse_other(built.manifest, readable)
+            written.stream.write(readable)
             packed.put(built.tarball)
             written.put(built.manifest)
     except OSError as error:
@@ -105,6 +107,16 @@ def build(
             "release-out-unwritable", f"{out} cannot be written.", error.strerror or str(error)
         ) from error
     return built
+
+
+def _refuse_other(path: Path, manifest: bytes) -> None:
+    """A release that lies there under this name and version is not replaced by other content."""
+    if path.exists() and path.read_bytes() != manifest:
+        raise _refusal(
+            "release-exists",
+            f"{path} is there, and it is other content under the same name and version.",
+            advice="Give the release another version, or remove the old one.",
+        )
 
 
 def _created(found: tuple[Found, ...]) -> int:

@@ -16,6 +16,9 @@ from backends.domain.problem import Exit, LiftlockError, Problem
 
 VERSION = 1
 
+_BUSY_SECONDS = 1.0
+"""How long another program may hold the file before a write is given up: it blocks our loop."""
+
 _TABLES = """
 create table run (
     id text primary key,
@@ -112,7 +115,9 @@ class Book:
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
-            self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+            self._db = sqlite3.connect(
+                path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
+            )
             self._db.execute("pragma journal_mode = wal")
             self._db.execute("pragma synchronous = full")
             self._db.execute("pragma foreign_keys = on")
@@ -129,7 +134,9 @@ class Book:
         self._write(
             "insert into run (id, cluster, product, kind, version, digest, plan, operator, note,"
             " began) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-            " on conflict (id) do update set ended = null, exit = null, outcome = null",
+            " on conflict (id) do update set ended = null, exit = null, outcome = null,"
+            " plan = excluded.plan, note = case excluded.note when '' then note"
+            " else excluded.note end",
             (
                 start.id,
                 start.cluster,
@@ -171,11 +178,12 @@ class Book:
         )
 
     def runs(self, cluster: str | None = None, limit: int = 50) -> tuple[Run, ...]:
-        """The newest runs first."""
+        """The runs in which something happened last come first."""
         rows = self._read(
             "select id, cluster, product, kind, version, digest, operator, note, began, ended,"
             " exit, outcome from run where ?1 is null or cluster = ?1"
-            " order by began desc, rowid desc limit ?2",
+            " order by coalesce(ended, (select max(time) from event where event.run = run.id),"
+            " began) desc, rowid desc limit ?2",
             (cluster, limit),
         )
         return tuple(Run(*row) for row in rows)

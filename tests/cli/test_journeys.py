@@ -9,6 +9,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+
 from tests.support.cluster import Cluster
 from tests.support.node import picture
 
@@ -77,14 +79,14 @@ def test_b27_rollback_before_finalize_returns_the_old_version_byte_for_byte(
     assert settled.status()["verdict"]["to"] == "4.11.0"
 
 
-def test_after_finalize_there_is_no_way_back_and_rollback_says_that_it_did_nothing(
+def test_b27_after_finalize_there_is_no_way_back_and_rollback_does_not_read_as_done(
     settled: Cluster,
 ) -> None:
     settled.upgrade("4.12.0")
     settled.run("finalize", str(settled.file), "--yes")
     ran = settled.run("rollback", str(settled.file), "--yes", "--json")
-    assert ran.status == 0
-    assert ran.lines[-1]["nodes"][0]["result"] == "already"
+    assert ran.status == 4
+    assert ran.lines[-1]["problem"]["code"] == "nothing-to-roll-back"
     assert settled.status()["verdict"]["to"] == "4.12.0"
 
 
@@ -97,6 +99,7 @@ def test_z10_the_same_release_again_leaves_the_process_alone(settled: Cluster) -
     assert pid[0] == "4.11.0"
 
 
+@pytest.mark.drill
 def test_three_nodes_go_one_after_the_other_and_all_come_back(
     make_cluster: Callable[..., Cluster],
 ) -> None:
@@ -116,6 +119,7 @@ def test_three_nodes_go_one_after_the_other_and_all_come_back(
     assert [cluster.product(name) for name in cluster.names] == before
 
 
+@pytest.mark.drill
 def test_n21_a_failing_node_stops_the_run_and_the_others_are_not_started(
     make_cluster: Callable[..., Cluster],
 ) -> None:
@@ -129,6 +133,7 @@ def test_n21_a_failing_node_stops_the_run_and_the_others_are_not_started(
     assert {node["running"] for node in cluster.status()["nodes"]} == {"4.11.0"}
 
 
+@pytest.mark.drill
 def test_the_run_pauses_after_the_first_node_and_the_same_command_goes_on(
     make_cluster: Callable[..., Cluster],
 ) -> None:
@@ -180,6 +185,7 @@ def test_p5_nobody_accepts_and_the_node_returns_by_itself(
     assert cluster.product("n1") == before
 
 
+@pytest.mark.drill
 def test_p2_after_everything_of_the_node_was_killed_the_next_upgrade_restores_then_succeeds(
     settled: Cluster,
 ) -> None:

@@ -40,7 +40,7 @@ def test_a_missing_release_is_a_usage_error_and_no_node_is_contacted(untouched: 
     ran = untouched.run("upgrade", str(untouched.file), "releases/beacon-9.9.9.tar.gz", "--yes")
     assert ran.status == 2
     assert "release-missing" in ran.err
-    assert not (untouched.top / "n1" / "state" / "beacon" / "run.json").read_text().count("9.9.9")
+    assert not (untouched.top / "n1" / "state" / "beacon" / "run.json").exists()
 
 
 @pytest.mark.parametrize("damage", ["truncated", "flipped"])
@@ -222,7 +222,7 @@ def test_ctrl_c_says_what_the_nodes_do_by_themselves_exit_130(
     operator.send_signal(signal.SIGINT)
     _, err = operator.communicate(timeout=30)
     assert operator.returncode == 130, err
-    assert "The nodes go on by themselves" in err
+    assert "n1 goes on without you" in err
     assert "Traceback" not in err
     assert cluster.upgrade("4.11.0").status == 0  # and the same command goes on
 

@@ -51,7 +51,7 @@ def test_n2_the_seeds_cluster_is_upgrading_because_of_n3():
     assert verdict.cause == "n3 is not finalized"
     assert verdict.next_action == "liftlock finalize CLUSTER"
     assert verdict.way_back == (
-        "liftlock rollback CLUSTER -n n3 returns n3 to 4.11; n1, n2: none, 4.12 is finalized"
+        "liftlock rollback CLUSTER -n n3: returns n3 to 4.11; n1, n2: none, 4.12 is finalized"
     )
     assert verdict.exit_code() is Exit.WAITING
 
@@ -240,7 +240,7 @@ def test_a_failed_node_is_tried_again_and_the_others_can_go_back():
     assert verdict.cause == "n2 failed: The disk is full."
     assert verdict.headline() == "failed 4.11 -> 4.12, because n2"
     assert verdict.next_action == "the same liftlock upgrade CLUSTER tries n2 again"
-    assert verdict.way_back == "liftlock rollback CLUSTER returns n1 to 4.11"
+    assert verdict.way_back == "liftlock rollback CLUSTER: returns n1 to 4.11"
     assert verdict.exit_code() is Exit.NEEDS_PERSON
 
 
@@ -254,7 +254,8 @@ def test_a_held_node_waits_for_a_person_who_may_keep_it():
     verdict = decide([upgraded("n1", state=NodeState.HELD), old("n2")])
     assert verdict.kind is K.FAILED
     assert verdict.next_action == (
-        "liftlock accept CLUSTER n1 keeps 4.12, liftlock rollback CLUSTER -n n1 does not"
+        "liftlock accept CLUSTER n1 --reason WHY keeps 4.12, "
+        "liftlock rollback CLUSTER -n n1 does not"
     )
 
 
@@ -263,7 +264,7 @@ def test_all_accepted_is_ready_to_finalize():
     assert verdict.kind is K.READY_TO_FINALIZE
     assert verdict.headline() == "ready to finalize 4.11 -> 4.12, because n1, n2"
     assert verdict.next_action == "liftlock finalize CLUSTER"
-    assert verdict.way_back == "liftlock rollback CLUSTER returns n1, n2 to 4.11"
+    assert verdict.way_back == "liftlock rollback CLUSTER: returns n1, n2 to 4.11"
     assert verdict.exit_code() is Exit.WAITING
 
 
@@ -295,7 +296,7 @@ def test_the_same_version_installed_again_can_be_finalized_again():
 def test_different_ways_back_are_all_named():
     verdict = decide([upgraded("n1", back="4.10"), upgraded("n2"), upgraded("n3")])
     assert verdict.way_back == (
-        "liftlock rollback CLUSTER returns n1 to 4.10, returns n2, n3 to 4.11"
+        "liftlock rollback CLUSTER: returns n1 to 4.10, returns n2, n3 to 4.11"
     )
 
 
@@ -305,20 +306,23 @@ def test_a_first_install_is_an_upgrade_from_nothing():
     assert (verdict.from_version, verdict.to_version) == (None, "4.12")
     assert verdict.headline() == "installing 4.12 (first install), because n1"
     assert verdict.next_action == "the same liftlock upgrade CLUSTER goes on with n2"
-    assert verdict.way_back == "liftlock rollback CLUSTER removes 4.12 from n1"
+    assert verdict.way_back == "liftlock rollback CLUSTER: removes 4.12 from n1"
 
 
 def test_an_upgrade_goes_on_with_the_nodes_that_are_behind():
     verdict = decide([upgraded("n1"), old("n2"), old("n3")], cluster="harbor")
     assert verdict.next_action == "the same liftlock upgrade harbor goes on with n2, n3"
-    assert verdict.way_back == "liftlock rollback harbor returns n1 to 4.11"
+    assert verdict.way_back == "liftlock rollback harbor: returns n1 to 4.11"
 
 
 def test_a_node_in_trial_says_when_it_decides():
     trial = transaction(decides_at_seconds=542.4, then="rollback")
     verdict = decide([upgraded("n1", state=NodeState.MONITORING, transaction=trial), old("n2")])
     assert verdict.cause == "n1 is in trial"
-    assert verdict.next_action == "wait for n1; n1 decides by itself in 542 s: rollback"
+    assert (
+        verdict.next_action
+        == "wait for n1; n1 decides by itself in 542 s: rollback, unless it is accepted"
+    )
 
 
 def test_a_half_finalized_cluster_is_still_upgrading():
@@ -331,7 +335,7 @@ def test_a_half_finalized_cluster_is_still_upgrading():
 def test_a_node_that_is_being_finalized_has_no_way_back():
     verdict = decide([upgraded("n1", state=NodeState.FINALIZING), upgraded("n2")])
     assert verdict.way_back == (
-        "liftlock rollback CLUSTER -n n2 returns n2 to 4.11; n1: none, finalize has begun"
+        "liftlock rollback CLUSTER -n n2: returns n2 to 4.11; n1: none, finalize has begun"
     )
 
 

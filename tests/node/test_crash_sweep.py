@@ -587,7 +587,7 @@ def sweep_twice(bench: Bench, how: str, step: int, inner: int) -> int:
 
 
 def test_row_2_killed_twice_at_some_points_the_node_recovers(bench: Bench) -> None:
-    assert sweep_twice(bench, "kill", 9, 7) > 10
+    assert sweep_twice(bench, "kill", 13, 11) > 5
 
 
 @pytest.mark.drill

@@ -401,8 +401,9 @@ def test_after_accept_a_killed_driver_changes_nothing_and_the_way_back_stays(
 
 def test_the_policy_keep_if_healthy_watches_on_after_its_watcher_was_killed(node: Node) -> None:
     node.upgrade(Beacon("2.0"), if_operator_vanishes="keep_if_healthy")
-    node.kill_drivers()
     ends = node.facts()["transaction"]["seconds_left"]
+    node.kill_drivers()
+    assert node.facts()["transaction"]["seconds_left"] is None  # nobody counts any more
     assert node.ask("recover").outcome == "ok"
     facts = node.facts()
     assert (facts["state"], facts["transaction"]["driver"]) == ("monitoring", True)

@@ -186,7 +186,6 @@ def test_a_failed_write_leaves_the_old_release_as_it_was(
     built: Built, tree: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = {path: path.read_bytes() for path in built.tarball.parent.iterdir()}
-    (tree / "control").write_text("other")
 
     def full(handle: int) -> None:
         raise OSError(28, "No space left on device")
