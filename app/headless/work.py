@@ -135,7 +135,7 @@ def about(
 def end_run(
     book: Book, run: str, exit_code: Exit, text: str, scribe: Scribe | None = None
 ) -> None:
-    """Write down how a run ended; where that cannot be written it is said, and the result counts."""
+    """Write down how a run ended; where that fails it is said, and the result counts."""
     try:
         if scribe is not None:
             scribe.close()

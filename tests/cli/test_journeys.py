@@ -167,6 +167,7 @@ def test_killing_the_operators_program_in_an_install_leaves_a_defined_state_and_
     assert settled.status()["verdict"]["kind"] == "ready_to_finalize"
 
 
+@pytest.mark.drill
 def test_p5_nobody_accepts_and_the_node_returns_by_itself(
     make_cluster: Callable[..., Cluster],
 ) -> None:

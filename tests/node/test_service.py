@@ -342,6 +342,7 @@ def test_row_42_an_old_process_on_the_port_is_not_taken_for_the_new_version(node
     assert "version 0.9, wanted 2.0" in decided()[0]
 
 
+@pytest.mark.drill
 def test_a_service_that_flaps_is_rolled_back(node: Node) -> None:
     before = node.product()
     node.document["limits"].update(max_restarts=1, accept_window=30.0, healthy_deadline=10.0)

@@ -162,6 +162,7 @@ def test_a_first_install_that_goes_back_removes_everything(bare: Node) -> None:
     assert bare.product() == {}
 
 
+@pytest.mark.drill
 def test_an_unhealthy_version_can_be_held_for_a_person(node: Node) -> None:
     before = node.product()
     node.document["limits"]["healthy_deadline"] = 0.5
@@ -175,6 +176,7 @@ def test_an_unhealthy_version_can_be_held_for_a_person(node: Node) -> None:
     is_whole_again(node, before)
 
 
+@pytest.mark.drill
 def test_a_held_version_is_accepted_by_a_person_with_a_reason(node: Node) -> None:
     node.document["limits"]["healthy_deadline"] = 0.5
     node.begin(Beacon("2.0", sick=True), on_failure="hold")
@@ -184,6 +186,7 @@ def test_a_held_version_is_accepted_by_a_person_with_a_reason(node: Node) -> Non
     assert node.facts()["state"] == "accepted"
 
 
+@pytest.mark.drill
 def test_the_policy_hold_waits_for_ever_at_the_end_of_the_window(node: Node) -> None:
     node.document["limits"]["accept_window"] = 0.8
     node.begin(Beacon("2.0"), if_operator_vanishes="hold")
@@ -197,6 +200,7 @@ def test_the_policy_hold_waits_for_ever_at_the_end_of_the_window(node: Node) -> 
     assert node.ask("accept", run=RUN, how="auto").outcome == "ok"
 
 
+@pytest.mark.drill
 def test_the_policy_keep_if_healthy_accepts_at_the_end_of_the_window(node: Node) -> None:
     node.document["limits"]["accept_window"] = 1.0
     node.begin(Beacon("2.0"), if_operator_vanishes="keep_if_healthy")

@@ -63,7 +63,7 @@ class Node:
         self.python = python
         self.state = top / "state"
         self.directory = top / "opt" / "beacon"
-        self.lease = top / "lease"
+        self.lease = top.with_name(top.name + ".lease")  # beside: it is touched all the time
         self.port = beacon.free_port()
         self.document = beacon.document(str(self.directory), self.port, str(self.lease))
         self.document["service"]["env"]["BEACON_PYTHON"] = python
@@ -322,6 +322,7 @@ class Node:
         """End every process of this node, by its id."""
         self._stop.set()
         self._keeper.join()
+        self.lease.unlink(missing_ok=True)
         self.kill_all()
 
 
