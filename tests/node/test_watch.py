@@ -85,7 +85,7 @@ def test_a_watch_of_a_bare_node_leaves_not_a_single_file(bare: Node, watches: li
     watch = start(watches, bare)
     assert watch.until("facts")["selected"] is None
     watch.until("beat")
-    assert set(picture(bare.top)) == {"lease"}
+    assert set(picture(bare.top)) == set()
 
 
 def test_a_watch_ends_soon_after_nobody_reads(node: Node, watches: list[Watch]) -> None:

@@ -150,7 +150,7 @@ def test_a_request_that_is_none_is_refused_with_hello_and_end(bare: Node, what: 
     assert [message["t"] for message in messages] == ["hello", "end"]
     assert messages[1]["outcome"] == "refused"
     assert messages[1]["problem"]["code"] == "protocol-mismatch"
-    assert set(picture(bare.top)) == {"lease"}
+    assert set(picture(bare.top)) == set()
 
 
 def test_hello_says_who_answers(bare: Node) -> None:
