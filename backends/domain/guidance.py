@@ -135,7 +135,7 @@ def ready_to_finalize(seen: Survey) -> Finding:
     return _found(
         seen,
         seen.moving,
-        cause=f"all {len(seen.read)} accepted, none is finalized",
+        cause=f"{len(seen.read)} of {len(seen.counted)} accepted, none is finalized",
         next_action=_restart_first(seen, f"liftlock finalize {seen.cluster}"),
     )
 

@@ -86,7 +86,7 @@ class Verdict:
     def headline(self) -> str:
         """The verdict in one line, without its cause."""
         words = self._what()
-        if self.because:
+        if self.because and self.kind is not VerdictKind.READY_TO_FINALIZE:
             words += f", because {listed(self.because)}"
         if self.down:
             words += f"; down: {listed(self.down)}"

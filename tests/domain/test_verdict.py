@@ -262,7 +262,7 @@ def test_a_held_node_waits_for_a_person_who_may_keep_it():
 def test_all_accepted_is_ready_to_finalize():
     verdict = decide([upgraded("n1"), upgraded("n2")])
     assert verdict.kind is K.READY_TO_FINALIZE
-    assert verdict.headline() == "ready to finalize 4.11 -> 4.12, because n1, n2"
+    assert verdict.headline() == "ready to finalize 4.11 -> 4.12"
     assert verdict.next_action == "liftlock finalize CLUSTER"
     assert verdict.way_back == "liftlock rollback CLUSTER: returns n1, n2 to 4.11"
     assert verdict.exit_code() is Exit.WAITING
@@ -447,7 +447,7 @@ def test_a_rolled_back_node_counts_as_idle():
 
 
 def test_many_nodes_are_counted_not_listed():
-    readings = [upgraded(f"n{number}") for number in range(1, 21)]
+    readings = [upgraded(f"n{number}", state=NodeState.HELD) for number in range(1, 21)]
     headline = decide(readings).headline()
     assert headline.endswith("n8 and 12 more")
 

@@ -22,16 +22,11 @@ BIG = random.Random(5).randbytes(150_000)
 BIG_SHA = hashlib.sha256(BIG).hexdigest()
 
 
-def untimed(node: Node) -> dict[str, tuple[object, ...]]:
-    """All of the node but the lease."""
-    return {name: about for name, about in picture(node.top).items() if name != "lease"}
-
-
 def outside(node: Node) -> dict[str, tuple[object, ...]]:
     """All of the node that is neither our state nor our folder."""
     return {
         name: about
-        for name, about in untimed(node).items()
+        for name, about in picture(node.top).items()
         if not name.startswith(("state", "opt/beacon/.liftlock"))
     }
 
@@ -322,10 +317,10 @@ def test_row_69_a_hostile_manifest_is_refused_and_nothing_is_written_outside(
 def test_row_69_a_version_that_is_no_name_of_a_directory_is_refused(
     bare: Node, version: str
 ) -> None:
-    before = untimed(bare)
+    before = picture(bare.top)
     answer = Line(bare, Beacon(version)).end()
     assert (answer.outcome, answer.code) == ("refused", "version-unsafe")
-    found = untimed(bare)
+    found = picture(bare.top)
     assert not {name for name in set(found) - set(before) if not name.startswith("state")}
 
 
