@@ -3,11 +3,12 @@
 import asyncio
 import json
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from app.headless import lines
+from app.headless import lines, shapes
 from app.headless.options import Options
 from app.headless.say import out, show_status, talk
 from app.headless.work import chosen, look, open_cluster, open_for, plain, plan_from, today
@@ -80,17 +81,20 @@ def journal(run: str | None, *, node: str | None, as_json: bool) -> int:
 
 
 async def _watch(session: Session, options: Options) -> None:
-    """Show the status again whenever a node says that something changed."""
+    """Show the status again whenever a node says something that changes what is shown."""
     readings, verdict = await look(session)
     show_status(session, options, chosen(session, readings), verdict)
     latest = {reading.name: (reading, time.monotonic()) for reading in readings}
+    shown = _without_clocks(session, readings)
 
     def see(reading: NodeReading) -> None:
-        is_news = not _same_facts(latest[reading.name][0], reading)
+        nonlocal shown
         latest[reading.name] = (reading, time.monotonic())
-        if not is_news:
-            return
         now = [aged(known, at) for known, at in latest.values()]
+        news = _without_clocks(session, now)
+        if news == shown:
+            return
+        shown = news
         if not options.json:
             out(["", f"-- {lines.when(time.time())}"])
         show_status(session, options, chosen(session, now), decide(now, session.name))
@@ -99,12 +103,14 @@ async def _watch(session: Session, options: Options) -> None:
     await asyncio.gather(*watching)
 
 
-def _same_facts(one: NodeReading, other: NodeReading) -> bool:
-    """Whether two readings tell an operator the same; unknown facts compare by their words."""
-    return repr(_without_clocks(one)) == repr(_without_clocks(other))
+def _without_clocks(session: Session, readings: Sequence[NodeReading]) -> str:
+    """What a status shows, without what changes by itself from one second to the next."""
+    still = [_stopped(reading) for reading in readings]
+    found = shapes.status("", "", 0.0, chosen(session, still), decide(still, session.name))
+    return json.dumps(found, sort_keys=True)
 
 
-def _without_clocks(reading: NodeReading) -> NodeReading:
+def _stopped(reading: NodeReading) -> NodeReading:
     facts = reading.facts
     if facts is not None and facts.transaction is not None:
         facts = replace(facts, transaction=replace(facts.transaction, decides_at_seconds=None))
