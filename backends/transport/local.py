@@ -36,14 +36,7 @@ class LocalLink:
     async def open(self, argv: list[str]) -> AsyncIterator[Channel]:
         """Run a command as a child process in a session of its own."""
         try:
-            process = await asyncio.create_subprocess_exec(
-                *argv,
-                stdin=asyncio.subprocess.PIPE,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.PIPE,
-                limit=wire.MAX_LINE + 1,
-                start_new_session=True,
-            )
+            process = await _start(argv)
         except OSError as error:
             raise LinkFailed(
                 Problem("cannot-start", f"{self._node}: cannot run {argv[0]}", str(error))
@@ -135,6 +128,25 @@ class LocalChannel:
         )
 
 
+async def _start(argv: list[str]) -> asyncio.subprocess.Process:
+    """Start the child. Whoever is cancelled meanwhile leaves none behind."""
+    starting = asyncio.ensure_future(  # noqa: TID251 - it must be finished also when we are not
+        asyncio.create_subprocess_exec(
+            *argv,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            limit=wire.MAX_LINE + 1,
+            start_new_session=True,
+        )
+    )
+    try:
+        return await asyncio.shield(starting)
+    except asyncio.CancelledError:
+        await _kill(await starting)
+        raise
+
+
 async def _end(process: asyncio.subprocess.Process) -> None:
     """Close both ends; a child that does not end by itself is killed. A driver lives on."""
     if process.stdin is not None:
@@ -147,6 +159,17 @@ async def _end(process: asyncio.subprocess.Process) -> None:
         async with asyncio.timeout(_END_SECONDS):
             await process.wait()
     except TimeoutError:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        await process.wait()
+        await _kill(process)
+    except asyncio.CancelledError:
+        await _kill(process)
+        raise
+
+
+async def _kill(process: asyncio.subprocess.Process) -> None:
+    """End the child and what it started in its session; a driver has a session of its own."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    await process.wait()
+    transport = getattr(process, "_transport", None)
+    if transport is not None:
+        transport.close()

@@ -1,6 +1,7 @@
 """What every link promises (transport.link). Each kind of link passes the same tests."""
 
 import asyncio
+import gc
 import os
 import signal
 import time
@@ -11,6 +12,7 @@ import pytest
 from backends.node import wire
 from backends.transport.link import MAX_STDERR, Channel, Link, LinkFailed
 from backends.transport.local import LocalLink
+from tests.support.node import within
 
 
 @pytest.fixture(params=["local"])
@@ -98,6 +100,27 @@ async def test_b1_leaving_does_not_end_what_was_detached(link: Link, tmp_path: P
         assert _is_alive(pid)
     finally:
         os.kill(pid, signal.SIGKILL)
+
+
+@pytest.mark.parametrize("after", [0.0, 0.001, 0.003, 0.01, 0.05, 0.3])
+async def test_whoever_is_cancelled_leaves_no_child_and_no_trace(
+    link: Link, tmp_path: Path, after: float
+) -> None:
+    """At any moment: while it starts, while it talks, while it ends."""
+    marker = str(tmp_path)
+
+    async def talk() -> None:
+        async with link.open(["sh", "-c", "cat", marker]) as channel:
+            await channel.write(b"on\n")
+            await read(channel)
+
+    talking = asyncio.get_running_loop().create_task(talk())
+    await asyncio.sleep(after)
+    talking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await talking
+    gc.collect()
+    assert not within(tmp_path)
 
 
 async def test_a_fresh_link_reaches_the_same_node(link: Link) -> None:
