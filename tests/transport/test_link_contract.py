@@ -110,7 +110,7 @@ async def test_whoever_is_cancelled_leaves_no_child_and_no_trace(
     marker = str(tmp_path)
 
     async def talk() -> None:
-        async with link.open(["sh", "-c", "cat", marker]) as channel:
+        async with link.open(["sh", "-c", "cat; true", marker]) as channel:
             await channel.write(b"on\n")
             await read(channel)
 
