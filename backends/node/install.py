@@ -64,7 +64,7 @@ def drive(
         _forward(transaction)
     except (StepFailed, OSError, AppendFailed) as error:
         return rollback.decide_and_undo(transaction, str(error), "the updater")
-    except Exception as error:
+    except Exception as error:  # a defect of ours must not leave a node half-way
         _log.exception("on the way forward")
         why = "a defect in the updater: %s: %s" % (type(error).__name__, error)
         return rollback.decide_and_undo(transaction, why, "the updater")

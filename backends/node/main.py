@@ -61,7 +61,7 @@ def _serve(source: BinaryIO, send: Send, payload: bytes, updater: str) -> None:
         cause = error.__cause__
         known = cause if isinstance(cause, OSError) else OSError(str(error))
         outcome, problem = "failed", _storage(known)
-    except Exception:
+    except Exception:  # the border: answered whole, with its trace, never lost
         text = traceback.format_exc()[-8000:]
         outcome, problem = "failed", wire.problem("updater-defect", "the updater failed", text)
     send(_end(outcome, problem))
