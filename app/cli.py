@@ -5,6 +5,7 @@ asks for the status does not pay for a screen.
 """
 
 import os
+import re
 import sys
 from collections.abc import Callable
 from difflib import get_close_matches
@@ -29,6 +30,9 @@ Exit codes:
    10  paused or in progress; waits for a person
   130  interrupted here; the text says what the nodes do by themselves
 """
+
+RUN_ID = re.compile(r"\d{4}-[0-9a-z]{3}")
+"""How a run is named: its day and three characters (design.md, section 6)."""
 
 
 class Commands(click.Group):
@@ -229,14 +233,32 @@ def clean(staged: bool, everything: bool, **given: Any) -> int:
 
 
 @cli.command()
+@click.argument("cluster")
+@_json
+@_yes
+@_nodes
+def trust(**given: Any) -> int:
+    """Record unknown host keys, after showing their fingerprints."""
+    from app.headless import trusting
+
+    return trusting.trust(_options(**given))
+
+
+@cli.command()
+@click.argument("cluster", required=False)
 @click.argument("run", required=False)
 @click.option("--node", help="Only this node.")
 @_json
-def journal(run: str | None, node: str | None, json: bool) -> int:
-    """What happened in a run, the newest one by default."""
+def journal(cluster: str | None, run: str | None, node: str | None, json: bool) -> int:
+    """What happened in a run, the newest one by default.
+
+    Without CLUSTER, of ./cluster.toml or $LIFTLOCK_CLUSTER, else of all clusters.
+    """
     from app.headless import looking
 
-    return looking.journal(run, node=node, as_json=json)
+    if cluster is not None and run is None and RUN_ID.fullmatch(cluster):
+        cluster, run = None, cluster
+    return looking.journal(cluster, run, node=node, as_json=json)
 
 
 @cli.command()
@@ -248,6 +270,19 @@ def doctor(**given: Any) -> int:
     from app.headless.doctor import doctor as examine
 
     return examine(_options(**given))
+
+
+@cli.command()
+@click.option("--nodes", type=click.IntRange(1, 100), help="How many; 5 by default.")
+@click.option(
+    "--dir", "directory", type=click.Path(path_type=Path), help="Keep everything in this folder."
+)
+@click.option("--serve", is_flag=True, help="No screen: one line of JSON when it is ready.")
+def demo(nodes: int | None, directory: Path | None, serve: bool) -> int:
+    """A cluster of your own to try everything on; it needs no root and no network."""
+    from app.headless import demonstration
+
+    return demonstration.demo(nodes, directory, serve=serve)
 
 
 @cli.group()

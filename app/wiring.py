@@ -1,175 +1,137 @@
-"""The composition root: the only place that chooses how nodes are reached.
-
-From a cluster file to something that can be asked and driven. Nothing is contacted here.
-"""
+"""The only place that chooses how nodes are reached: over SSH, or on this machine."""
 
 import getpass
-import os
-import socket
-import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from collections.abc import Collection, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
 
-from backends.domain.policy import Limits, Policy
+from backends.domain.policy import Limits
 from backends.domain.problem import Exit, LiftlockError, Problem
-from backends.engine.answer import Subject
-from backends.engine.contact import Contact
-from backends.products.node_document import node_document
-from backends.products.policy import effective_policy
-from backends.products.profile import Profile, load_cluster_profile
-from backends.settings.cluster import Cluster, Node, load_cluster, select_nodes
-from backends.settings.find import find_cluster
-from backends.settings.locations import config_dir, ensure_private, state_dir
-from backends.store.book import Book
+from backends.settings.cluster import Cluster, Node
+from backends.transport.admission import Admission
 from backends.transport.link import Link
 from backends.transport.local import LocalLink
-from backends.transport.payload import Payload, pack
+from backends.transport.prompt import Nobody, Prompt, Secrets
+from backends.transport.sudo import SudoLink
+
+if TYPE_CHECKING:
+    from backends.transport.ssh_dialer import Dialer, Way
 
 
-@dataclass(frozen=True, slots=True)
-class Session:
-    """One cluster and product, ready to be asked."""
+class Ways:
+    """The ways to the nodes of one cluster; what they share is made when it is first needed."""
 
-    name: str
-    """What an operator types to mean this cluster again."""
+    def __init__(self, cluster: Cluster, limits: Limits, prompt: Prompt) -> None:
+        self._cluster = cluster
+        self._limits = limits
+        # Where nobody answers, no node is told that a password could come.
+        self._secrets = None if isinstance(prompt, Nobody) else Secrets(prompt)
+        self._dialer: Dialer | None = None
 
-    cluster: Cluster
-    profile: Profile
-    policy: Policy
-    limits: Limits
-    payload: Payload
-    operator: str
-    contacts: Mapping[str, Contact]
-    """Every node that is not excluded, in the order of the cluster file."""
+    def link(self, node: Node) -> Link:
+        """A link to a node, with the privilege that the cluster file asks for.
 
-    subjects: Mapping[str, Subject]
-    """Every node, excluded ones, too."""
+        Raises:
+            LiftlockError: The cluster's ssh config is missing (exit 2).
+        """
+        if node.transport == "local":
+            link: Link = LocalLink(node.name)
+        else:
+            from backends.transport.ssh import SshLink  # loads asyncssh
 
-    chosen: tuple[str, ...]
-    """The nodes that are to be shown or acted upon; the verdict is about all."""
+            link = SshLink(self.way(node), self.dialer())
+        if node.become == "none":
+            return link
+        user = node.user or getpass.getuser()
+        secrets = self._secrets or Secrets(Nobody()) if node.become == "sudo-password" else None
+        return SudoLink(link, user, self._limits.connect_seconds, secrets)
 
-    unknown: tuple[str, ...]
-    """Names that were asked for and are no node."""
+    def way(self, node: Node) -> "Way":
+        """How a node is reached over SSH, as far as the cluster file says."""
+        from backends.transport.ssh_dialer import Way
+
+        return Way(node.name, node.address, node.port, node.user, node.jump)
+
+    def dialer(self) -> "Dialer":
+        """What all SSH connections of the cluster share."""
+        if self._dialer is None:
+            from backends.transport.ssh_dialer import Dialer
+
+            config = self._cluster.ssh_config
+            if config is not None and not config.is_file():
+                raise LiftlockError(
+                    Problem(
+                        "ssh-config-missing",
+                        "The cluster's ssh config is not there.",
+                        f"{self._cluster.source}: ssh_config = {config}",
+                        "Write it, or remove the key: then ~/.ssh/config counts.",
+                    ),
+                    Exit.USAGE,
+                )
+            limits = self._limits
+            self._dialer = Dialer(
+                seconds=limits.connect_seconds,
+                admission=Admission(limits.handshakes, limits.handshakes_per_gateway),
+                config=config,
+                known_hosts=self._cluster.known_hosts,
+                secrets=self._secrets,
+            )
+        return self._dialer
+
+    def over_ssh(self, names: Collection[str]) -> "list[Way]":
+        """The ways to those of the named nodes that are reached over SSH and not left out."""
+        return [
+            self.way(node)
+            for node in self._cluster.nodes
+            if node.name in names and node.transport == "ssh" and node.excluded is None
+        ]
+
+    async def gateways(self, names: Collection[str]) -> "list[Way]":
+        """The gateways to the named nodes, each once, after those before it.
+
+        Raises:
+            LinkFailed: ssh config cannot be used (exit 2).
+        """
+        found: dict[Way, None] = {}
+        for way in self.over_ssh(names):
+            found |= dict.fromkeys(await self.dialer().gateways(way))
+        return list(found)
+
+    async def close(self) -> None:
+        """Give the gateways back; the links were closed before."""
+        if self._dialer is not None:
+            await self._dialer.close()
+
+
+class Embedded(Protocol):
+    """The demo's cluster, as far as this program has to do with it."""
 
     @property
-    def chosen_contacts(self) -> dict[str, Contact]:
-        """The contacts of the chosen nodes."""
-        return {name: self.contacts[name] for name in self.chosen if name in self.contacts}
+    def cluster_file(self) -> Path: ...
+    @property
+    def directory(self) -> Path: ...
+    @property
+    def releases(self) -> Mapping[str, Path]:
+        """Version -> tarball: a good one, then one that never becomes healthy."""
+        ...
+
+    @property
+    def fresh(self) -> bool:
+        """Whether what the nodes run is still to be adopted."""
+        ...
+
+    @property
+    def notes(self) -> tuple[str, ...]: ...
+    async def start(self) -> None: ...
+    async def stop(self) -> None: ...
 
 
-def open_session(
-    argument: str | None, *, selection: str | None = None, product: str | None = None
-) -> Session:
-    """Read the cluster file and the profile; prepare a contact for every selected node.
-
-    Raises:
-        LiftlockError: The files are missing or wrong (exit 2).
-    """
-    path = find_cluster(argument, cwd=Path.cwd(), environment=os.environ, config_dir=config_dir())
-    cluster = load_cluster(
-        path, today=datetime.fromtimestamp(time.time(), UTC).astimezone().date()
-    )
-    profile = load_cluster_profile(cluster, product, config_dir=config_dir())
-    policy, limits = effective_policy(cluster, profile)
-    chosen, unknown = select_nodes(cluster, selection)
-    if not chosen:
-        raise LiftlockError(
-            Problem(
-                "node-unknown",
-                f"No node of {cluster.name} is meant by {selection}.",
-                ", ".join(unknown),
-                f"Nodes: {', '.join(node.name for node in cluster.nodes)}",
-            ),
-            Exit.USAGE,
-        )
-    payload = pack()
-    operator = f"{getpass.getuser()}@{socket.gethostname()}"
-    subjects = {node.name: _subject(profile, node, limits) for node in cluster.nodes}
-    _refuse_shared_directories(cluster, subjects)
-    return Session(
-        name=_called(argument, path),
-        cluster=cluster,
-        profile=profile,
-        policy=policy,
-        limits=limits,
-        payload=payload,
-        operator=operator,
-        contacts={
-            node.name: Contact(subjects[node.name], _link(node), payload, limits, operator)
-            for node in cluster.nodes
-            if node.excluded is None
-        },
-        subjects=subjects,
-        chosen=tuple(node.name for node in chosen),
-        unknown=unknown,
-    )
-
-
-def _called(argument: str | None, path: Path) -> str:
-    """What an operator types to mean this cluster again; nothing, where that is enough."""
-    if argument is not None:
-        return argument
-    return path.stem if path == Path.cwd() / path.name else str(path)
-
-
-def _refuse_shared_directories(cluster: Cluster, subjects: Mapping[str, Subject]) -> None:
-    """Two nodes of one machine cannot have the product in the same directory."""
-    seen: dict[tuple[object, ...], str] = {}
-    for node in cluster.nodes:
-        directory = subjects[node.name].document["directory"]
-        place = (node.transport, node.address, node.port, node.jump, directory)
-        other = seen.setdefault(place, node.name)
-        if other != node.name and node.excluded is None:
-            raise LiftlockError(
-                Problem(
-                    "directory-shared",
-                    f"{other} and {node.name} are one machine with one product directory.",
-                    f"{directory}",
-                    "Use {node} or {vars.X} in [product] directory, or remove one of them.",
-                ),
-                Exit.USAGE,
-            )
-
-
-@contextmanager
-def open_book() -> Iterator[Book]:
-    """The operator's run history, in the state directory.
+def demo_in(directory: Path, nodes: int | None) -> Embedded:
+    """The embedded cluster in a directory; nothing happens yet.
 
     Raises:
-        LiftlockError: It cannot be used (exit 2).
+        LiftlockError: The directory or the number of nodes is not usable (exit 2).
     """
-    book = Book(ensure_private(state_dir()) / "history.sqlite3")
-    try:
-        yield book
-    finally:
-        book.close()
+    from backends.demo.cluster import Demo  # loads asyncssh
 
-
-def _subject(profile: Profile, node: Node, limits: Limits) -> Subject:
-    return Subject(
-        node=node.name,
-        role=node.role,
-        address=node.address,
-        canary=node.canary,
-        excluded=node.excluded,
-        document=node_document(profile, node, limits),
-        state_dir=node.state_dir,
-        python=node.python,
-    )
-
-
-def _link(node: Node) -> Link:
-    if node.transport == "local":
-        return LocalLink(node.name)
-    raise LiftlockError(
-        Problem(
-            "no-ssh-yet",
-            "This version reaches only the machine that it runs on.",
-            f"{node.name}: transport {node.transport}",
-            'Set transport = "local" for a cluster of this machine.',
-        ),
-        Exit.USAGE,
-    )
+    return Demo(directory, nodes)

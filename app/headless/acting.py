@@ -13,6 +13,7 @@ from app.headless.say import heard_or_not, observer, out, show_previews, talk
 from app.headless.work import (
     about,
     chosen,
+    drive,
     end_run,
     locked,
     look,
@@ -20,7 +21,7 @@ from app.headless.work import (
     today,
     unknown_nodes,
 )
-from app.wiring import Session, open_book
+from app.session import Session, open_book
 from backends.domain.facts import NodeReading
 from backends.domain.plan import order_nodes
 from backends.domain.problem import Exit, LiftlockError, Problem
@@ -72,11 +73,11 @@ def rollback(options: Options) -> int:
             if opened is not None:
                 back = opened.from_version or "nothing: the product is removed"
                 talk([f"{reading.name}: {opened.to_version} -> {back}"])
-        if not agreed(options, f"Roll back {lines.count(going)}?"):
+        if not await agreed(options, f"Roll back {lines.count(going)}?"):
             raise declined()
 
         async def go_on(first: NodeResult) -> bool:
-            return agreed(options, f"{first.node} is back, proven. Go on with the others?")
+            return await agreed(options, f"{first.node} is back, proven. Go on with the others?")
 
         return await scene.acts.roll_back(todo, options.reason or "asked for by a person", go_on)
 
@@ -107,9 +108,9 @@ def finalize(options: Options, version: str | None) -> int:
         talk(f"left out: {name}: {reason}" for name, reason in verdict.excluded)
         talk([f"way back until now: {verdict.way_back}", "way back afterwards: none"])
         if not options.yes:
-            typed(session.cluster.name, "the cluster's name")
+            await typed(session.cluster.name, "the cluster's name")
             if production:
-                typed(wanted, "the version")
+                await typed(wanted, "the version")
         return await scene.acts.finalize(scene.readings)
 
     return _act(options, "finalize", Result.FINALIZED, work)
@@ -122,7 +123,7 @@ def adopt(options: Options) -> int:
     async def work(scene: Scene) -> list[NodeResult]:
         shown = await scene.acts.preview("adopt")
         previews = show_previews(shown)
-        if previews and not agreed(options, f"Record this on {lines.count(previews)}?"):
+        if previews and not await agreed(options, f"Record this on {lines.count(previews)}?"):
             raise declined()
         done = [await scene.acts.adopt(preview, scene.run) for preview in previews]
         return done + [item for item in shown if isinstance(item, NodeResult)] + _left_out(scene)
@@ -137,7 +138,7 @@ def clean(options: Options, *, everything: bool) -> int:
     async def work(scene: Scene) -> list[NodeResult]:
         shown = await scene.acts.preview("clean", everything=everything)
         previews = [item for item in show_previews(shown) if item.message["paths"]]
-        if previews and not agreed(options, f"Remove this from {lines.count(previews)}?"):
+        if previews and not await agreed(options, f"Remove this from {lines.count(previews)}?"):
             raise declined()
         done = [await scene.acts.clean(preview, everything=everything) for preview in previews]
         idle = [
@@ -154,8 +155,15 @@ def clean(options: Options, *, everything: bool) -> int:
 def _act(options: Options, kind: str, wanted: Result, work: Work, *, locks: bool = True) -> int:
     """Run a single act over the chosen nodes: in the book, told, and with its exit code."""
     session = open_cluster(options)
-    with open_book() as book, locked(session, kind) if locks else nullcontext():
-        return asyncio.run(_run(session, options, book, kind, wanted, work))
+
+    async def run() -> int:
+        with (
+            open_book(session.state_dir) as book,
+            locked(session, kind) if locks else nullcontext(),
+        ):
+            return await _run(session, options, book, kind, wanted, work)
+
+    return drive(session, run())
 
 
 async def _run(
@@ -175,7 +183,7 @@ async def _run(
             said = shapes.refused(run, error.exit_code, error.problem)
             print(json.dumps(said, sort_keys=True))
         raise
-    except (KeyboardInterrupt, asyncio.CancelledError):
+    except asyncio.CancelledError:
         end_run(book, run, Exit.INTERRUPTED, "interrupted", scribe)
         talk(
             ["", f"Interrupted here. What a node has begun of this {kind} it finishes by itself:"]

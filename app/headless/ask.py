@@ -1,12 +1,12 @@
 """Asking a person on the terminal. `--yes` answers confirmations; it never answers a pause."""
 
-import signal
+import getpass
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 
+from app.headless.foreground import in_foreground
 from app.headless.options import Options
 from backends.domain.problem import Exit, LiftlockError, Problem
+from backends.transport.prompt import Question
 
 
 def refuse_silence(options: Options, kind: str) -> None:
@@ -23,14 +23,14 @@ def refuse_silence(options: Options, kind: str) -> None:
     )
 
 
-def agreed(options: Options, question: str) -> bool:
+async def agreed(options: Options, question: str) -> bool:
     """Whether a person said yes; Enter alone is no."""
-    return options.yes or _answer(f"{question} [y/N] ").lower() in ("y", "yes")
+    return options.yes or (await _answer(f"{question} [y/N] ")).lower() in ("y", "yes")
 
 
-def typed(word: str, what: str) -> None:
+async def typed(word: str, what: str) -> None:
     """Raises LiftlockError unless a person typed the word."""
-    if _answer(f"Type {what} to go on ({word}): ") != word:
+    if await _answer(f"Type {what} to go on ({word}): ") != word:
         raise declined()
 
 
@@ -39,25 +39,34 @@ def declined(text: str = "Nothing was changed: it was not agreed to.") -> Liftlo
     return LiftlockError(Problem("declined", text), Exit.REFUSED)
 
 
-def _answer(question: str) -> str:
+class Terminal:
+    """A person at the terminal, who is asked for secrets (transport.prompt.Prompt)."""
+
+    async def ask(self, question: Question) -> str | None:
+        """The answer, which is not shown; None without a terminal, or for Enter alone."""
+        return await in_foreground(lambda: _secret(question))
+
+
+async def _answer(question: str) -> str:
+    return await in_foreground(lambda: _read(question))
+
+
+def _read(question: str) -> str:
     print(question, end="", file=sys.stderr, flush=True)
-    with _interruptible():
-        line = sys.stdin.readline()
+    line = sys.stdin.readline()
     if not line.endswith("\n"):
         print(file=sys.stderr)  # Ctrl-D leaves the cursor behind the question
     return line.strip()
 
 
-@contextmanager
-def _interruptible() -> Iterator[None]:
-    """Ctrl-C at a question ends the program at once: asyncio would only note it for later."""
-    before = signal.getsignal(signal.SIGINT)
+def _secret(question: Question) -> str | None:
+    if not sys.stdin.isatty():
+        return None
+    if question.again:
+        print("That was refused.", file=sys.stderr)
+    where = f" ({question.node})" if question.node else ""
+    text = question.text or f"{question.secret.capitalize()} of {question.about}"
     try:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-    except ValueError:  # not the main thread: nobody can press Ctrl-C here
-        yield
-        return
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
+        return getpass.getpass(f"{text}{where}: ") or None
+    except EOFError:
+        return None

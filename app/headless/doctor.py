@@ -13,8 +13,8 @@ import backends
 import widgets
 from app.headless.options import Options
 from app.headless.say import out
-from app.headless.work import open_cluster
-from app.wiring import Session, open_book
+from app.headless.work import drive, open_cluster
+from app.session import Session, open_book, operator_state
 from backends.domain.clean import line
 from backends.domain.problem import Exit, LiftlockError, worst
 from backends.domain.states import Outcome
@@ -27,12 +27,11 @@ Row = tuple[str, str, str, str]
 
 def doctor(options: Options) -> int:
     """Check this workstation and, if a cluster is named, every selected node; nothing changes."""
-    rows = _here()
+    session = open_cluster(options) if options.cluster is not None else None
+    rows = _here(operator_state(session.cluster if session else None))
     exits = [Exit.USAGE for row in rows if row[2] == "refused"]
-    session: Session | None = None
-    if options.cluster is not None:
-        session = open_cluster(options)
-        found = asyncio.run(_nodes(session))
+    if session is not None:
+        found = drive(session, _nodes(session))
         rows += [row for each, _ in found for row in each]
         exits += [code for _, code in found]
     if options.json:
@@ -46,7 +45,7 @@ def doctor(options: Options) -> int:
     return Exit.USAGE if session is not None and session.unknown and code is Exit.OK else code
 
 
-def _here() -> list[Row]:
+def _here(history: Path) -> list[Row]:
     folders = {Path(module.__path__[0]).parent for module in (app, widgets, backends)}
     siblings = "ok" if len(folders) == 1 else "refused"
     rows: list[Row] = [
@@ -56,7 +55,7 @@ def _here() -> list[Row]:
         ("here", "updater", "ok", f"sha256 {pack().sha256}, {len(pack().content)} bytes"),
     ]
     try:
-        with open_book() as book:
+        with open_book(history) as book:
             rows.append(("here", "run history", "ok", str(book.path)))
     except LiftlockError as error:
         text = f"{error.problem.summary} {error.problem.evidence}"
@@ -81,6 +80,8 @@ async def _node(contact: Contact) -> tuple[list[Row], Exit]:
         name, result, evidence = texts
         rows.append((contact.node, name, result, evidence))
 
+    if (problem := await contact.prepare()) is not None:
+        return [(contact.node, "reach", "refused", problem.summary)], Exit.UNREACHABLE
     answer = await contact.rows("preflight", see, bytes=0, files=0)
     if answer.outcome in (Outcome.UNREACHABLE, Outcome.TIMED_OUT) and answer.problem:
         rows.append((contact.node, "reach", "refused", answer.problem.summary))

@@ -4,7 +4,7 @@ State is a letter and a word, never a colour alone. All text from nodes was clea
 """
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
 from backends.domain.facts import Fact, NodeFacts, NodeReading, Unknown
@@ -263,3 +263,17 @@ def _wrapped(text: str, indent: str) -> list[str]:
         drop_whitespace=True,
         replace_whitespace=False,
     ) or [""]
+
+
+def demonstration(cluster: str, releases: Mapping[str, str]) -> list[str]:
+    """What to type in another terminal while the demo is there."""
+    good, sick = releases.values()
+    return [
+        "The demo is ready. In another terminal:",
+        f"  liftlock status {cluster}",
+        f"  liftlock upgrade {cluster} {good}",
+        f"  liftlock finalize {cluster}",
+        f"  liftlock upgrade {cluster} {sick}   (never becomes healthy: see it undone)",
+        f"  liftlock journal {cluster}",
+        "Ctrl-C ends it, and everything that belongs to it.",
+    ]

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -11,8 +12,8 @@ from pathlib import Path
 from app.headless import lines, shapes
 from app.headless.options import Options
 from app.headless.say import out, show_status, talk
-from app.headless.work import chosen, look, open_cluster, open_for, plain, plan_from, today
-from app.wiring import Session, open_book
+from app.headless.work import chosen, drive, look, open_cluster, open_for, plain, plan_from, today
+from app.session import Session, open_book, operator_state, read_cluster
 from backends.domain.facts import NodeReading
 from backends.domain.gates import before_upgrade
 from backends.domain.problem import Exit, LiftlockError, Problem
@@ -20,18 +21,20 @@ from backends.domain.verdict import Verdict, decide
 from backends.engine.conductor import target_of
 from backends.engine.contact import aged
 from backends.engine.planner import new_run
+from backends.settings.cluster import Cluster
+from backends.settings.find import VARIABLE
 
 
 def status(options: Options, *, expect: str | None = None, watch: bool = False) -> int:
     """What the cluster is; the exit code is the verdict's."""
     session = open_cluster(options)
     if not watch:
-        readings, verdict = asyncio.run(look(session))
+        readings, verdict = drive(session, look(session))
         show_status(session, options, chosen(session, readings), verdict)
         code = _expected(verdict, expect)
         return Exit.USAGE if session.unknown and code is Exit.OK else code
     with suppress(KeyboardInterrupt):
-        asyncio.run(_watch(session, options))
+        drive(session, _watch(session, options))
     return Exit.OK
 
 
@@ -39,7 +42,7 @@ def plan(options: Options, release: Path) -> int:
     """Show the plan and the gate before it; nodes are read, nothing is changed."""
     session = open_cluster(options)
     found = open_for(session, release)
-    readings, verdict = asyncio.run(look(session))
+    readings, verdict = drive(session, look(session))
     made = plan_from(session, found, readings, new_run(today(), lambda _: False))
     gate = before_upgrade(readings, target_of(made, found), session.name)
     if options.json:
@@ -52,16 +55,20 @@ def plan(options: Options, release: Path) -> int:
     return Exit.OK if gate.is_open else Exit.REFUSED
 
 
-def journal(run: str | None, *, node: str | None, as_json: bool) -> int:
-    """The journal of a run, the newest one when none is named."""
-    with open_book() as book:
-        found = book.run(run) if run else next(iter(book.runs(limit=1)), None)
+def journal(
+    cluster: str | None, run: str | None, *, node: str | None = None, as_json: bool = False
+) -> int:
+    """The journal of a run; when none is named the newest one, of the cluster if that is named."""
+    known = _cluster_or_none(cluster)
+    name = known.name if known is not None and cluster is not None else None
+    with open_book(operator_state(known)) as book:
+        found = book.run(run) if run else next(iter(book.runs(name, limit=1)), None)
         if found is None:
             raise LiftlockError(
                 Problem(
                     "run-unknown",
                     f"There is no run {run}." if run else "There is no run yet.",
-                    ", ".join(item.id for item in book.runs(limit=10)),
+                    ", ".join(item.id for item in book.runs(name, limit=10)),
                     "Name one of the newest runs above." if run else "",
                 ),
                 Exit.USAGE,
@@ -78,6 +85,16 @@ def journal(run: str | None, *, node: str | None, as_json: bool) -> int:
             for item in entries:
                 out(lines.entry(item))
     return Exit.OK
+
+
+def _cluster_or_none(argument: str | None) -> Cluster | None:
+    """The cluster whose history is meant; None: the operator's own history, of all clusters.
+
+    Without a name it is ./cluster.toml or $LIFTLOCK_CLUSTER, as everywhere.
+    """
+    if argument is None and not (Path("cluster.toml").is_file() or os.environ.get(VARIABLE)):
+        return None
+    return read_cluster(argument)
 
 
 async def _watch(session: Session, options: Options) -> None:

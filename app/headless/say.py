@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 from app.headless import lines, shapes
 from app.headless.options import Options
-from app.wiring import Session
+from app.session import Session
 from backends.domain.facts import NodeReading
 from backends.domain.verdict import Verdict
 from backends.engine.acts import Preview

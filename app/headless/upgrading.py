@@ -12,6 +12,7 @@ from app.headless.options import Options
 from app.headless.say import heard_or_not, observer, show_outcome, talk
 from app.headless.work import (
     about,
+    drive,
     end_run,
     locked,
     look,
@@ -21,7 +22,7 @@ from app.headless.work import (
     today,
     unknown_nodes,
 )
-from app.wiring import Session, open_book
+from app.session import Session, open_book
 from backends.domain.facts import NodeReading
 from backends.domain.plan import Plan, Treatment
 from backends.domain.policy import Pause, Vanished
@@ -50,8 +51,7 @@ def upgrade(
     found = open_for(session, release)
     refuse_silence(options, "upgrade")
     try:
-        with open_book() as book, locked(session, "upgrade"):
-            return asyncio.run(_upgrade(session, options, book, found))
+        return drive(session, _upgrade(session, options, found))
     except LiftlockError as error:
         if options.json:
             said = shapes.refused("", error.exit_code, error.problem)
@@ -59,11 +59,16 @@ def upgrade(
         raise
 
 
-async def _upgrade(session: Session, options: Options, book: Book, release: Release) -> int:
+async def _upgrade(session: Session, options: Options, release: Release) -> int:
+    with open_book(session.state_dir) as book, locked(session, "upgrade"):
+        return await _run(session, options, book, release)
+
+
+async def _run(session: Session, options: Options, book: Book, release: Release) -> int:
     readings, _ = await look(session)
     made = plan_from(session, release, readings, _fresh(book))
     left = _left_in_the_middle(session, readings)
-    _agree(options, session, made, left)
+    await _agree(options, session, made, left)
     if left:
         stopped = await _bring_to_rest(session, options, book, release)
         if stopped is not None:
@@ -87,7 +92,7 @@ async def _upgrade(session: Session, options: Options, book: Book, release: Rele
     return result.exit
 
 
-def _agree(options: Options, session: Session, made: Plan, left: Sequence[str]) -> None:
+async def _agree(options: Options, session: Session, made: Plan, left: Sequence[str]) -> None:
     """Show the plan and ask, before anything is done; `--yes` has agreed already."""
     if options.yes:
         return
@@ -96,7 +101,7 @@ def _agree(options: Options, session: Session, made: Plan, left: Sequence[str]) 
     talk([*lines.plan(made), ""])
     first = f"Bring {', '.join(left)} back to rest first, then upgrade" if left else "Upgrade"
     question = f"{first} {lines.count(todo)} of {made.cluster} to {made.release_version}?"
-    if (todo or left) and not agreed(options, question):
+    if (todo or left) and not await agreed(options, question):
         raise declined()
 
 

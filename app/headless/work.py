@@ -2,16 +2,19 @@
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict
 from datetime import UTC, date, datetime
 from pathlib import Path
+from typing import Any, TypeVar
 
 from app.headless import lines
+from app.headless.ask import Terminal
+from app.headless.foreground import run
 from app.headless.options import Options
 from app.headless.say import talk
-from app.wiring import Session, open_session
+from app.session import Session, open_session
 from backends.domain.facts import NodeReading
 from backends.domain.plan import Plan
 from backends.domain.problem import Exit, LiftlockError, Problem
@@ -22,18 +25,37 @@ from backends.engine.planner import make_plan, open_run, refuse_other_product
 from backends.engine.results import NodeResult, Result
 from backends.engine.scribe import Scribe
 from backends.releases.read import Release, open_release, verify_tarball
-from backends.settings.locations import ensure_private, state_dir
+from backends.settings.locations import ensure_private
 from backends.store.book import Book, Start
+
+T = TypeVar("T")
 
 
 def open_cluster(options: Options) -> Session:
     """The cluster and the selected nodes; what is odd about the file is said."""
-    session = open_session(options.cluster, selection=options.nodes, product=options.product)
+    session = open_session(
+        options.cluster,
+        selection=options.nodes,
+        product=options.product,
+        prompt=Terminal(),
+    )
     talk(f"note: {note}" for note in session.cluster.notes)
     for result in unknown_nodes(session):
         if result.problem is not None:
             talk(lines.problem(result.problem))
     return session
+
+
+def drive(session: Session, work: Coroutine[Any, Any, T]) -> T:
+    """Have the engine do work on a cluster; all connections are given back at its end."""
+
+    async def worked() -> T:
+        try:
+            return await work
+        finally:
+            await session.close()
+
+    return run(worked())
 
 
 async def look(session: Session) -> tuple[list[NodeReading], Verdict]:
@@ -98,9 +120,8 @@ def open_for(session: Session, path: Path) -> Release:
 
 def locked(session: Session, kind: str) -> AbstractContextManager[None]:
     """Hold the workstation's lock on this cluster and product."""
-    folder = ensure_private(state_dir())
     return runlock.hold(
-        folder,
+        ensure_private(session.state_dir),
         session.cluster.name,
         session.profile.name,
         who=session.operator,

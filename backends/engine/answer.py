@@ -44,6 +44,7 @@ class Subject:
 
 _CAUSES = {
     "dns": Unreachable.DNS,
+    "tcp": Unreachable.TCP,
     "no-python": Unreachable.NO_PYTHON,
     "protocol-mismatch": Unreachable.PROTOCOL,
     "host-key-unknown": Unreachable.HOST_KEY_UNKNOWN,

@@ -4,6 +4,7 @@ An answer without its `end` line is unknown: neither success nor failure. Every 
 """
 
 import asyncio
+import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
@@ -48,8 +49,18 @@ class Contact:
         """The node's name."""
         return self.subject.node
 
+    async def prepare(self) -> Problem | None:
+        """Get to the node and ask whatever a person has to be asked; why that failed, or None."""
+        try:
+            await self._link.prepare()
+        except LinkFailed as error:
+            return error.problem
+        return None
+
     async def read(self) -> NodeReading:
         """Read all facts; a node that cannot be read is a reading, too, and says why."""
+        if (problem := await self.prepare()) is not None:
+            return self._unread(problem)
         answer = await self.ask("status", seconds=self._status_seconds())
         found = answer.all("facts")
         if answer.is_ok and found:
@@ -64,11 +75,14 @@ class Contact:
         """
         wait = _FIRST_RETRY_SECONDS
         while True:
-            answer = await self._watch_once(observe)
-            if answer.messages:
-                wait = _FIRST_RETRY_SECONDS
-            observe(self._unread(answer.problem))
-            await asyncio.sleep(wait)
+            problem = await self.prepare()
+            if problem is None:
+                answer = await self._watch_once(observe)
+                problem = answer.problem
+                if answer.messages:
+                    wait = _FIRST_RETRY_SECONDS
+            observe(self._unread(problem))
+            await asyncio.sleep(random.uniform(0.5, 1.0) * wait)  # noqa: S311 - spreads logins
             wait = min(2 * wait, _LAST_RETRY_SECONDS)
 
     async def _watch_once(self, observe: Callable[[NodeReading], None]) -> Answer:
@@ -260,11 +274,10 @@ class Contact:
     ) -> Answer:
         """Read messages until `end`; with `keep` the answer has them all."""
         messages: list[Message] = []
-        lines = channel.lines()
         while True:
             try:
                 async with asyncio.timeout(silence_seconds):
-                    raw = await anext(lines, b"")
+                    raw = await channel.line()
             except TimeoutError:
                 problem = _silent(self.node, "the updater", silence_seconds)
                 return Answer(Outcome.TIMED_OUT, problem, tuple(messages))

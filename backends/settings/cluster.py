@@ -60,6 +60,8 @@ class Cluster:
 
     allowed_signers: Path | None
     known_hosts: Path | None
+    ssh_config: Path | None
+    operator_state: Path | None
     nodes: tuple[Node, ...]
     policy: PolicyTable
     """Only what the file says; `backends.products.policy` adds profile and defaults."""
@@ -117,6 +119,8 @@ def load_cluster(path: Path, *, today: date) -> Cluster:
         signatures=cluster.signatures,
         allowed_signers=_beside(path, cluster.allowed_signers),
         known_hosts=_beside(path, cluster.known_hosts),
+        ssh_config=_beside(path, cluster.ssh_config),
+        operator_state=_beside(path, cluster.operator_state),
         nodes=nodes,
         policy=written.policy,
         notes=tuple(notes),

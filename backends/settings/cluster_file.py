@@ -51,6 +51,13 @@ class ClusterTable(Table):
     signatures: Literal["required", "optional"] = "required"
     allowed_signers: Text | None = None
     known_hosts: Text | None = None
+    """The only file of host keys that counts for this cluster; without it: as ssh config says."""
+
+    ssh_config: Text | None = None
+    """Read instead of the operator's own ~/.ssh/config, as `ssh -F` does."""
+
+    operator_state: Text | None = None
+    """Where run history and locks are kept instead of in the operator's own state directory."""
 
     @model_validator(mode="after")
     def _one_way_to_say_it(self) -> "ClusterTable":

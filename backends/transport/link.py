@@ -3,11 +3,11 @@
 Bytes only. A channel that ended without an exit status is `None`: unknown, never success.
 """
 
-from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
 from backends.domain.problem import Exit, LiftlockError, Problem
+from backends.node import wire
 
 MAX_STDERR = 65536
 """Bytes of standard error that are kept of one channel."""
@@ -34,8 +34,8 @@ class Channel(Protocol):
         """Say that nothing more comes."""
         ...
 
-    def lines(self) -> AsyncIterator[bytes]:
-        """Lines of standard output, each at most `wire.MAX_LINE` bytes, until it is closed."""
+    async def line(self) -> bytes:
+        """The next line of standard output, at most `wire.MAX_LINE` bytes; empty at its end."""
         ...
 
     async def exit_status(self) -> int | None:
@@ -46,6 +46,13 @@ class Channel(Protocol):
         """What was said on standard error, at most `MAX_STDERR` bytes of it."""
         ...
 
+    async def more_stderr(self, seen: int) -> int:
+        """Wait until more than `seen` bytes were said on standard error, or for its end.
+
+        Returns how many bytes there were; not more than `seen` means the end.
+        """
+        ...
+
 
 class Link(Protocol):
     """A way to one node."""
@@ -53,6 +60,17 @@ class Link(Protocol):
     @property
     def node(self) -> str:
         """The node's name."""
+        ...
+
+    async def prepare(self) -> None:
+        """Get as far as one can without running anything: connected, logged in, privileged.
+
+        Whatever a person has to be asked for is asked here, without a limit of time; the waits
+        for the node have theirs. Returns at once when it is done already.
+
+        Raises:
+            LinkFailed: The node could not be reached; its problem says why.
+        """
         ...
 
     def open(self, argv: list[str]) -> AbstractAsyncContextManager[Channel]:
@@ -73,3 +91,14 @@ class Link(Protocol):
     async def close(self) -> None:
         """Give the connection back."""
         ...
+
+
+def too_long(node: str) -> LinkFailed:
+    """What to raise for a line beyond `wire.MAX_LINE`."""
+    return LinkFailed(
+        Problem(
+            "output-limit",
+            f"{node}: a line of more than {wire.MAX_LINE} bytes",
+            advice="the node says something that is no answer; look at it by hand",
+        )
+    )

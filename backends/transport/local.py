@@ -8,7 +8,8 @@ from contextlib import asynccontextmanager, suppress
 
 from backends.domain.problem import Problem
 from backends.node import wire
-from backends.transport.link import MAX_STDERR, Channel, Link, LinkFailed
+from backends.transport.link import Channel, Link, LinkFailed, too_long
+from backends.transport.said import Said
 
 _END_SECONDS = 5.0
 """How long a child may take to end after its input and output are closed."""
@@ -28,6 +29,9 @@ class LocalLink:
     def fresh(self) -> Link:
         """There is no login to prove on the machine one is on."""
         return LocalLink(self._node)
+
+    async def prepare(self) -> None:
+        """One is there already."""
 
     async def close(self) -> None:
         """Nothing is kept open."""
@@ -59,7 +63,7 @@ class LocalChannel:
     def __init__(self, node: str, process: asyncio.subprocess.Process) -> None:
         self._node = node
         self._process = process
-        self._said = b""
+        self._said = Said()
 
     async def write(self, data: bytes) -> None:
         """Send bytes; returns when the child takes more."""
@@ -81,25 +85,15 @@ class LocalChannel:
             with suppress(BrokenPipeError, ConnectionResetError):
                 await stdin.wait_closed()
 
-    async def lines(self) -> AsyncIterator[bytes]:
-        """Lines of standard output until it is closed."""
+    async def line(self) -> bytes:
+        """The next line of standard output; empty at its end."""
         stdout = self._process.stdout
         if stdout is None:
             raise AssertionError("opened with a pipe")
-        while True:
-            try:
-                line = await stdout.readline()
-            except ValueError as error:
-                raise LinkFailed(
-                    Problem(
-                        "output-limit",
-                        f"{self._node}: a line of more than {wire.MAX_LINE} bytes",
-                        advice="the node says something that is no answer; look at it by hand",
-                    )
-                ) from error
-            if not line:
-                return
-            yield line
+        try:
+            return await stdout.readline()
+        except ValueError as error:
+            raise too_long(self._node) from error
 
     async def exit_status(self) -> int | None:
         """The exit status; None when it did not end or was killed."""
@@ -112,7 +106,11 @@ class LocalChannel:
 
     def stderr(self) -> str:
         """What was said on standard error."""
-        return self._said.decode("utf-8", "backslashreplace").strip()
+        return self._said.text
+
+    async def more_stderr(self, seen: int) -> int:
+        """Wait for more on standard error."""
+        return await self._said.more(seen)
 
     async def read_stderr(self) -> None:
         """Keep the first bytes of standard error, and drain the rest."""
@@ -120,7 +118,8 @@ class LocalChannel:
         if stderr is None:
             raise AssertionError("opened with a pipe")
         while piece := await stderr.read(wire.CHUNK):
-            self._said = (self._said + piece)[:MAX_STDERR]
+            self._said.add(piece)
+        self._said.close()
 
     def _lost(self) -> LinkFailed:
         return LinkFailed(

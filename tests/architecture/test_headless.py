@@ -22,7 +22,13 @@ except SystemExit as leaving:
 """
 
 # These speak SSH; everything else in backends must be usable without.
-SPEAKS_SSH = ("backends.transport.ssh", "backends.demo")
+SPEAKS_SSH = (
+    "backends.transport.ssh",
+    "backends.transport.ssh_dialer",
+    "backends.transport.ssh_login",
+    "backends.transport.ssh_problems",
+    "backends.demo",
+)
 
 
 def loaded_by(code: str, *heavy: str) -> list[str]:

@@ -84,12 +84,17 @@ class Rule:
     stdlib: frozenset[str] = frozenset(sys.stdlib_module_names)
 
 
-CHOSEN_IN_WIRING = (
+LINKS = (
     "backends.transport.ssh",
+    "backends.transport.ssh_dialer",
+    "backends.transport.ssh_login",
+    "backends.transport.ssh_problems",
+    "backends.transport.sudo",
     "backends.transport.local",
-    "backends.sim",
-    "backends.demo",
 )
+"""What answers at the link port."""
+
+CHOSEN_IN_WIRING = (*LINKS, "backends.sim", "backends.demo")
 """Ways to reach a node. Only `app/wiring.py` chooses between them."""
 
 RULES: dict[str, Rule] = {
@@ -119,7 +124,7 @@ RULES: dict[str, Rule] = {
             "backends.store",
             *SHARED,
         ),
-        never=("backends.transport.ssh", "backends.transport.local"),
+        never=LINKS,
     ),
     # Nodes made of memory answer at the link port, in wire lines, for real profiles and releases.
     "backends.sim": Rule(
@@ -131,7 +136,7 @@ RULES: dict[str, Rule] = {
             "backends.transport",
             *SHARED,
         ),
-        never=("backends.transport.ssh", "backends.transport.local"),
+        never=LINKS,
     ),
     # The demo is the other end of SSH: it makes nodes and releases, and never drives an upgrade.
     "backends.demo": Rule(
@@ -144,7 +149,7 @@ RULES: dict[str, Rule] = {
             *SHARED,
         ),
         ("asyncssh",),
-        never=("backends.transport.ssh",),
+        never=tuple(each for each in LINKS if each != "backends.transport.local"),
     ),
     # Textual's line API is made of rich's Segment and Style; nothing else of rich is needed.
     "widgets": Rule(("backends.domain",), ("textual", "rich.segment", "rich.style")),
@@ -160,14 +165,14 @@ SIGNATURES = "backends.releases.signature"
 """`signature.py`, `signature_*.py`: OpenSSH signatures are asyncssh's business."""
 
 SSH = "backends.transport.ssh"
-"""The one link that speaks SSH."""
+"""`ssh.py`, `ssh_*.py`: the one link that speaks SSH."""
 
 
 def rule_for(module: Module) -> tuple[str, Rule]:
     """The folder that decides, and its rule."""
     folder = max((each for each in RULES if under(module.name, each)), key=len)
     rule = RULES[folder]
-    if module.name.startswith(SIGNATURES) or module.name == SSH:
+    if module.name.startswith(SIGNATURES) or module.name.split("_")[0] == SSH:
         rule = Rule(rule.own, (*rule.others, "asyncssh"), rule.never, rule.stdlib)
     return folder, rule
 
@@ -312,6 +317,7 @@ GOOD = [
     ("backends/releases/signature.py", "import asyncssh"),
     ("backends/releases/signature_file.py", "import asyncssh"),
     ("backends/transport/ssh.py", "import asyncssh"),
+    ("backends/transport/ssh_login.py", "import asyncssh"),
     ("backends/demo/cluster.py", "import asyncssh"),
     ("widgets/grid.py", "from textual.strip import Strip\nfrom rich.segment import Segment"),
     ("widgets/grid.py", "from backends.domain.problem import Problem\nfrom widgets import grid"),

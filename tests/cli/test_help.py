@@ -10,8 +10,6 @@ from app.cli import EXIT_CODES, cli
 from backends.domain.problem import Exit
 
 ROOT = Path(__file__).parents[2]
-COMES_WITH_SSH = {"trust"}
-"""Named only where a node is reached over SSH."""
 
 
 def test_every_command_that_the_program_advises_exists() -> None:
@@ -23,7 +21,7 @@ def test_every_command_that_the_program_advises_exists() -> None:
                 found.setdefault(word, path.name)
     advised = {word: where for word, where in found.items() if word not in known}
     prose = {"harbor"}
-    assert {w: p for w, p in advised.items() if w not in COMES_WITH_SSH | prose} == {}
+    assert {w: p for w, p in advised.items() if w not in prose} == {}
     assert {"status", "upgrade", "finalize", "rollback", "adopt", "doctor"} <= set(found)
 
 

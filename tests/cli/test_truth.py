@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from app.wiring import open_session
+from app.session import open_session
 from backends.engine.acts import Acts
 from backends.engine.contact import read_all
 from backends.engine.events import Event

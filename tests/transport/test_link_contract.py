@@ -5,6 +5,7 @@ import gc
 import os
 import signal
 import time
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -13,17 +14,31 @@ from backends.node import wire
 from backends.transport.link import MAX_STDERR, Channel, Link, LinkFailed
 from backends.transport.local import LocalLink
 from tests.support.node import within
+from tests.support.ssh import SshNode
 
 
-@pytest.fixture(params=["local"])
-def link(request: pytest.FixtureRequest) -> Link:
+@pytest.fixture(params=["local", "ssh"])
+async def link(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Link]:
     """One link of each kind."""
-    return {"local": LocalLink}[request.param]("n1")
+    if request.param == "local":
+        yield LocalLink("n1")
+        return
+    node = SshNode(tmp_path / "node")
+    await node.start()
+    found = node.link()
+    try:
+        yield found
+    finally:
+        await found.close()
+        await node.server.close()
 
 
 async def read(channel: Channel) -> list[bytes]:
     """All lines."""
-    return [line async for line in channel.lines()]
+    found = []
+    while line := await channel.line():
+        found.append(line)
+    return found
 
 
 async def test_words_of_a_command_are_not_read_by_a_shell(link: Link) -> None:
@@ -80,15 +95,20 @@ async def test_a_command_that_is_not_there_never_reads_as_success(link: Link) ->
     assert await _status_of(link, ["/no/such/command"]) not in (0, None)
 
 
-async def test_leaving_ends_what_only_listens(link: Link, tmp_path: Path) -> None:
-    """A watcher ends when nobody reads; one that does not is ended."""
-    async with link.open(["sh", "-c", f"echo $$ >{tmp_path}/pid; echo on; sleep 60"]) as channel:
-        assert await anext(channel.lines()) == b"on\n"
-    pid = int((tmp_path / "pid").read_text())
-    give_up = time.monotonic() + 10
-    while _is_alive(pid):
-        assert time.monotonic() < give_up
-        await asyncio.sleep(0.05)
+async def test_leaving_ends_what_listens(link: Link, tmp_path: Path) -> None:
+    """It finds its input at an end; so do the updater's watch and journal."""
+    script = f"echo $$ >{tmp_path}/pid; echo on; exec cat"
+    async with link.open(["sh", "-c", script]) as channel:
+        assert await channel.line() == b"on\n"
+    await _gone(int((tmp_path / "pid").read_text()))
+
+
+async def test_leaving_ends_a_child_of_this_machine_that_does_not_listen(tmp_path: Path) -> None:
+    """Where we are its parent, we also bury it; an sshd leaves it to itself."""
+    script = f"echo $$ >{tmp_path}/pid; echo on; sleep 60"
+    async with LocalLink("n1").open(["sh", "-c", script]) as channel:
+        assert await channel.line() == b"on\n"
+    await _gone(int((tmp_path / "pid").read_text()))
 
 
 async def test_b1_leaving_does_not_end_what_was_detached(link: Link, tmp_path: Path) -> None:
@@ -145,6 +165,13 @@ async def _status_of(link: Link, argv: list[str]) -> int | str | None:
 async def _send(channel: Channel, content: bytes) -> None:
     await channel.write(content)
     await channel.close_input()
+
+
+async def _gone(pid: int) -> None:
+    give_up = time.monotonic() + 10
+    while _is_alive(pid):
+        assert time.monotonic() < give_up
+        await asyncio.sleep(0.05)
 
 
 def _is_alive(pid: int) -> bool:

@@ -1,0 +1,188 @@
+"""Becoming root on the node: a link that runs everything through sudo, without a terminal.
+
+A password is written only after sudo asked for it, with a prompt nobody else knows; so it never
+reaches anything but sudo, also where sudo turns out not to need one. What was started through
+sudo says so first, in a line of its own: until then everything said is sudo's, or a login shell's.
+"""
+
+import asyncio
+import secrets as random_words
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+
+from backends.domain.clean import line
+from backends.domain.problem import Problem
+from backends.transport.link import Channel, Link, LinkFailed
+from backends.transport.prompt import Secret, Secrets
+
+_ENTER = 'printf "%s\\n" "$0"; exec "$@"'
+"""Said by the shell that sudo starts: we are in; then what was asked for."""
+
+
+class SudoLink:
+    """A link whose commands run as root."""
+
+    def __init__(
+        self, link: Link, user: str, seconds: float, secrets: Secrets | None = None
+    ) -> None:
+        """Without `secrets`, sudo must not ask for a password.
+
+        `user` is who logs in, as far as the cluster file says; `seconds` is how long sudo may take
+        to its next word.
+        """
+        self._link = link
+        self._user = user
+        self._seconds = seconds
+        self._secrets = secrets
+        self._entered = False
+
+    @property
+    def node(self) -> str:
+        """The node's name."""
+        return self._link.node
+
+    def fresh(self) -> Link:
+        """The same node and privilege over a login of its own."""
+        return SudoLink(self._link.fresh(), self._user, self._seconds, self._secrets)
+
+    async def close(self) -> None:
+        """Give the connection back."""
+        await self._link.close()
+
+    async def prepare(self) -> None:
+        """Log in, and become root once; a password is asked for here."""
+        await self._link.prepare()
+        if not self._entered:
+            async with self._run(["true"]) as channel:
+                await channel.exit_status()
+            self._entered = True
+
+    def open(self, argv: list[str]) -> AbstractAsyncContextManager[Channel]:
+        """Run a command as root."""
+        return self._run(argv)
+
+    @asynccontextmanager
+    async def _run(self, argv: list[str]) -> AsyncIterator[Channel]:
+        word = f"liftlock-{random_words.token_hex(8)}"
+        how = ["-n"] if self._secrets is None else ["-S", "-p", _prompt(word)]
+        async with self._link.open(["sudo", *how, "--", "sh", "-c", _ENTER, word, *argv]) as inner:
+            await self._enter(inner, word)
+            yield inner
+
+    async def _enter(self, channel: Channel, word: str) -> None:
+        """Answer sudo until what it started says that it runs.
+
+        Raises:
+            LinkFailed: sudo does not let us; its own words are the evidence.
+        """
+        first = asyncio.ensure_future(channel.line())  # noqa: TID251 - awaited or cancelled below
+        answered, given, seen = 0, None, 0
+        try:
+            while True:
+                seen = await self._next_word(channel, first, seen)
+                if first.done():
+                    break
+                if channel.stderr().count(_prompt(word)) > answered:
+                    given = await self._password(channel, given)
+                    await channel.write(given.encode() + b"\n")
+                    answered += 1
+        finally:
+            first.cancel()
+            with suppress(asyncio.CancelledError, LinkFailed):
+                await first
+        said = first.result()
+        if said.rstrip(b"\r\n") == word.encode():
+            return
+        if said:
+            raise self._shell_speaks(said)
+        await channel.exit_status()
+        raise self._refused(channel.stderr().replace(_prompt(word), ""))
+
+    async def _next_word(self, channel: Channel, first: "asyncio.Future[bytes]", seen: int) -> int:
+        """Wait for the first line of output, or for more on standard error."""
+        more = asyncio.ensure_future(channel.more_stderr(seen))  # noqa: TID251 - ended below
+        try:
+            waiting: set[asyncio.Future[bytes] | asyncio.Future[int]] = {first, more}
+            done, _ = await asyncio.wait(
+                waiting, timeout=self._seconds, return_when=asyncio.FIRST_COMPLETED
+            )
+            if not done:
+                raise self._silent(channel.stderr())
+            if more in done and not first.done() and more.result() == seen:
+                # Standard error has ended; what is left is the line, or the end of all.
+                await asyncio.wait({first}, timeout=self._seconds)
+                if not first.done():
+                    raise self._silent(channel.stderr())
+            return more.result() if more.done() else seen
+        finally:
+            more.cancel()
+            with suppress(asyncio.CancelledError):
+                await more
+
+    async def _password(self, channel: Channel, refused: str | None) -> str:
+        if self._secrets is None:
+            raise AssertionError("sudo -n asks for nothing")
+        found = await self._secrets.get(
+            Secret.SUDO_PASSWORD, self._user, self.node, refused=refused
+        )
+        if found is None:
+            raise LinkFailed(
+                Problem(
+                    "sudo",
+                    f"{self.node}: sudo wants the password of {self._user}, and none was given",
+                    line(channel.stderr().splitlines()[-1]) if refused else "",
+                    "Run this on a terminal, where it can be asked for.",
+                )
+            )
+        return found
+
+    def _refused(self, said: str) -> LinkFailed:
+        return LinkFailed(
+            Problem(
+                "sudo",
+                f"{self.node}: sudo does not let {self._user} become root",
+                line(said) or "sudo ended without a word",
+                _advice(said, self._user),
+            )
+        )
+
+    def _silent(self, said: str) -> LinkFailed:
+        return LinkFailed(
+            Problem(
+                "sudo",
+                f"{self.node}: sudo said nothing for {self._seconds:g} s",
+                line(said),
+                f"Try it there: sudo -n true, as {self._user}",
+            )
+        )
+
+    def _shell_speaks(self, said: bytes) -> LinkFailed:
+        return LinkFailed(
+            Problem(
+                "protocol-mismatch",
+                f"{self.node}: something speaks before the command does",
+                line(repr(said[:200])),
+                "Look at what its login shell prints.",
+            )
+        )
+
+
+def _prompt(word: str) -> str:
+    return f"[{word}]"
+
+
+def _advice(said: str, user: str) -> str:
+    """What helps, by what sudo said."""
+    known = (
+        ("a password is required", 'Set become = "sudo-password", or allow it with NOPASSWD.'),
+        ("must have a tty", f"Add to the node's sudoers: Defaults:{user} !requiretty"),
+        ("not in the sudoers", f"Allow {user} in the node's sudoers to run commands as root."),
+        ("not allowed", f"Allow {user} in the node's sudoers to run commands as root."),
+        ("may not run", f"Allow {user} in the node's sudoers to run commands as root."),
+        ("not found", 'Install sudo there, or log in as root with become = "none".'),
+        ("incorrect password", "Ask for the right one, and try again."),
+    )
+    for words, advice in known:
+        if words in said:
+            return advice
+    return f"Try it there: sudo -n true, as {user}"
