@@ -2,7 +2,7 @@
 # Needed beforehand: make, Python 3.11 or newer, and pip. Everything else goes into .venv.
 
 .DEFAULT_GOAL := help
-.PHONY: help test check drill clean moved
+.PHONY: help demo test check drill clean moved
 
 VENV  := .venv
 BIN   := $(VENV)/bin
@@ -18,6 +18,9 @@ DRILL_TIMEOUT ?= 600
 
 help: ## say what there is
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' Makefile
+
+demo: $(READY) ## a cluster of your own on loopback, to try everything on
+	@$(BIN)/liftlock demo
 
 test: $(READY) ## run the ordinary test suite
 	@$(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal $(ARGS)

@@ -45,6 +45,8 @@ class Subject:
 _CAUSES = {
     "dns": Unreachable.DNS,
     "tcp": Unreachable.TCP,
+    "channel-broken": Unreachable.TCP,
+    "channel-refused": Unreachable.TCP,
     "no-python": Unreachable.NO_PYTHON,
     "protocol-mismatch": Unreachable.PROTOCOL,
     "host-key-unknown": Unreachable.HOST_KEY_UNKNOWN,

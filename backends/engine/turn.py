@@ -190,7 +190,7 @@ class Turn:
                         "rolled-back",
                         f"{node} went back by itself and proved it",
                         facts.note,
-                        f"liftlock journal {self._plan.run} tells what failed and each undo",
+                        f"liftlock journal {self._called} {self._plan.run} tells what failed, and each undo",
                     ),
                 )
             case _ if facts.transaction is not None:

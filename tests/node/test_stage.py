@@ -1,13 +1,10 @@
 """Staging: a cut, a flipped byte, a hostile name or a full disk loses and harms nothing."""
 
-import ctypes
 import hashlib
 import json
 import os
 import random
-import subprocess
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +13,7 @@ import pytest
 from backends.node import wire
 from backends.node.canonical import files_digest
 from tests.support.beacon import Beacon
+from tests.support.disks import fill, small_disk
 from tests.support.node import Answer, Node, a_node, picture, wait_until
 
 BIG = random.Random(5).randbytes(150_000)
@@ -411,31 +409,8 @@ def test_a_state_directory_that_others_may_write_to_is_refused(bare: Node) -> No
 @pytest.fixture
 def small(tmp_path: Path) -> Iterator[Node]:
     """A node on a disk of 6 MiB of its own."""
-    top = tmp_path / "disk"
-    top.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=6m,mode=0755", "tmpfs", str(top)],
-        stderr=subprocess.DEVNULL,
-        check=False,
-    )
-    if mounted.returncode != 0 and os.geteuid() == 0:
-        pytest.fail("root cannot mount a tmpfs here: a full disk was not tried")
-    if mounted.returncode != 0:
-        pytest.skip("only root can mount a disk that is full")
-    try:
-        with a_node(top / "node") as node:
-            yield node
-    finally:
-        libc = ctypes.CDLL(None)
-        assert libc.umount2(os.fsencode(top), 2) == 0
-        top.rmdir()
-
-
-def fill(path: Path) -> None:
-    """Leave no byte."""
-    with path.open("wb", buffering=0) as stream, suppress(OSError):
-        while True:
-            stream.write(b"x" * 4096)
+    with small_disk(tmp_path / "disk", "6m") as top, a_node(top / "node") as node:
+        yield node
 
 
 def test_row_16_a_disk_too_small_is_refused_before_anything_is_sent(small: Node) -> None:

@@ -1,0 +1,1 @@
+"""The embedded cluster, tried with real clients and real processes."""
