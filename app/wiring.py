@@ -1,7 +1,9 @@
 """The only place that chooses how nodes are reached: over SSH, or on this machine."""
 
 import getpass
+import resource
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -16,6 +18,8 @@ from backends.transport.sudo import SudoLink
 
 if TYPE_CHECKING:
     from backends.transport.ssh_dialer import Dialer, Way
+
+_MANY_FILES = 65536
 
 
 class Ways:
@@ -68,6 +72,7 @@ class Ways:
                     ),
                     Exit.USAGE,
                 )
+            _allow_many_connections()
             limits = self._limits
             self._dialer = Dialer(
                 seconds=limits.connect_seconds,
@@ -101,6 +106,15 @@ class Ways:
         """Give the gateways back; the links were closed before."""
         if self._dialer is not None:
             await self._dialer.close()
+
+
+def _allow_many_connections() -> None:
+    """Use as many open files as this user may: often 1,024 by default, one a connection."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _MANY_FILES if hard == resource.RLIM_INFINITY else hard
+    if soft < wanted:
+        with suppress(ValueError):  # more than this system gives to anybody: then what it has
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 class Embedded(Protocol):
