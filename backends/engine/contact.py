@@ -167,14 +167,19 @@ class Contact:
     async def follow(
         self, run: str | None, offset: int, observe: Callable[[Message], None], seconds: float
     ) -> Answer:
-        """Follow the node's journal from a byte offset until it comes to rest."""
+        """Follow the node's journal from a byte offset until it comes to rest.
+
+        The node beats meanwhile: a link that died is noticed long before any deadline of the node.
+        """
 
         def see(message: Message) -> None:
             if message["t"] == "record":
                 observe(message)
 
-        args = {"run": run, "offset": offset, "follow": True}
-        return await self._converse(self._link, "journal", args, seconds, see)
+        beat = self._limits.heart_beat_upgrade_seconds
+        args = {"run": run, "offset": offset, "follow": True, "beat": beat}
+        silence = max(self._limits.stale_beats * beat, self._limits.node_request_seconds)
+        return await self._converse(self._link, "journal", args, seconds, see, silence=silence)
 
     async def journal_end(self, run: str) -> int:
         """Bytes of a node's journal that are there already; 0 when it cannot be read."""
@@ -222,13 +227,20 @@ class Contact:
         args: Mapping[str, object],
         seconds: float,
         observe: Callable[[Message], None],
+        *,
+        silence: float | None = None,
     ) -> Answer:
+        """Ask, and hand on every message; who is silent for `silence` seconds counts as lost."""
+
         async def see(channel: Channel, message: Message) -> None:
             observe(message)
 
         try:
             async with asyncio.timeout(seconds), self._open(link) as channel:
-                return await self._talk(channel, self._request(command, args), seconds, see)
+                request = self._request(command, args)
+                return await self._talk(
+                    channel, request, silence or seconds, see, keep=silence is None
+                )
         except TimeoutError:
             return Answer(Outcome.TIMED_OUT, _silent(self.node, command, seconds), ())
         except LinkFailed as error:
@@ -279,7 +291,7 @@ class Contact:
                 async with asyncio.timeout(silence_seconds):
                     raw = await channel.line()
             except TimeoutError:
-                problem = _silent(self.node, "the updater", silence_seconds)
+                problem = _no_word(self.node, silence_seconds)
                 return Answer(Outcome.TIMED_OUT, problem, tuple(messages))
             if not raw:
                 return await self._without_end(channel, tuple(messages))
@@ -372,5 +384,13 @@ def _silent(node: str, what: str, seconds: float) -> Problem:
     return Problem(
         "timeout",
         f"{node}: no end of {what} within {seconds:g} s; what happened is unknown",
+        advice="ask again: the node's journal knows",
+    )
+
+
+def _no_word(node: str, seconds: float) -> Problem:
+    return Problem(
+        "timeout",
+        f"{node}: not a word from it for {seconds:g} s; what happened is unknown",
         advice="ask again: the node's journal knows",
     )

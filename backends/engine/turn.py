@@ -183,6 +183,7 @@ class Turn:
                 return NodeResult(node, Result.FINALIZED, forward=True)
             case NodeState.ROLLED_BACK if facts.last_run == self._plan.run:
                 self._end(Phase.ROLLBACK, f"is back on {facts.selected or 'nothing'}, proven")
+                journal = f"liftlock journal {self._called} {self._plan.run}"
                 return NodeResult(
                     node,
                     Result.ROLLED_BACK,
@@ -190,7 +191,7 @@ class Turn:
                         "rolled-back",
                         f"{node} went back by itself and proved it",
                         facts.note,
-                        f"liftlock journal {self._called} {self._plan.run} tells what failed, and each undo",
+                        f"{journal} tells what failed, and each undo",
                     ),
                 )
             case _ if facts.transaction is not None:

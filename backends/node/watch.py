@@ -100,14 +100,17 @@ def watch(reader: Reader, args: Dict[str, Any], send: Send) -> None:
 def follow(reader: Reader, args: Dict[str, Any], send: Send) -> str:
     """Send a journal from a byte offset on; with `follow` until it comes to rest.
 
-    The newest transaction is read unless `run` names one; `-` is the product's own journal.
+    The newest transaction is read unless `run` names one; `-` is the product's own journal. With
+    `beat`, a beat is sent after so many seconds without a record: whoever follows knows then that
+    it is the node that is silent, and not the link.
     Returns the outcome: ok, or failed when the driver died on the way.
     """
     opened = _open_journal(reader, args.get("run"))
     if opened is None:
         return "ok"
     offset = int(args.get("offset", 0))
-    silent_since = time.monotonic()
+    beat = args.get("beat")
+    spoke = silent_since = time.monotonic()
     with opened as stream:
         while not _nobody_reads():
             stream.seek(0)
@@ -115,7 +118,7 @@ def follow(reader: Reader, args: Dict[str, Any], send: Send) -> str:
             for end, record in _with_ends(found.records):
                 if end > offset:
                     offset = end
-                    silent_since = time.monotonic()
+                    spoke = silent_since = time.monotonic()
                     send({"t": "record", "offset": end, "record": record})
             if not args.get("follow"):
                 return "ok"
@@ -124,6 +127,9 @@ def follow(reader: Reader, args: Dict[str, Any], send: Send) -> str:
                 return rest
             if time.monotonic() > silent_since + 2.0 and not _is_driven(reader):
                 return "failed"
+            if beat is not None and time.monotonic() > spoke + float(beat):
+                spoke = time.monotonic()
+                send({"t": "beat"})
             time.sleep(0.1)
     return "ok"
 

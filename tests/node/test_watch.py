@@ -166,6 +166,22 @@ def test_a_follower_is_told_when_the_driver_died(node: Node, watches: list[Watch
     assert (end["outcome"], end["problem"]["code"]) == ("failed", "driver-gone")
 
 
+def test_who_follows_hears_a_beat_while_nothing_is_written(
+    node: Node, watches: list[Watch]
+) -> None:
+    node.begin(Beacon("2.0"))
+    node.wait_for(settled)
+    watches.append(Watch(node, "journal", follow=True, offset=0, run=None, beat=0.2))
+    watch = watches[-1]
+    watch.until("record")
+    assert [watch.until("beat")["t"] for _ in range(3)] == ["beat"] * 3
+    watches.append(Watch(node, "journal", follow=True, offset=0, run=None))
+    silent = watches[-1]
+    silent.until("record")
+    while select.select([silent._out], [], [], 1.0)[0]:
+        assert silent.next()["t"] == "record", "who asked for no beat gets none"
+
+
 def test_the_product_has_a_journal_of_its_own(node: Node) -> None:
     kinds = [message["record"]["t"] for message in node.ask("journal", run="-").all("record")]
     assert kinds == ["ADOPT"]
