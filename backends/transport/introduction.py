@@ -8,7 +8,7 @@ from backends.domain.problem import Problem
 from backends.transport import known_hosts
 from backends.transport.known_hosts import HostKey, Judgement
 
-_USUAL_PORT = 22
+USUAL_PORT = 22
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,18 +36,20 @@ class Introduction:
 
 def called(name: str, port: int) -> str:
     """Name and port in the words of known_hosts: the usual port goes without saying."""
-    return name if port == _USUAL_PORT else f"[{name}]:{port}"
+    return name if port == USUAL_PORT else f"[{name}]:{port}"
 
 
 def record(met: Iterable[Introduction]) -> None:
-    """Record the keys that were shown, each in its file.
+    """Record the keys that were shown, each in its file: all of them unknown, or none.
 
     Raises:
+        ValueError: One is not to be trusted, or cannot be recorded: nothing was.
         LiftlockError: `known-hosts-unwritable`, exit 2.
     """
     by_file: dict[Path, dict[str, None]] = {}
     for each in met:
-        if each.key is None or each.file is None:
+        is_new = each.judgement is Judgement.UNKNOWN
+        if not is_new or each.key is None or each.file is None:
             raise ValueError(f"{each.node} showed nothing that can be recorded")
         entry = known_hosts.entry_for(each.name, each.port, each.key.algorithm, each.key.blob)
         by_file.setdefault(each.file, {})[entry] = None

@@ -60,7 +60,7 @@ class Lines:
         if len(found) > wire.MAX_LINE:
             raise too_long(node)
         self._waiting -= len(found)
-        if self._paused and self._waiting < _ENOUGH // 2:
+        if self._paused and self._waiting <= _ENOUGH // 2:
             self._paused = False
             self._pause(False)
         return found

@@ -55,13 +55,17 @@ class Nobody:
 class Secrets:
     """What a person said, for as long as this program runs.
 
-    A password is first tried wherever the same user logs in; where it is refused, that node is
-    asked about by name. A code is valid once and never kept. Who declines is not asked again.
+    The newest password of a user is tried on the next node; a node that took another one keeps it.
+    One that is refused where it was asked for is forgotten: a slip of the finger must not be tried
+    on a thousand nodes. A code is valid once and never kept. Who declines is not asked again.
     """
 
     def __init__(self, prompt: Prompt) -> None:
         self._prompt = prompt
-        self._known: dict[tuple[Secret, str, str], str] = {}
+        self._of_node: dict[tuple[Secret, str, str], str] = {}
+        self._newest: dict[tuple[Secret, str], tuple[str, str]] = {}
+        """The secret, and the node it was asked for."""
+
         self._declined: set[tuple[Secret, str]] = set()
         self._one_at_a_time = asyncio.Lock()
 
@@ -69,17 +73,22 @@ class Secrets:
         self, secret: Secret, about: str, node: str, *, text: str = "", refused: str | None = None
     ) -> str | None:
         """The secret; `refused` is the one that was just not taken there. None: there is none."""
+        whose, there = (secret, about), (secret, about, node)
         async with self._one_at_a_time:
-            known = self._known.get((secret, about, node)) or self._known.get((secret, about, ""))
-            if known is not None and known != refused:
-                return known
-            if (secret, about) in self._declined:
+            if self._newest.get(whose) == (refused, node):
+                del self._newest[whose]
+            newest, _ = self._newest.get(whose, (None, ""))
+            for known in (self._of_node.pop(there, None), newest):
+                if known is not None and known != refused:
+                    self._of_node[there] = known
+                    return known
+            if whose in self._declined:
                 return None
             question = Question(secret, about, node, text, again=refused is not None)
             answer = await self._prompt.ask(question)
             if answer is None:
-                self._declined.add((secret, about))
+                self._declined.add(whose)
             elif secret is not Secret.CODE:
-                shared = (secret, about, "")
-                self._known[(secret, about, node) if shared in self._known else shared] = answer
+                self._of_node[there] = answer
+                self._newest[whose] = (answer, node)
             return answer

@@ -86,8 +86,8 @@ class SshLink:
         connection, was_there = await self._connected()
         try:
             return await self._session(connection, command)
-        except LinkFailed:
-            if not was_there or not connection.is_closed():
+        except LinkFailed as error:
+            if not was_there or error.problem.code != "channel-broken":
                 raise
         connection, _ = await self._connected()
         return await self._session(connection, command)
@@ -103,26 +103,32 @@ class SshLink:
                     lambda: session,
                     command,
                     encoding=None,
-                    env={},
-                    send_env=(),
+                    env=None,
+                    send_env=None,
                     request_pty=False,
                     x11_forwarding=False,
                 )
         except TimeoutError as error:
-            connection.abort()  # it does not even answer
+            self._give_up(connection)  # it does not even answer
             raise self._lost(f"no channel within {_OPEN_SECONDS:g} s") from error
         except asyncio.CancelledError:
             if time.monotonic() - began > _CLOSE_SECONDS:
-                connection.abort()  # whoever gave up waited longer than any living node needs
+                self._give_up(connection)  # longer than any living node needs
             raise
         except asyncssh.ChannelOpenError as error:
+            await asyncio.sleep(0)  # a connection that just broke is closed a turn later
             if connection.is_closed():
                 raise self._lost(error.reason) from error
             raise self._refused(error.reason) from error
         except (asyncssh.Error, OSError) as error:
-            connection.abort()
+            self._give_up(connection)
             raise self._lost(str(error)) from error
         return SshChannel(self._way.node, channel, session)
+
+    def _give_up(self, connection: asyncssh.SSHClientConnection) -> None:
+        connection.abort()  # it is closed a turn later, and must not be used until then
+        if self._connection is connection:
+            self._connection = None
 
     def _lost(self, why: str) -> LinkFailed:
         return LinkFailed(

@@ -6,21 +6,19 @@ in the queue on; nodes that drop a login because too many come at once are tried
 
 import asyncio
 import time
-from collections.abc import Iterable
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import asyncssh
 
-from backends.domain.problem import Exit, Problem
-from backends.transport import ssh_problems
+from backends.domain.problem import Exit, LiftlockError, Problem
+from backends.transport import ssh_login, ssh_problems
 from backends.transport.admission import Admission, pause_seconds
-from backends.transport.introduction import Introduction
-from backends.transport.known_hosts import HostKey, Judgement, KnownHosts, Match
+from backends.transport.introduction import USUAL_PORT, Introduction
+from backends.transport.known_hosts import Judgement, KnownHosts
 from backends.transport.link import LinkFailed
 from backends.transport.prompt import Secrets
-from backends.transport.ssh_login import Login
+from backends.transport.ssh_login import LockedKey, Login
 
 _KEEPALIVE_SECONDS = 60
 """Liveness is the heart beat; this only keeps address translators from forgetting us."""
@@ -40,15 +38,6 @@ _CIPHERS = (
     "aes128-ctr",
 )
 """AES-GCM first: half the cost of what asyncssh picks by itself."""
-
-_HOST_KEYS = {
-    "ssh-ed25519": ("ssh-ed25519",),
-    "ecdsa-sha2-nistp256": ("ecdsa-sha2-nistp256",),
-    "ecdsa-sha2-nistp384": ("ecdsa-sha2-nistp384",),
-    "ecdsa-sha2-nistp521": ("ecdsa-sha2-nistp521",),
-    "ssh-rsa": ("rsa-sha2-256", "rsa-sha2-512"),
-}
-"""Kinds of host keys, best first, and how each signs. SHA-1 signatures are not taken."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,14 +63,24 @@ class Place:
     port: int
     user: str
     name: str
-    """What its host key is known by: the alias, else the address."""
+    name_port: int
+    """What its host key is known by: address and port, or an alias, which goes without a port."""
 
     jump: str | None
     known_hosts: tuple[Path, ...]
+    record_in: Path | None
+    """Which of these files is for new host keys."""
+
+    identities: tuple[str, ...]
+    only_identities: bool
+    """Key files, and whether an agent's other keys are left alone."""
+
     ciphers: tuple[str, ...] | None
     """None: as ssh config says."""
 
     host_keys_by_config: bool
+    options: asyncssh.SSHClientConnectionOptions
+    """All of it as asyncssh knows it, but for keys to log in with."""
 
 
 class Dialer:
@@ -107,6 +106,8 @@ class Dialer:
         self._known_hosts = known_hosts
         self._secrets = secrets
         self._indexes: dict[tuple[Path, ...], KnownHosts] = {}
+        self._locked: dict[tuple[str, ...], list[LockedKey]] = {}
+        self._reading = asyncio.Lock()
         self._gateways: dict[str, asyncssh.SSHClientConnection] = {}
         self._failures: dict[str, tuple[float, LinkFailed]] = {}
         self._locks: dict[str, asyncio.Lock] = {}
@@ -128,26 +129,36 @@ class Dialer:
             )
         except (ValueError, OSError) as error:
             raise _unusable(way.node, error) from error
+        config = options.config
+        alias = options.host_key_alias
         jump = way.jump or options.tunnel
+        files, record_in = ssh_login.known_hosts_files(config)
+        if self._known_hosts is not None:
+            files, record_in = (self._known_hosts,), self._known_hosts
         return Place(
             address=options.host,
             port=options.port,
             user=options.username,
-            name=(options.host_key_alias or options.host).lower(),
+            name=(alias or options.host).lower(),
+            name_port=USUAL_PORT if alias else options.port,
             jump=str(jump) if jump and str(jump).lower() != "none" else None,
-            known_hosts=self._files(options.known_hosts),
-            ciphers=None if options.config.get("Ciphers") else _CIPHERS,
-            host_keys_by_config=bool(options.config.get("HostKeyAlgorithms")),
+            known_hosts=files,
+            record_in=record_in,
+            identities=ssh_login.identities(config),
+            only_identities=bool(config.get("IdentitiesOnly")),
+            ciphers=None if config.get("Ciphers") else _CIPHERS,
+            host_keys_by_config=bool(config.get("HostKeyAlgorithms")),
+            options=options,
         )
 
-    async def connect(self, way: Way, *, hops: int = 0) -> asyncssh.SSHClientConnection:
+    async def connect(self, way: Way) -> asyncssh.SSHClientConnection:
         """A connection of its own, logged in.
 
         Raises:
             LinkFailed: Its problem has one of the codes that `Unreachable` knows.
         """
         place = await self.place(way)
-        tunnel = await self._gateway(place.jump, way, hops) if place.jump else None
+        tunnel = await self._gateway(place.jump, way) if place.jump else None
         tries = 0
         while True:
             tries += 1
@@ -163,65 +174,81 @@ class Dialer:
         """The gateways on a way, the first one first.
 
         Raises:
-            LinkFailed: ssh config cannot be used (exit 2).
+            LinkFailed: ssh config cannot be used, or leads in a circle (exit 2).
         """
         chain: list[Way] = []
-        while len(chain) < _MAX_JUMPS:
-            place = await self.place(way)
-            if place.jump is None:
-                break
-            way = gateway_of(place.jump)
-            chain.insert(0, way)
+        jump = (await self.place(way)).jump
+        while jump is not None:
+            if len(chain) == _MAX_JUMPS:
+                problem = Problem(
+                    "ssh-setting", f"{way.node}: more than {_MAX_JUMPS} gateways", jump
+                )
+                raise LinkFailed(problem, Exit.USAGE)
+            chain.insert(0, gateway_of(jump))
+            jump = (await self.place(chain[0])).jump
         return chain
 
     async def introduce(self, way: Way) -> Introduction:
-        """The host key that a node shows, and what is known of it. Nobody logs in to it."""
+        """The host key that a node shows, and what is known of it. Nobody logs in to it.
+
+        Raises:
+            LinkFailed: A file of host keys cannot be read (exit 2).
+        """
         try:
             place = await self.place(way)
-            tunnel = await self._gateway(place.jump, way, 0) if place.jump else None
+            tunnel = await self._gateway(place.jump, way) if place.jump else None
         except LinkFailed as error:
             return Introduction(way.node, problem=error.problem)
         known = await self.known(place)
+        name, port = place.name, place.name_port
         try:
             async with self._admission.turn(place.jump), asyncio.timeout(self.seconds):
                 key = await asyncssh.get_server_host_key(
-                    place.address,
+                    way.address,
                     place.port,
                     tunnel=tunnel,
                     config=None,
-                    server_host_key_algs=_algorithms(known.match(place.name, place.port)),
+                    options=place.options,
+                    server_host_key_algs=ssh_login.algorithms(known.match(name, port)),
                 )
-        except (OSError, asyncssh.Error, ValueError) as error:
-            return Introduction(
-                way.node, place.name, place.port, problem=self._problem(error, way, place, known)
-            )
+        except Exception as error:  # asyncssh hands on whatever breaks inside it
+            problem = self._problem(error, way, place, known)
+            return Introduction(way.node, name, port, problem=problem)
         if key is None:
             problem = Problem("protocol-mismatch", f"{way.node}: it shows no host key")
-            return Introduction(way.node, place.name, place.port, problem=problem)
+            return Introduction(way.node, name, port, problem=problem)
         shown = ssh_problems.as_host_key(key)
-        judgement = known.judge(place.name, place.port, shown.blob)
-        problem = ssh_problems.of_host_key(way.node, place.name, place.port, shown, known)
+        judgement = known.judge(name, port, shown.blob)
         is_bad = judgement in (Judgement.CHANGED, Judgement.REVOKED)
-        file = place.known_hosts[0] if place.known_hosts else None
-        return Introduction(
-            way.node,
-            place.name,
-            place.port,
-            shown,
-            judgement,
-            file,
-            problem if is_bad else None,
-        )
+        refusal = ssh_problems.of_host_key(way.node, name, port, shown, known) if is_bad else None
+        return Introduction(way.node, name, port, shown, judgement, place.record_in, refusal)
 
     async def known(self, place: Place) -> KnownHosts:
-        """The index of the host keys that count for a place; each file is read once."""
-        if place.known_hosts not in self._indexes:
-            found = await asyncio.to_thread(KnownHosts.read, place.known_hosts)
-            self._indexes[place.known_hosts] = found
-        index = self._indexes[place.known_hosts]
+        """The index of the host keys that count for a place; each file is read once.
+
+        Raises:
+            LinkFailed: A file cannot be read (exit 2).
+        """
+        async with self._reading:
+            if place.known_hosts not in self._indexes:
+                try:
+                    found = await asyncio.to_thread(KnownHosts.read, place.known_hosts)
+                except LiftlockError as error:
+                    raise LinkFailed(error.problem, error.exit_code) from error
+                self._indexes[place.known_hosts] = found
+            index = self._indexes[place.known_hosts]
         # The first look for a name tries every hashed line: 6 ms for 5,000 of them.
-        await asyncio.to_thread(index.match, place.name, place.port)
+        await asyncio.to_thread(index.match, place.name, place.name_port)
         return index
+
+    async def _locked_keys(self, files: tuple[str, ...]) -> list[LockedKey]:
+        """The keys that need a passphrase; each file is read, and each key opened, once."""
+        if self._secrets is None:
+            return []
+        async with self._reading:
+            if files not in self._locked:
+                self._locked[files] = await asyncio.to_thread(ssh_login.locked_keys, files)
+            return self._locked[files]
 
     def forget_known(self) -> None:
         """Read the files of host keys again: there is a new one in them."""
@@ -241,42 +268,48 @@ class Dialer:
         self, way: Way, place: Place, tunnel: asyncssh.SSHClientConnection | None
     ) -> asyncssh.SSHClientConnection:
         known = await self.known(place)
-        match = known.match(place.name, place.port)
+        match = known.match(place.name, place.name_port)
+        locked = await self._locked_keys(place.identities)
+        load = await asyncio.to_thread(
+            ssh_login.keys_to_load, place.identities, only=place.only_identities
+        )
         limit = asyncio.timeout(self.seconds)
-        login = Login(way.node, way.about or place.user, self._secrets, limit, self.seconds)
+        about = way.about or place.user
+        login = Login(way.node, about, self._secrets, locked, limit, self.seconds)
+        by_config = place.host_keys_by_config
         try:
             async with limit:
                 return await asyncssh.connect(
-                    place.address,
+                    way.address,  # and not the place's: ssh config has blocks for it
                     place.port,
                     username=place.user,
                     tunnel=tunnel,
                     config=self._config,
                     client_factory=lambda: login,
-                    known_hosts=_trusted(match),
-                    server_host_key_algs=() if place.host_keys_by_config else _algorithms(match),
+                    client_keys=load,
+                    ignore_encrypted=True,
+                    known_hosts=ssh_login.trusted(match),
+                    server_host_key_algs=() if by_config else ssh_login.algorithms(match),
                     encryption_algs=place.ciphers or (),
                     compression_algs=None,
                     gss_auth=False,
                     gss_kex=False,
                     x509_trusted_certs=None,
                     agent_forwarding=False,
-                    passphrase=login.passphrase if self._secrets else None,
                     login_timeout=0,
                     connect_timeout=None,
                     keepalive_interval=_KEEPALIVE_SECONDS,
                 )
-        except (OSError, asyncssh.Error, ValueError) as error:
+        except Exception as error:  # asyncssh hands on whatever breaks inside it
             problem = self._problem(error, way, place, known, login)
             if _was_dropped(error) and not login.asked:
                 raise _DroppedError(problem) from error
             raise LinkFailed(problem) from error
 
-    async def _gateway(self, jump: str, way: Way, hops: int) -> asyncssh.SSHClientConnection:
+    async def _gateway(self, jump: str, way: Way) -> asyncssh.SSHClientConnection:
         """The shared connection to the last of a chain of gateways."""
-        if hops >= _MAX_JUMPS:
-            problem = Problem("ssh-setting", f"{way.node}: more than {_MAX_JUMPS} gateways", jump)
-            raise LinkFailed(problem, Exit.USAGE)
+        if jump not in self._gateways:
+            await self.gateways(way)  # in a circle, one would wait for oneself
         async with self._locks.setdefault(jump, asyncio.Lock()):
             known = self._gateways.get(jump)
             if known is not None and not known.is_closed():
@@ -285,22 +318,12 @@ class Dialer:
             if failure is not None and time.monotonic() - failed_at < _GATEWAY_FAILURE_SECONDS:
                 raise _of_gateway(way, jump, failure)
             try:
-                found = await self.connect(gateway_of(jump), hops=hops + 1)
+                found = await self.connect(gateway_of(jump))
             except LinkFailed as error:
                 self._failures[jump] = (time.monotonic(), error)
                 raise _of_gateway(way, jump, error) from error
             self._gateways[jump] = found
             return found
-
-    def _files(self, by_config: object) -> tuple[Path, ...]:
-        """The files of host keys: the cluster's, else as ssh config says, else the usual ones."""
-        if self._known_hosts is not None:
-            return (self._known_hosts,)
-        if by_config is None:
-            return ()
-        if isinstance(by_config, list) and by_config:
-            return tuple(Path(str(each)).expanduser() for each in by_config)
-        return (Path("~/.ssh/known_hosts").expanduser(), Path("/etc/ssh/ssh_known_hosts"))
 
     def _problem(
         self,
@@ -313,10 +336,10 @@ class Dialer:
         return ssh_problems.of_login(
             error,
             node=way.node,
-            user=place.user,
-            name=place.name,
-            port=place.port,
+            at=(place.user, place.address, place.port),
+            entry=(place.name, place.name_port),
             presented=login.presented if login else None,
+            reached=login is None or login.reached,
             known=known,
         )
 
@@ -330,47 +353,28 @@ class _DroppedError(Exception):
 
 
 def gateway_of(jump: str) -> Way:
-    """The last gateway of a chain, and how it is reached itself."""
-    before, _, last = jump.rpartition(",")
-    user, _, place = last.rpartition("@")
+    """The last gateway of a chain, and how it is reached itself.
+
+    Raises:
+        LinkFailed: It makes no sense (exit 2).
+    """
+    before, _, last = (part.strip() for part in jump.rpartition(","))
+    user, _, place = last.removeprefix("ssh://").rpartition("@")
     address, colon, port = place.rpartition(":")
     if not colon or "]" in port or (":" in address and not address.endswith("]")):
         address, port = place, ""  # no port, or an IPv6 address without brackets
+    address = address.strip("[]")
+    if not address or (port and not (port.isascii() and port.isdigit() and 0 < int(port) < 65536)):
+        problem = Problem("ssh-setting", f"gateway {last}: it makes no sense", jump)
+        raise LinkFailed(problem, Exit.USAGE)
     return Way(
         node=f"gateway {last}",
-        address=address.strip("[]"),
+        address=address,
         port=int(port) if port else None,
         user=user or None,
         jump=before or None,
         about=last,
     )
-
-
-def _trusted(match: Match) -> tuple[list[asyncssh.SSHKey], ...]:
-    """What asyncssh is told about a node's keys: trusted, authorities, revoked."""
-    return tuple(_readable(keys) for keys in (match.keys, match.authorities, match.revoked))
-
-
-def _readable(keys: Iterable[HostKey]) -> list[asyncssh.SSHKey]:
-    """The keys of kinds that asyncssh knows; it can meet no other."""
-    found = []
-    for key in keys:
-        with suppress(asyncssh.KeyImportError):
-            found.append(asyncssh.import_public_key(key.text))
-    return found
-
-
-def _algorithms(match: Match) -> list[str]:
-    """What is offered: certificates where an authority is known, then known keys' kinds first.
-
-    All kinds are offered, so that a changed key is seen as one, whatever its kind.
-    """
-    known = [key.algorithm for key in match.keys]
-    kinds = sorted(_HOST_KEYS, key=lambda kind: kind not in known)
-    signing = [name for kind in kinds for name in _HOST_KEYS[kind]]
-    if not match.authorities:
-        return signing
-    return [f"{name}-cert-v01@openssh.com" for name in signing] + signing
 
 
 def _was_dropped(error: Exception) -> bool:

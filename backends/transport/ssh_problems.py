@@ -19,38 +19,45 @@ _TCP = {
     errno.ECONNRESET: "it closed the connection",
 }
 
+_TOO_MANY = "Too many authentication failures"
+"""What OpenSSH says when it hangs up on wrong passwords, or on an agent with many keys."""
+
 
 def of_login(
     error: Exception,
     *,
     node: str,
-    user: str,
-    name: str,
-    port: int,
+    at: tuple[str, str, int],
+    entry: tuple[str, int],
     presented: asyncssh.SSHKey | None,
+    reached: bool,
     known: KnownHosts,
 ) -> Problem:
     """The problem of a login that failed.
 
-    `name` is what the node's key is known by; `presented` the key it showed, if it was not known.
+    `at` is user, address and port; `entry` the name and port that the node's key is known by;
+    `presented` the key it showed, if it was not known; `reached` whether anybody was there.
     """
-    place = f"{user}@{name}:{port}"
+    user, address, port = at
+    place = f"{user}@{address}:{port}"
     match error:
         case asyncssh.HostKeyNotVerifiable():
             if presented is not None:
-                return of_host_key(node, name, port, as_host_key(presented), known)
+                return of_host_key(node, *entry, as_host_key(presented), known)
             return Problem(  # revoked, or a certificate that does not hold
                 "host-key-changed",
                 f"{node}: its host key is not to be trusted",
                 f"{place}: {line(error.reason)}",
                 "Do not go on. Ask whoever looks after the node.",
             )
-        case asyncssh.PermissionDenied():
+        case asyncssh.DisconnectError() if (
+            isinstance(error, asyncssh.PermissionDenied) or _TOO_MANY in error.reason
+        ):
             return Problem(
                 "login-refused",
                 f"{node}: the login as {user} was refused",
                 f"{place}: {line(error.reason)}",
-                f"Try it: ssh -p {port} {user}@{name}; check user, key and agent.",
+                f"Try it: ssh -p {port} {user}@{address}; check user, key and agent.",
             )
         case asyncssh.KeyExchangeFailed():
             return Problem(
@@ -59,13 +66,15 @@ def of_login(
                 f"{place}: {line(error.reason)}",
                 "Its SSH is very old, or its host key is of a kind that is no longer used.",
             )
+        case asyncssh.ProtocolError() | asyncssh.ProtocolNotSupported():
+            return _of_rubbish(node, place, error.reason)
         case asyncio.TimeoutError():
             return Problem("timeout", f"{node}: no login within the limit", place)
         case socket.gaierror():
             return Problem(
                 "dns",
                 f"{node}: its name cannot be resolved",
-                f"{name}: {error.strerror}",
+                f"{address}: {error.strerror}",
                 "Check the address in the cluster file, and this machine's resolver.",
             )
         case asyncssh.ChannelOpenError():
@@ -77,6 +86,8 @@ def of_login(
         case OSError() if error.errno is not None or isinstance(error, ConnectionError):
             why = _TCP.get(error.errno or 0, "it cannot be reached")
             return Problem("tcp", f"{node}: {why}", f"{place}: {error.strerror or error}")
+        case _ if reached:
+            return _of_rubbish(node, place, str(error) or repr(error))
         case _:
             return Problem(
                 "ssh-setting",
@@ -84,6 +95,15 @@ def of_login(
                 line(str(error) or repr(error)),
                 "Check ssh config and keys: ssh -v does the same as this program.",
             )
+
+
+def _of_rubbish(node: str, place: str, why: str) -> Problem:
+    return Problem(
+        "protocol-mismatch",
+        f"{node}: what answers there does not speak SSH as it should",
+        f"{place}: {line(why)}",
+        "Check address and port.",
+    )
 
 
 def of_host_key(node: str, name: str, port: int, shown: HostKey, known: KnownHosts) -> Problem:

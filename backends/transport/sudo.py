@@ -79,13 +79,14 @@ class SudoLink:
         answered, given, seen = 0, None, 0
         try:
             while True:
-                seen = await self._next_word(channel, first, seen)
+                seen = await self._next_word(channel, word, first, seen)
                 if first.done():
                     break
                 if channel.stderr().count(_prompt(word)) > answered:
-                    given = await self._password(channel, given)
-                    await channel.write(given.encode() + b"\n")
+                    given = await self._password(_said(channel, word), given)
                     answered += 1
+                    with suppress(LinkFailed):  # sudo gave up meanwhile, and says so
+                        await channel.write(given.encode() + b"\n")
         finally:
             first.cancel()
             with suppress(asyncio.CancelledError, LinkFailed):
@@ -95,10 +96,13 @@ class SudoLink:
             return
         if said:
             raise self._shell_speaks(said)
-        await channel.exit_status()
-        raise self._refused(channel.stderr().replace(_prompt(word), ""))
+        if await channel.exit_status() is None:
+            raise self._broken(_said(channel, word))
+        raise self._refused(_said(channel, word))
 
-    async def _next_word(self, channel: Channel, first: "asyncio.Future[bytes]", seen: int) -> int:
+    async def _next_word(
+        self, channel: Channel, word: str, first: "asyncio.Future[bytes]", seen: int
+    ) -> int:
         """Wait for the first line of output, or for more on standard error."""
         more = asyncio.ensure_future(channel.more_stderr(seen))  # noqa: TID251 - ended below
         try:
@@ -107,19 +111,19 @@ class SudoLink:
                 waiting, timeout=self._seconds, return_when=asyncio.FIRST_COMPLETED
             )
             if not done:
-                raise self._silent(channel.stderr())
+                raise self._silent(_said(channel, word))
             if more in done and not first.done() and more.result() == seen:
                 # Standard error has ended; what is left is the line, or the end of all.
                 await asyncio.wait({first}, timeout=self._seconds)
                 if not first.done():
-                    raise self._silent(channel.stderr())
+                    raise self._silent(_said(channel, word))
             return more.result() if more.done() else seen
         finally:
             more.cancel()
             with suppress(asyncio.CancelledError):
                 await more
 
-    async def _password(self, channel: Channel, refused: str | None) -> str:
+    async def _password(self, said: str, refused: str | None) -> str:
         if self._secrets is None:
             raise AssertionError("sudo -n asks for nothing")
         found = await self._secrets.get(
@@ -130,7 +134,7 @@ class SudoLink:
                 Problem(
                     "sudo",
                     f"{self.node}: sudo wants the password of {self._user}, and none was given",
-                    line(channel.stderr().splitlines()[-1]) if refused else "",
+                    line(said),
                     "Run this on a terminal, where it can be asked for.",
                 )
             )
@@ -143,6 +147,15 @@ class SudoLink:
                 f"{self.node}: sudo does not let {self._user} become root",
                 line(said) or "sudo ended without a word",
                 _advice(said, self._user),
+            )
+        )
+
+    def _broken(self, said: str) -> LinkFailed:
+        return LinkFailed(
+            Problem(
+                "channel-broken",
+                f"{self.node}: it was lost before sudo had answered",
+                line(said),
             )
         )
 
@@ -169,6 +182,11 @@ class SudoLink:
 
 def _prompt(word: str) -> str:
     return f"[{word}]"
+
+
+def _said(channel: Channel, word: str) -> str:
+    """What sudo said, without our own words."""
+    return channel.stderr().replace(_prompt(word), "")
 
 
 def _advice(said: str, user: str) -> str:
