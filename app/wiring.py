@@ -15,9 +15,10 @@ from backends.transport.link import Link
 from backends.transport.local import LocalLink
 from backends.transport.prompt import Nobody, Prompt, Secrets
 from backends.transport.sudo import SudoLink
+from backends.transport.way import Way
 
 if TYPE_CHECKING:
-    from backends.transport.ssh_dialer import Dialer, Way
+    from backends.transport.ssh_dialer import Dialer
 
 _MANY_FILES = 65536
 
@@ -50,10 +51,8 @@ class Ways:
         secrets = self._secrets or Secrets(Nobody()) if node.become == "sudo-password" else None
         return SudoLink(link, user, self._limits.connect_seconds, secrets)
 
-    def way(self, node: Node) -> "Way":
+    def way(self, node: Node) -> Way:
         """How a node is reached over SSH, as far as the cluster file says."""
-        from backends.transport.ssh_dialer import Way
-
         return Way(node.name, node.address, node.port, node.user, node.jump)
 
     def dialer(self) -> "Dialer":
@@ -83,7 +82,7 @@ class Ways:
             )
         return self._dialer
 
-    def over_ssh(self, names: Collection[str]) -> "list[Way]":
+    def over_ssh(self, names: Collection[str]) -> list[Way]:
         """The ways to those of the named nodes that are reached over SSH and not left out."""
         return [
             self.way(node)
@@ -91,7 +90,7 @@ class Ways:
             if node.name in names and node.transport == "ssh" and node.excluded is None
         ]
 
-    async def gateways(self, names: Collection[str]) -> "list[Way]":
+    async def gateways(self, names: Collection[str]) -> list[Way]:
         """The gateways to the named nodes, each once, after those before it.
 
         Raises:

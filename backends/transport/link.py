@@ -46,6 +46,10 @@ class Channel(Protocol):
         """What was said on standard error, at most `MAX_STDERR` bytes of it."""
         ...
 
+    def forget_stderr(self) -> None:
+        """Drop what was said on standard error so far: it was not the command that said it."""
+        ...
+
     async def more_stderr(self, seen: int) -> int:
         """Wait until more than `seen` bytes were said on standard error, or for its end.
 

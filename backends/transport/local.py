@@ -108,6 +108,10 @@ class LocalChannel:
         """What was said on standard error."""
         return self._said.text
 
+    def forget_stderr(self) -> None:
+        """Drop what was said so far."""
+        self._said.forget()
+
     async def more_stderr(self, seen: int) -> int:
         """Wait for more on standard error."""
         return await self._said.more(seen)

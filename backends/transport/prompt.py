@@ -66,6 +66,9 @@ class Secrets:
         self._newest: dict[tuple[Secret, str], tuple[str, str]] = {}
         """The secret, and the node it was asked for."""
 
+        self._refused: dict[tuple[Secret, str, str], str] = {}
+        """What was refused somewhere and nobody asked again: it is not tried there once more."""
+
         self._declined: set[tuple[Secret, str]] = set()
         self._one_at_a_time = asyncio.Lock()
 
@@ -75,6 +78,7 @@ class Secrets:
         """The secret; `refused` is the one that was just not taken there. None: there is none."""
         whose, there = (secret, about), (secret, about, node)
         async with self._one_at_a_time:
+            refused = refused if refused is not None else self._refused.pop(there, None)
             if self._newest.get(whose) == (refused, node):
                 del self._newest[whose]
             newest, _ = self._newest.get(whose, (None, ""))
@@ -92,3 +96,7 @@ class Secrets:
                 self._of_node[there] = answer
                 self._newest[whose] = (answer, node)
             return answer
+
+    def was_refused(self, secret: Secret, about: str, node: str, value: str) -> None:
+        """The other side took this for the last time and refused it: a lockout may be near."""
+        self._refused[(secret, about, node)] = value

@@ -20,6 +20,10 @@ class Said:
         self._count += len(data)
         self._news.set()
 
+    def forget(self) -> None:
+        """Drop what was kept; it stays counted."""
+        self._kept = b""
+
     def close(self) -> None:
         """Nothing more will be said."""
         self._closed = True
@@ -36,8 +40,3 @@ class Said:
             self._news.clear()
             await self._news.wait()
         return self._count
-
-    @property
-    def is_closed(self) -> bool:
-        """Whether nothing more will be said."""
-        return self._closed

@@ -18,7 +18,8 @@ from backends.node import wire
 from backends.transport.lines import Lines
 from backends.transport.link import Channel, Link, LinkFailed
 from backends.transport.said import Said
-from backends.transport.ssh_dialer import Dialer, Way
+from backends.transport.ssh_dialer import Dialer
+from backends.transport.way import Way
 
 _OPEN_SECONDS = 5.0
 """How long a node may take to open a channel; then the connection counts as dead."""
@@ -188,6 +189,10 @@ class SshChannel:
     def stderr(self) -> str:
         """What was said on standard error; after a broken connection, why it broke."""
         return " ".join(filter(None, (self._session.said.text, self._session.broken)))
+
+    def forget_stderr(self) -> None:
+        """Drop what was said so far."""
+        self._session.said.forget()
 
     async def more_stderr(self, seen: int) -> int:
         """Wait for more on standard error."""

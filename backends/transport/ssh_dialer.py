@@ -6,81 +6,38 @@ in the queue on; nodes that drop a login because too many come at once are tried
 
 import asyncio
 import time
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import asyncssh
 
 from backends.domain.problem import Exit, LiftlockError, Problem
-from backends.transport import ssh_login, ssh_problems
+from backends.transport import ssh_host_keys, ssh_keys, ssh_place, ssh_problems
 from backends.transport.admission import Admission, pause_seconds
-from backends.transport.introduction import USUAL_PORT, Introduction
-from backends.transport.known_hosts import Judgement, KnownHosts
+from backends.transport.introduction import Introduction
+from backends.transport.known_hosts import Judgement, KnownHosts, Match
 from backends.transport.link import LinkFailed
 from backends.transport.prompt import Secrets
-from backends.transport.ssh_login import LockedKey, Login
+from backends.transport.ssh_keys import LockedKey
+from backends.transport.ssh_login import Login
+from backends.transport.ssh_place import Place
+from backends.transport.way import Way, gateway_of
 
 _KEEPALIVE_SECONDS = 60
 """Liveness is the heart beat; this only keeps address translators from forgetting us."""
 
-_TRIES = 3
+_GATEWAY_KEEPALIVE_SECONDS = 5
+"""A gateway has no heart beat of its own, and one that is dead holds up all nodes behind it."""
+
+_TRIES = 6
+"""An sshd at MaxStartups refuses at random, or all that come: it takes some patience."""
+
 _GATEWAY_FAILURE_SECONDS = 5.0
 """For so long, a gateway that failed is not tried again for the next node behind it."""
 
 _MAX_JUMPS = 8
-
-_CIPHERS = (
-    "aes128-gcm@openssh.com",
-    "aes256-gcm@openssh.com",
-    "chacha20-poly1305@openssh.com",
-    "aes256-ctr",
-    "aes192-ctr",
-    "aes128-ctr",
-)
-"""AES-GCM first: half the cost of what asyncssh picks by itself."""
-
-
-@dataclass(frozen=True, slots=True)
-class Way:
-    """How a node is reached, as far as the cluster file says; ssh config says the rest."""
-
-    node: str
-    address: str
-    port: int | None = None
-    user: str | None = None
-    jump: str | None = None
-    """`[user@]address[:port]`, several with commas between; "none": not even by ssh config."""
-
-    about: str | None = None
-    """Whose password it is that is asked for; None: the user's, on all nodes."""
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """A way with everything that ssh config adds."""
-
-    address: str
-    port: int
-    user: str
-    name: str
-    name_port: int
-    """What its host key is known by: address and port, or an alias, which goes without a port."""
-
-    jump: str | None
-    known_hosts: tuple[Path, ...]
-    record_in: Path | None
-    """Which of these files is for new host keys."""
-
-    identities: tuple[str, ...]
-    only_identities: bool
-    """Key files, and whether an agent's other keys are left alone."""
-
-    ciphers: tuple[str, ...] | None
-    """None: as ssh config says."""
-
-    host_keys_by_config: bool
-    options: asyncssh.SSHClientConnectionOptions
-    """All of it as asyncssh knows it, but for keys to log in with."""
 
 
 class Dialer:
@@ -118,38 +75,7 @@ class Dialer:
         Raises:
             LinkFailed: ssh config cannot be used (exit 2).
         """
-        try:
-            options = await asyncssh.SSHClientConnectionOptions.construct(
-                host=way.address,
-                port=way.port or (),
-                username=way.user or (),
-                config=self._config,
-                client_keys=None,
-                x509_trusted_certs=None,
-            )
-        except (ValueError, OSError) as error:
-            raise _unusable(way.node, error) from error
-        config = options.config
-        alias = options.host_key_alias
-        jump = way.jump or options.tunnel
-        files, record_in = ssh_login.known_hosts_files(config)
-        if self._known_hosts is not None:
-            files, record_in = (self._known_hosts,), self._known_hosts
-        return Place(
-            address=options.host,
-            port=options.port,
-            user=options.username,
-            name=(alias or options.host).lower(),
-            name_port=USUAL_PORT if alias else options.port,
-            jump=str(jump) if jump and str(jump).lower() != "none" else None,
-            known_hosts=files,
-            record_in=record_in,
-            identities=ssh_login.identities(config),
-            only_identities=bool(config.get("IdentitiesOnly")),
-            ciphers=None if config.get("Ciphers") else _CIPHERS,
-            host_keys_by_config=bool(config.get("HostKeyAlgorithms")),
-            options=options,
-        )
+        return await ssh_place.find(way, self._config, self._known_hosts)
 
     async def connect(self, way: Way) -> asyncssh.SSHClientConnection:
         """A connection of its own, logged in.
@@ -189,7 +115,7 @@ class Dialer:
         return chain
 
     async def introduce(self, way: Way) -> Introduction:
-        """The host key that a node shows, and what is known of it. Nobody logs in to it.
+        """The host key that a node shows, and what is known of it. No key of ours is shown to it.
 
         Raises:
             LinkFailed: A file of host keys cannot be read (exit 2).
@@ -201,15 +127,19 @@ class Dialer:
             return Introduction(way.node, problem=error.problem)
         known = await self.known(place)
         name, port = place.name, place.name_port
+        match = known.match(name, port)
+        vouched = False
         try:
             async with self._admission.turn(place.jump), asyncio.timeout(self.seconds):
+                if match.authorities:
+                    vouched = await self._is_vouched_for(way, place, tunnel, match)
                 key = await asyncssh.get_server_host_key(
                     way.address,
                     place.port,
                     tunnel=tunnel,
                     config=None,
                     options=place.options,
-                    server_host_key_algs=ssh_login.algorithms(known.match(name, port)),
+                    server_host_key_algs=ssh_host_keys.algorithms(replace(match, authorities=())),
                 )
         except Exception as error:  # asyncssh hands on whatever breaks inside it
             problem = self._problem(error, way, place, known)
@@ -218,7 +148,7 @@ class Dialer:
             problem = Problem("protocol-mismatch", f"{way.node}: it shows no host key")
             return Introduction(way.node, name, port, problem=problem)
         shown = ssh_problems.as_host_key(key)
-        judgement = known.judge(name, port, shown.blob)
+        judgement = Judgement.KNOWN if vouched else known.judge(name, port, shown.blob)
         is_bad = judgement in (Judgement.CHANGED, Judgement.REVOKED)
         refusal = ssh_problems.of_host_key(way.node, name, port, shown, known) if is_bad else None
         return Introduction(way.node, name, port, shown, judgement, place.record_in, refusal)
@@ -247,7 +177,7 @@ class Dialer:
             return []
         async with self._reading:
             if files not in self._locked:
-                self._locked[files] = await asyncio.to_thread(ssh_login.locked_keys, files)
+                self._locked[files] = await asyncio.to_thread(ssh_keys.locked, files)
             return self._locked[files]
 
     def forget_known(self) -> None:
@@ -271,40 +201,83 @@ class Dialer:
         match = known.match(place.name, place.name_port)
         locked = await self._locked_keys(place.identities)
         load = await asyncio.to_thread(
-            ssh_login.keys_to_load, place.identities, only=place.only_identities
+            ssh_keys.to_load, place.identities, only=place.only_identities
         )
-        limit = asyncio.timeout(self.seconds)
-        about = way.about or place.user
-        login = Login(way.node, about, self._secrets, locked, limit, self.seconds)
-        by_config = place.host_keys_by_config
+        # As ssh does: where a certificate does not hold, the plain key may still be known.
+        tries = [match, replace(match, authorities=())] if match.authorities else [match]
+        while True:
+            limit = asyncio.timeout(self.seconds)
+            at = f"{place.user}@{place.address}:{place.port}"
+            about = at if way.is_gateway else place.user
+            login = Login(way.node, about, self._secrets, locked, limit, self.seconds)
+            trusted = tries.pop(0)
+            try:
+                async with limit:
+                    return await asyncssh.connect(
+                        way.address,  # and not the place's: ssh config has blocks for it
+                        place.port,
+                        username=place.user,
+                        tunnel=tunnel,
+                        client_factory=lambda login=login: login,
+                        client_keys=load,
+                        ignore_encrypted=True,
+                        known_hosts=ssh_host_keys.trusted(trusted),
+                        server_host_key_algs=_asked_for(place, trusted),
+                        **self._settings(way, place),
+                    )
+            except Exception as error:  # asyncssh hands on whatever breaks inside it
+                if tries and ssh_host_keys.is_bad_certificate(error, login.presented):
+                    continue
+                problem = self._problem(error, way, place, known, login)
+                if _was_dropped(error) and not login.asked:
+                    raise _DroppedError(problem) from error
+                if isinstance(error, asyncssh.PermissionDenied):
+                    login.was_refused()
+                raise LinkFailed(problem) from error
+
+    async def _is_vouched_for(
+        self, way: Way, place: Place, tunnel: asyncssh.SSHClientConnection | None, match: Match
+    ) -> bool:
+        """Whether a known authority certifies the node's key. No key of ours is shown for it.
+
+        Raises whatever asyncssh does when the node is not reached.
+        """
+        only = replace(match, keys=())
         try:
-            async with limit:
-                return await asyncssh.connect(
-                    way.address,  # and not the place's: ssh config has blocks for it
-                    place.port,
-                    username=place.user,
-                    tunnel=tunnel,
-                    config=self._config,
-                    client_factory=lambda: login,
-                    client_keys=load,
-                    ignore_encrypted=True,
-                    known_hosts=ssh_login.trusted(match),
-                    server_host_key_algs=() if by_config else ssh_login.algorithms(match),
-                    encryption_algs=place.ciphers or (),
-                    compression_algs=None,
-                    gss_auth=False,
-                    gss_kex=False,
-                    x509_trusted_certs=None,
-                    agent_forwarding=False,
-                    login_timeout=0,
-                    connect_timeout=None,
-                    keepalive_interval=_KEEPALIVE_SECONDS,
-                )
-        except Exception as error:  # asyncssh hands on whatever breaks inside it
-            problem = self._problem(error, way, place, known, login)
-            if _was_dropped(error) and not login.asked:
-                raise _DroppedError(problem) from error
-            raise LinkFailed(problem) from error
+            connection = await asyncssh.connect(
+                way.address,
+                place.port,
+                username=place.user,
+                tunnel=tunnel,
+                client_keys=None,
+                preferred_auth="none",
+                known_hosts=ssh_host_keys.trusted(only),
+                server_host_key_algs=_asked_for(place, only),
+                **self._settings(way, place),
+            )
+        except asyncssh.PermissionDenied:
+            return True  # its key held; we have shown none
+        except (asyncssh.HostKeyNotVerifiable, asyncssh.KeyExchangeFailed):
+            return False
+        connection.abort()
+        return True
+
+    def _settings(self, way: Way, place: Place) -> dict[str, Any]:
+        """How all connections are alike."""
+        return {
+            "config": self._config,
+            "encryption_algs": place.ciphers or (),
+            "compression_algs": None,
+            "gss_auth": False,
+            "gss_kex": False,
+            "x509_trusted_certs": None,
+            "agent_forwarding": False,
+            "login_timeout": 0,
+            "connect_timeout": None,
+            "keepalive_interval": (
+                _GATEWAY_KEEPALIVE_SECONDS if way.is_gateway else _KEEPALIVE_SECONDS
+            ),
+        }
 
     async def _gateway(self, jump: str, way: Way) -> asyncssh.SSHClientConnection:
         """The shared connection to the last of a chain of gateways."""
@@ -352,39 +325,12 @@ class _DroppedError(Exception):
         self.problem = problem
 
 
-def gateway_of(jump: str) -> Way:
-    """The last gateway of a chain, and how it is reached itself.
-
-    Raises:
-        LinkFailed: It makes no sense (exit 2).
-    """
-    before, _, last = (part.strip() for part in jump.rpartition(","))
-    user, _, place = last.removeprefix("ssh://").rpartition("@")
-    address, colon, port = place.rpartition(":")
-    if not colon or "]" in port or (":" in address and not address.endswith("]")):
-        address, port = place, ""  # no port, or an IPv6 address without brackets
-    address = address.strip("[]")
-    if not address or (port and not (port.isascii() and port.isdigit() and 0 < int(port) < 65536)):
-        problem = Problem("ssh-setting", f"gateway {last}: it makes no sense", jump)
-        raise LinkFailed(problem, Exit.USAGE)
-    return Way(
-        node=f"gateway {last}",
-        address=address,
-        port=int(port) if port else None,
-        user=user or None,
-        jump=before or None,
-        about=last,
-    )
+def _asked_for(place: Place, match: Match) -> Sequence[str]:
+    return () if place.host_keys_by_config else ssh_host_keys.algorithms(match)
 
 
 def _was_dropped(error: Exception) -> bool:
     return isinstance(error, asyncssh.ConnectionLost | ConnectionResetError)
-
-
-def _unusable(node: str, error: Exception) -> LinkFailed:
-    text = str(error) or repr(error)
-    problem = Problem("ssh-setting", f"{node}: ssh config cannot be used", text)
-    return LinkFailed(problem, Exit.USAGE)
 
 
 def _of_gateway(way: Way, jump: str, failure: LinkFailed) -> LinkFailed:

@@ -50,9 +50,15 @@ def of_login(
                 f"{place}: {line(error.reason)}",
                 "Do not go on. Ask whoever looks after the node.",
             )
-        case asyncssh.DisconnectError() if (
-            isinstance(error, asyncssh.PermissionDenied) or _TOO_MANY in error.reason
-        ):
+        case asyncssh.DisconnectError() if _TOO_MANY in error.reason:
+            return Problem(
+                "login-refused",
+                f"{node}: the login as {user} was refused after too many tries",
+                f"{place}: {line(error.reason)}",
+                "An agent with many keys? Name the one in ssh config: IdentityFile and "
+                "IdentitiesOnly yes.",
+            )
+        case asyncssh.PermissionDenied():
             return Problem(
                 "login-refused",
                 f"{node}: the login as {user} was refused",

@@ -6,6 +6,7 @@ sudo says so first, in a line of its own: until then everything said is sudo's, 
 """
 
 import asyncio
+import re
 import secrets as random_words
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
@@ -67,6 +68,7 @@ class SudoLink:
         how = ["-n"] if self._secrets is None else ["-S", "-p", _prompt(word)]
         async with self._link.open(["sudo", *how, "--", "sh", "-c", _ENTER, word, *argv]) as inner:
             await self._enter(inner, word)
+            inner.forget_stderr()  # a lecture, a prompt: not the command's words
             yield inner
 
     async def _enter(self, channel: Channel, word: str) -> None:
@@ -77,13 +79,16 @@ class SudoLink:
         """
         first = asyncio.ensure_future(channel.line())  # noqa: TID251 - awaited or cancelled below
         answered, given, seen = 0, None, 0
+        whose = self._user
         try:
             while True:
                 seen = await self._next_word(channel, word, first, seen)
                 if first.done():
                     break
-                if channel.stderr().count(_prompt(word)) > answered:
-                    given = await self._password(_said(channel, word), given)
+                asked = _asked(channel, word)
+                if len(asked) > answered:
+                    whose = asked[-1]
+                    given = await self._password(whose, _said(channel, word), given)
                     answered += 1
                     with suppress(LinkFailed):  # sudo gave up meanwhile, and says so
                         await channel.write(given.encode() + b"\n")
@@ -94,11 +99,14 @@ class SudoLink:
         said = first.result()
         if said.rstrip(b"\r\n") == word.encode():
             return
-        if said:
+        if said and given is None:
             raise self._shell_speaks(said)
-        if await channel.exit_status() is None:
-            raise self._broken(_said(channel, word))
-        raise self._refused(_said(channel, word))
+        words = " ".join(filter(None, (_said(channel, word), said.decode("utf-8", "replace"))))
+        if not said and await channel.exit_status() is None:
+            raise self._broken(words)
+        if given is not None and self._secrets is not None and not _is_forbidden(words):
+            self._secrets.was_refused(Secret.SUDO_PASSWORD, whose, self.node, given)
+        raise self._refused(words)
 
     async def _next_word(
         self, channel: Channel, word: str, first: "asyncio.Future[bytes]", seen: int
@@ -123,17 +131,15 @@ class SudoLink:
             with suppress(asyncio.CancelledError):
                 await more
 
-    async def _password(self, said: str, refused: str | None) -> str:
+    async def _password(self, whose: str, said: str, refused: str | None) -> str:
         if self._secrets is None:
             raise AssertionError("sudo -n asks for nothing")
-        found = await self._secrets.get(
-            Secret.SUDO_PASSWORD, self._user, self.node, refused=refused
-        )
+        found = await self._secrets.get(Secret.SUDO_PASSWORD, whose, self.node, refused=refused)
         if found is None:
             raise LinkFailed(
                 Problem(
                     "sudo",
-                    f"{self.node}: sudo wants the password of {self._user}, and none was given",
+                    f"{self.node}: sudo wants the password of {whose}, and none was given",
                     line(said),
                     "Run this on a terminal, where it can be asked for.",
                 )
@@ -181,12 +187,23 @@ class SudoLink:
 
 
 def _prompt(word: str) -> str:
-    return f"[{word}]"
+    """What sudo is to ask with; it puts in whose password it wants, by `rootpw` not the user's."""
+    return f"[{word} %p]"
+
+
+def _asked(channel: Channel, word: str) -> list[str]:
+    """Whose password was asked for, each time."""
+    return re.findall(rf"\[{word} ([^\]]*)\]", channel.stderr())
 
 
 def _said(channel: Channel, word: str) -> str:
     """What sudo said, without our own words."""
-    return channel.stderr().replace(_prompt(word), "")
+    return re.sub(rf"\[{word} [^\]]*\]", "", channel.stderr()).strip()
+
+
+def _is_forbidden(said: str) -> bool:
+    """Whether sudo let the password pass and the person not."""
+    return any(words in said for words in ("not in the sudoers", "not allowed", "may not run"))
 
 
 def _advice(said: str, user: str) -> str:
@@ -194,12 +211,11 @@ def _advice(said: str, user: str) -> str:
     known = (
         ("a password is required", 'Set become = "sudo-password", or allow it with NOPASSWD.'),
         ("must have a tty", f"Add to the node's sudoers: Defaults:{user} !requiretty"),
-        ("not in the sudoers", f"Allow {user} in the node's sudoers to run commands as root."),
-        ("not allowed", f"Allow {user} in the node's sudoers to run commands as root."),
-        ("may not run", f"Allow {user} in the node's sudoers to run commands as root."),
         ("not found", 'Install sudo there, or log in as root with become = "none".'),
         ("incorrect password", "Ask for the right one, and try again."),
     )
+    if _is_forbidden(said):
+        return f"Allow {user} in the node's sudoers to run commands as root."
     for words, advice in known:
         if words in said:
             return advice

@@ -86,9 +86,10 @@ class Rule:
 
 LINKS = (
     "backends.transport.ssh",
-    "backends.transport.ssh_dialer",
-    "backends.transport.ssh_login",
-    "backends.transport.ssh_problems",
+    *(
+        f"backends.transport.ssh_{part}"
+        for part in ("dialer", "host_keys", "keys", "login", "place", "problems")
+    ),
     "backends.transport.sudo",
     "backends.transport.local",
 )

@@ -12,7 +12,8 @@ from backends.demo.sshd import Sshd
 from backends.transport.admission import Admission
 from backends.transport.prompt import Prompt, Question, Secrets
 from backends.transport.ssh import SshLink
-from backends.transport.ssh_dialer import Dialer, Way
+from backends.transport.ssh_dialer import Dialer
+from backends.transport.way import Way
 
 USER = "ann"
 ADDRESS = "127.0.0.1"

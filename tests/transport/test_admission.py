@@ -10,7 +10,8 @@ from backends.domain.problem import Exit
 from backends.transport import ssh_dialer
 from backends.transport.admission import Admission, pause_seconds
 from backends.transport.link import LinkFailed
-from backends.transport.ssh_dialer import Dialer, Way, gateway_of
+from backends.transport.ssh_dialer import Dialer
+from backends.transport.way import Way, gateway_of
 from tests.support.ssh import ADDRESS, Desk, Listener, Peer, closing, way_to
 
 
@@ -247,7 +248,7 @@ def test_a_gateway_is_the_last_of_its_chain(
     way = gateway_of(jump)
     assert (way.address, way.port, way.user, way.jump) == (address, port, user, before)
     assert way.node.startswith("gateway ")
-    assert way.about == way.node.removeprefix("gateway ")
+    assert way.is_gateway
 
 
 @pytest.mark.parametrize("jump", ["", "ops@", "b:0", "b:65536", "b:x", "b:\u00b2", ":22", "[]:22"])

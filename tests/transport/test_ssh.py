@@ -17,7 +17,7 @@ from backends.transport import lines, ssh, ssh_dialer
 from backends.transport.link import Channel, LinkFailed
 from backends.transport.prompt import Question
 from backends.transport.ssh import SshLink
-from backends.transport.ssh_dialer import Way
+from backends.transport.way import Way
 from tests.support.ssh import (
     ADDRESS,
     USER,
@@ -176,15 +176,15 @@ def pauses(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return found
 
 
-async def test_who_hangs_up_at_once_is_tried_three_times_and_is_then_tcp(
+async def test_who_hangs_up_at_once_is_tried_six_times_and_is_then_tcp(
     desk: Desk, pauses: list[int]
 ) -> None:
     listener = await Listener(hangs_up=True).start()
     async with closing(listener):
         problem = await refusal(SshLink(way_to(listener.port), desk.dialer()))
     assert problem.code == "tcp"
-    assert listener.connected == 3
-    assert pauses == [1, 2]
+    assert listener.connected == 6
+    assert pauses == [1, 2, 3, 4, 5]
 
 
 async def test_a_login_that_was_dropped_because_too_many_came_succeeds_later(

@@ -16,7 +16,8 @@ from backends.domain.problem import Exit, Problem
 from backends.transport.introduction import Introduction, record
 from backends.transport.known_hosts import Judgement
 from backends.transport.link import LinkFailed
-from backends.transport.ssh_dialer import Dialer, Way
+from backends.transport.ssh_dialer import Dialer
+from backends.transport.way import Way
 from tests.support.ssh import ADDRESS, Desk, Peer, Person, closing, entry, way_to
 
 KINDS = ("ssh-ed25519", "ssh-rsa", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp521")
@@ -198,13 +199,25 @@ async def test_an_authority_for_a_pattern_counts_for_the_names_it_fits(
     ],
     ids=["another authority", "another name", "expired"],
 )
-async def test_a_certificate_that_does_not_hold_is_refused(
+async def test_where_a_certificate_does_not_hold_the_plain_key_counts_as_with_ssh(
     desk: Desk, opened: Opened, by: asyncssh.SSHKey, more: dict[str, object]
 ) -> None:
     peer = await opened(certified(by, **more))  # type: ignore[arg-type]
     desk.knows(known_by_ca(peer, CA))
-    assert await log_in(desk.dialer(), way_to(peer.port)) == "host-key-changed"
+    assert await log_in(desk.dialer(), way_to(peer.port)) == "host-key-unknown"
     assert peer.users == []
+    desk.knows(known_by_ca(peer, CA), entry(peer.port, ED))
+    assert await log_in(desk.dialer(), way_to(peer.port)) is None
+
+
+async def test_trust_knows_a_node_that_an_authority_vouches_for(
+    desk: Desk, opened: Opened
+) -> None:
+    peer = await opened(certified(CA))
+    desk.knows(known_by_ca(peer, CA))
+    assert (await desk.dialer().introduce(way_to(peer.port))).judgement is Judgement.KNOWN
+    desk.knows(known_by_ca(peer, OTHER_CA))
+    assert (await desk.dialer().introduce(way_to(peer.port))).judgement is Judgement.UNKNOWN
 
 
 async def test_a_revoked_authority_vouches_for_nobody(desk: Desk, opened: Opened) -> None:

@@ -6,7 +6,6 @@ import functools
 import logging
 import time
 from collections.abc import AsyncIterator
-from importlib.util import find_spec
 from pathlib import Path
 
 import asyncssh
@@ -16,17 +15,12 @@ from backends.transport.admission import Admission
 from backends.transport.link import LinkFailed
 from backends.transport.prompt import Nobody, Question, Secret
 from backends.transport.ssh import SshLink
-from backends.transport.ssh_dialer import Dialer, Way
+from backends.transport.ssh_dialer import Dialer
+from backends.transport.way import Way
 from tests.support.ssh import USER, Desk, Peer, Person, closing, way_to
 
 WORD = "correct-horse"
 WRONG = "battery-staple"
-
-needs_bcrypt = pytest.mark.xfail(
-    find_spec("bcrypt") is None,
-    reason="asyncssh reads OpenSSH's own format of encrypted keys only with bcrypt",
-    strict=True,
-)
 
 
 @pytest.fixture
@@ -167,9 +161,7 @@ async def test_the_usual_keys_count_where_ssh_config_names_none(
 
 @pytest.mark.parametrize("public", [True, False], ids=["with .pub", "without .pub"])
 @pytest.mark.parametrize("algorithm", ["ecdsa-sha2-nistp256", "ssh-rsa"])
-@pytest.mark.parametrize(
-    "kind", ["pkcs8-pem", "pkcs1-pem", pytest.param("openssh", marks=needs_bcrypt)]
-)
+@pytest.mark.parametrize("kind", ["pkcs8-pem", "pkcs1-pem", "openssh"])
 async def test_a_locked_key_is_opened_by_its_passphrase(
     desk: Desk, peer: Peer, kind: str, algorithm: str, public: bool
 ) -> None:

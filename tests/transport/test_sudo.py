@@ -31,7 +31,7 @@ while [ $# -gt 0 ]; do
     case $1 in
         -n) never=1; shift ;;
         -S) shift ;;
-        -p) prompt=$2; shift 2 ;;
+        -p) prompt=$(printf %s "$2" | sed s/%p/ann/); shift 2 ;;
         --) shift; break ;;
         *) echo "sudo: unknown option $1" >&2; exit 1 ;;
     esac
