@@ -46,8 +46,11 @@ class Channel(Protocol):
         """What was said on standard error, at most `MAX_STDERR` bytes of it."""
         ...
 
-    def forget_stderr(self) -> None:
-        """Drop what was said on standard error so far: it was not the command that said it."""
+    def forget_stderr(self, through: bytes) -> bool:
+        """Drop what was said on standard error up to these bytes: the command did not say it.
+
+        Returns whether these bytes were there; if not, nothing is dropped.
+        """
         ...
 
     async def more_stderr(self, seen: int) -> int:

@@ -108,9 +108,9 @@ class LocalChannel:
         """What was said on standard error."""
         return self._said.text
 
-    def forget_stderr(self) -> None:
-        """Drop what was said so far."""
-        self._said.forget()
+    def forget_stderr(self, through: bytes) -> bool:
+        """Drop what was said up to these bytes."""
+        return self._said.forget(through)
 
     async def more_stderr(self, seen: int) -> int:
         """Wait for more on standard error."""

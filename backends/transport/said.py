@@ -4,6 +4,9 @@ import asyncio
 
 from backends.transport.link import MAX_STDERR
 
+_MARGIN = 16384
+"""Kept beyond the limit, so that forgetting a beginning does not cost an end."""
+
 
 class Said:
     """Keeps at most `MAX_STDERR` bytes, and counts the rest as said."""
@@ -16,13 +19,16 @@ class Said:
 
     def add(self, data: bytes) -> None:
         """More was said."""
-        self._kept = (self._kept + data)[:MAX_STDERR]
+        self._kept = (self._kept + data)[: MAX_STDERR + _MARGIN]
         self._count += len(data)
         self._news.set()
 
-    def forget(self) -> None:
-        """Drop what was kept; it stays counted."""
-        self._kept = b""
+    def forget(self, through: bytes) -> bool:
+        """Drop what was kept up to these bytes, and them; whether they were there."""
+        _, found, rest = self._kept.partition(through)
+        if found:
+            self._kept = rest
+        return bool(found)
 
     def close(self) -> None:
         """Nothing more will be said."""
@@ -32,7 +38,7 @@ class Said:
     @property
     def text(self) -> str:
         """What was kept, as text."""
-        return self._kept.decode("utf-8", "backslashreplace").strip()
+        return self._kept[:MAX_STDERR].decode("utf-8", "backslashreplace").strip()
 
     async def more(self, seen: int) -> int:
         """Wait until more than `seen` bytes were said, or until the end; how many there are."""

@@ -190,9 +190,9 @@ class SshChannel:
         """What was said on standard error; after a broken connection, why it broke."""
         return " ".join(filter(None, (self._session.said.text, self._session.broken)))
 
-    def forget_stderr(self) -> None:
-        """Drop what was said so far."""
-        self._session.said.forget()
+    def forget_stderr(self, through: bytes) -> bool:
+        """Drop what was said up to these bytes."""
+        return self._session.said.forget(through)
 
     async def more_stderr(self, seen: int) -> int:
         """Wait for more on standard error."""

@@ -16,8 +16,8 @@ from backends.domain.problem import Problem
 from backends.transport.link import Channel, Link, LinkFailed
 from backends.transport.prompt import Secret, Secrets
 
-_ENTER = 'printf "%s\\n" "$0"; exec "$@"'
-"""Said by the shell that sudo starts: we are in; then what was asked for."""
+_ENTER = 'printf "%s\\n" "$0" >&2; printf "%s\\n" "$0"; exec "$@"'
+"""Said by the shell that sudo starts, on both ways out: we are in; then what was asked for."""
 
 
 class SudoLink:
@@ -68,7 +68,7 @@ class SudoLink:
         how = ["-n"] if self._secrets is None else ["-S", "-p", _prompt(word)]
         async with self._link.open(["sudo", *how, "--", "sh", "-c", _ENTER, word, *argv]) as inner:
             await self._enter(inner, word)
-            inner.forget_stderr()  # a lecture, a prompt: not the command's words
+            await self._forget_sudo(inner, word)
             yield inner
 
     async def _enter(self, channel: Channel, word: str) -> None:
@@ -107,6 +107,16 @@ class SudoLink:
         if given is not None and self._secrets is not None and not _is_forbidden(words):
             self._secrets.was_refused(Secret.SUDO_PASSWORD, whose, self.node, given)
         raise self._refused(words)
+
+    async def _forget_sudo(self, channel: Channel, word: str) -> None:
+        """Drop a lecture and a prompt: what stands on standard error then is the command's."""
+        seen = -1
+        with suppress(TimeoutError):  # closed there, or held back: then all of it stays
+            async with asyncio.timeout(self._seconds):
+                while not channel.forget_stderr(through=f"{word}\n".encode()):
+                    before, seen = seen, await channel.more_stderr(seen)
+                    if seen == before:
+                        break
 
     async def _next_word(
         self, channel: Channel, word: str, first: "asyncio.Future[bytes]", seen: int

@@ -498,7 +498,7 @@ def sweep(
 
 @pytest.mark.parametrize("phase", PHASES)
 def test_p1_p2_killed_at_some_points_the_node_recovers(bench: Bench, phase: str) -> None:
-    assert sweep(bench, phase, lambda point: Injector(point, "kill"), 7) > 20
+    assert sweep(bench, phase, lambda point: Injector(point, "kill"), 17) > 20
 
 
 @pytest.mark.drill
@@ -531,7 +531,7 @@ def sweep_errors(bench: Bench, number: int, step: int) -> None:
 
 
 def test_row_16_an_error_at_some_points_is_undone_by_the_same_process(bench: Bench) -> None:
-    sweep_errors(bench, errno.ENOSPC, 7)
+    sweep_errors(bench, errno.ENOSPC, 17)
 
 
 @pytest.mark.drill
@@ -547,7 +547,7 @@ def test_row_16_20_21_an_error_at_any_point_is_undone_by_the_same_process(
 def test_row_17_errors_from_some_point_on_are_recovered_from_later(
     bench: Bench, phase: str
 ) -> None:
-    sweep(bench, phase, lambda point: Injector(point, "error", errno.ENOSPC, True), 13)
+    sweep(bench, phase, lambda point: Injector(point, "error", errno.ENOSPC, True), 29)
 
 
 @pytest.mark.drill
@@ -587,7 +587,7 @@ def sweep_twice(bench: Bench, how: str, step: int, inner: int) -> int:
 
 
 def test_row_2_killed_twice_at_some_points_the_node_recovers(bench: Bench) -> None:
-    assert sweep_twice(bench, "kill", 13, 11) > 5
+    assert sweep_twice(bench, "kill", 23, 17) > 2
 
 
 @pytest.mark.drill
