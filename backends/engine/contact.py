@@ -6,8 +6,8 @@ An answer without its `end` line is unknown: neither success nor failure. Every 
 import asyncio
 import random
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 
 from backends.domain.clean import line
@@ -94,7 +94,7 @@ class Contact:
                 observe(self._reading(message))
 
         try:
-            async with self._open(self._link) as channel:
+            async with self._open(self._link, resident=True) as channel:
                 request = self._request("watch", {"beat": beat, "slow": _SLOW_LOOK_SECONDS})
                 return await self._talk(channel, request, patience, see, keep=False)
         except LinkFailed as error:
@@ -246,10 +246,8 @@ class Contact:
         except LinkFailed as error:
             return Answer(Outcome.UNREACHABLE, error.problem, ())
 
-    @asynccontextmanager
-    async def _open(self, link: Link) -> AsyncIterator[Channel]:
-        async with link.open(self._payload.start(self.subject.python)) as channel:
-            yield channel
+    def _open(self, link: Link, *, resident: bool = False) -> AbstractAsyncContextManager[Channel]:
+        return link.open(self._payload.start(self.subject.python), resident=resident)
 
     def _request(self, command: str, args: Mapping[str, object]) -> dict[str, object]:
         return {

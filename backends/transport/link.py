@@ -80,8 +80,13 @@ class Link(Protocol):
         """
         ...
 
-    def open(self, argv: list[str]) -> AbstractAsyncContextManager[Channel]:
+    def open(
+        self, argv: list[str], *, resident: bool = False
+    ) -> AbstractAsyncContextManager[Channel]:
         """Run a command on the node; leaving the context ends the channel.
+
+        A `resident` command is silent for long and has a heart beat of its own; while any other
+        one runs, somebody waits for it, and a connection that died is noticed within seconds.
 
         Raises:
             LinkFailed: The node could not be reached; its problem says why.

@@ -37,7 +37,7 @@ class LocalLink:
         """Nothing is kept open."""
 
     @asynccontextmanager
-    async def open(self, argv: list[str]) -> AsyncIterator[Channel]:
+    async def open(self, argv: list[str], *, resident: bool = False) -> AsyncIterator[Channel]:
         """Run a command as a child process in a session of its own."""
         try:
             process = await _start(argv)

@@ -7,8 +7,8 @@ A connection that broke is made anew by whoever comes next; what a channel was d
 import asyncio
 import shlex
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, nullcontext, suppress
 
 import asyncssh
 
@@ -18,13 +18,16 @@ from backends.node import wire
 from backends.transport.lines import Lines
 from backends.transport.link import Channel, Link, LinkFailed
 from backends.transport.said import Said
-from backends.transport.ssh_dialer import Dialer
+from backends.transport.ssh_dialer import CALM, Dialer
 from backends.transport.way import Way
 
 _OPEN_SECONDS = 5.0
 """How long a node may take to open a channel; then the connection counts as dead."""
 
 _CLOSE_SECONDS = 1.0
+_ALERT = (2, 2)
+"""Seconds and count of keepalives while somebody waits: a dead connection is noticed after 6 s."""
+
 _END_SECONDS = 5.0
 """How long a command may take to say how it ended, after its output did."""
 
@@ -37,6 +40,8 @@ class SshLink:
         self._dialer = dialer
         self._connection: asyncssh.SSHClientConnection | None = None
         self._connecting = asyncio.Lock()
+        self._awaited = 0
+        """Channels that somebody waits for."""
 
     @property
     def node(self) -> str:
@@ -62,14 +67,27 @@ class SshLink:
             connection.abort()
 
     @asynccontextmanager
-    async def open(self, argv: list[str]) -> AsyncIterator[Channel]:
+    async def open(self, argv: list[str], *, resident: bool = False) -> AsyncIterator[Channel]:
         """Run a command on the node. It has no terminal and nothing of our environment."""
         # `exec`: how it ended is told by the command itself, not by a login shell around it.
         channel = await self._opened(f"exec {shlex.join(argv)}")
         try:
-            yield channel
+            with nullcontext() if resident else self._alert(channel.connection):
+                yield channel
         finally:
             await channel.leave()
+
+    @contextmanager
+    def _alert(self, connection: asyncssh.SSHClientConnection) -> Iterator[None]:
+        """While somebody waits, ask often whether the node is still there."""
+        self._awaited += 1
+        connection.set_keepalive(*_ALERT)
+        try:
+            yield
+        finally:
+            self._awaited -= 1
+            if self._awaited == 0 and not connection.is_closed():
+                connection.set_keepalive(*CALM)
 
     async def _connected(self) -> tuple[asyncssh.SSHClientConnection, bool]:
         """The connection, and whether it was there already."""
@@ -124,7 +142,7 @@ class SshLink:
         except (asyncssh.Error, OSError) as error:
             self._give_up(connection)
             raise self._lost(str(error)) from error
-        return SshChannel(self._way.node, channel, session)
+        return SshChannel(self._way.node, connection, channel, session)
 
     def _give_up(self, connection: asyncssh.SSHClientConnection) -> None:
         connection.abort()  # it is closed a turn later, and must not be used until then
@@ -151,8 +169,13 @@ class SshChannel:
     """A command that runs on the node."""
 
     def __init__(
-        self, node: str, channel: asyncssh.SSHClientChannel[bytes], session: "_Session"
+        self,
+        node: str,
+        connection: asyncssh.SSHClientConnection,
+        channel: asyncssh.SSHClientChannel[bytes],
+        session: "_Session",
     ) -> None:
+        self.connection = connection
         self._node = node
         self._channel = channel
         self._session = session

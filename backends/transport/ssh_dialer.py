@@ -25,10 +25,11 @@ from backends.transport.ssh_login import Login
 from backends.transport.ssh_place import Place
 from backends.transport.way import Way, gateway_of
 
-_KEEPALIVE_SECONDS = 60
-"""Liveness is the heart beat; this only keeps address translators from forgetting us."""
+CALM = (60, 3)
+"""Seconds and count of keepalives while nobody waits: liveness is the heart beat, and this only
+keeps address translators from forgetting us."""
 
-_GATEWAY_KEEPALIVE_SECONDS = 5
+_GATEWAY = (5, 3)
 """A gateway has no heart beat of its own, and one that is dead holds up all nodes behind it."""
 
 _TRIES = 6
@@ -264,6 +265,7 @@ class Dialer:
 
     def _settings(self, way: Way, place: Place) -> dict[str, Any]:
         """How all connections are alike."""
+        seconds, count = _GATEWAY if way.is_gateway else CALM
         return {
             "config": self._config,
             "encryption_algs": place.ciphers or (),
@@ -274,9 +276,8 @@ class Dialer:
             "agent_forwarding": False,
             "login_timeout": 0,
             "connect_timeout": None,
-            "keepalive_interval": (
-                _GATEWAY_KEEPALIVE_SECONDS if way.is_gateway else _KEEPALIVE_SECONDS
-            ),
+            "keepalive_interval": seconds,
+            "keepalive_count_max": count,
         }
 
     async def _gateway(self, jump: str, way: Way) -> asyncssh.SSHClientConnection:

@@ -58,15 +58,18 @@ class SudoLink:
                 await channel.exit_status()
             self._entered = True
 
-    def open(self, argv: list[str]) -> AbstractAsyncContextManager[Channel]:
+    def open(
+        self, argv: list[str], *, resident: bool = False
+    ) -> AbstractAsyncContextManager[Channel]:
         """Run a command as root."""
-        return self._run(argv)
+        return self._run(argv, resident=resident)
 
     @asynccontextmanager
-    async def _run(self, argv: list[str]) -> AsyncIterator[Channel]:
+    async def _run(self, argv: list[str], *, resident: bool = False) -> AsyncIterator[Channel]:
         word = f"liftlock-{random_words.token_hex(8)}"
         how = ["-n"] if self._secrets is None else ["-S", "-p", _prompt(word)]
-        async with self._link.open(["sudo", *how, "--", "sh", "-c", _ENTER, word, *argv]) as inner:
+        command = ["sudo", *how, "--", "sh", "-c", _ENTER, word, *argv]
+        async with self._link.open(command, resident=resident) as inner:
             await self._enter(inner, word)
             await self._forget_sudo(inner, word)
             yield inner

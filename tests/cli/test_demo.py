@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -13,9 +14,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.cluster import Ran
 from tests.support.disks import fill, small_disk
 from tests.support.node import picture
-from tests.support.served import Served, belonging, served
+from tests.support.served import Served, belonging, served, wired
 
 
 @pytest.fixture(scope="module")
@@ -270,6 +272,34 @@ def test_it_can_be_opened_again_where_it_was_left(tmp_path: Path) -> None:
             assert second.verdict() == (10, "ready_to_finalize", "4.11.0", "4.12.0")
             assert second.on("rollback", "--yes").status == 0
             assert second.verdict() == (0, "settled", None, "4.11.0")
+
+
+@pytest.mark.drill
+@pytest.mark.parametrize("what", ["go_dead", "cut"])
+def test_a_link_that_goes_in_the_middle_of_an_upgrade_is_replaced_and_the_upgrade_goes_on(
+    tmp_path: Path, what: str
+) -> None:
+    with served(tmp_path, 1) as demo, wired(demo, "wire") as (file, do):
+        release = demo.said["releases"]["4.12.0"]
+        done: list[Ran] = []
+        run = threading.Thread(
+            target=lambda: done.append(_upgraded(file, release)), name="operator"
+        )
+        run.start()
+        for _ in range(2):
+            _until(lambda: demo.verdict()[1] == "upgrading", 20)
+            do(what)
+            time.sleep(1.0)
+        run.join(60)
+        assert done
+        assert done[0].status == 0, done[0]
+        assert demo.verdict() == (10, "ready_to_finalize", "4.11.0", "4.12.0")
+
+
+def _upgraded(file: Path, release: str) -> Ran:
+    words = [sys.executable, "-m", "app", "upgrade", str(file), release, "--yes"]
+    run = subprocess.run(words, capture_output=True, text=True, timeout=120, check=False)
+    return Ran(run.returncode, run.stdout, run.stderr)
 
 
 def _killed_operator(demo: Served, seconds: float) -> None:

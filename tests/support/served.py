@@ -1,5 +1,6 @@
 """`liftlock demo --serve` in a process of its own, and command lines against its nodes."""
 
+import asyncio
 import io
 import json
 import os
@@ -8,8 +9,9 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,7 @@ from typing import Any
 from app.cli import main
 from tests.support.cluster import Ran
 from tests.support.node import within
+from tests.support.ssh import Relay
 
 
 class Served:
@@ -132,3 +135,33 @@ def served(top: Path, nodes: int) -> Iterator[Served]:
             assert time.monotonic() < give_up, "a process of the demo is left"
             time.sleep(0.02)
         shutil.rmtree(directory, ignore_errors=True)
+
+
+@contextmanager
+def wired(demo: Served, name: str) -> Iterator[tuple[Path, Callable[[str], None]]]:
+    """A cluster file whose only node is reached over a wire of the test's; what can be done to it.
+
+    `do("go_dead")`: nothing passes any more on the connections that there are, new ones are fine.
+    `do("cut")`: they are cut.
+    """
+    port = int(re.findall(r"port = (\d+)", demo.file.read_text())[0])
+    relay = Relay(port)
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, daemon=True)
+    thread.start()
+    try:
+        asyncio.run_coroutine_threadsafe(relay.start(), loop).result(10)
+        known = (demo.directory / "known_hosts").read_text()
+        path = demo.directory / f"{name}.known"
+        path.write_text(known.replace(f":{port} ", f":{relay.port} "))
+        changes = {
+            'known_hosts = ".*"': f'known_hosts = "{path.name}"',
+            rf"port = {port}": f"port = {relay.port}",
+        }
+        file = demo.variant(f"{name}.toml", changes)
+        yield file, lambda what: loop.call_soon_threadsafe(getattr(relay, what)) and None
+    finally:
+        asyncio.run_coroutine_threadsafe(relay.close(), loop).result(10)
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
