@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from app.headless import lines, shapes
 from app.headless.ask import agreed, declined, refuse_silence, typed
 from app.headless.options import Options
-from app.headless.say import heard_or_not, observer, out, show_previews, talk
+from app.headless.say import UNTOUCHED, heard_or_not, observer, out, show_previews, talk
 from app.headless.work import (
     about,
     chosen,
@@ -73,11 +73,14 @@ def rollback(options: Options) -> int:
             if opened is not None:
                 back = opened.from_version or "nothing: the product is removed"
                 talk([f"{reading.name}: {opened.to_version} -> {back}"])
-        if not await agreed(options, f"Roll back {lines.count(going)}?"):
+        first, *others = (reading.name for reading in going)
+        then = f" first, then ask about {', '.join(others)}" if others else ""
+        if not await agreed(options, f"Roll back {first}{then}?"):
             raise declined()
 
         async def go_on(first: NodeResult) -> bool:
-            return await agreed(options, f"{first.node} is back, proven. Go on with the others?")
+            rest = ", ".join(reading.name for reading in going if reading.name != first.node)
+            return await agreed(options, f"{first.node} is back, proven. Go on with {rest}?")
 
         return await scene.acts.roll_back(todo, options.reason or "asked for by a person", go_on)
 
@@ -184,11 +187,14 @@ async def _run(
             print(json.dumps(said, sort_keys=True))
         raise
     except asyncio.CancelledError:
+        begun = sorted({entry.node for entry in book.entries(run) if entry.node})
         end_run(book, run, Exit.INTERRUPTED, "interrupted", scribe)
-        talk(
-            ["", f"Interrupted here. What a node has begun of this {kind} it finishes by itself:"]
-            + [f"  liftlock status {session.name}"]
-        )
+        if begun:
+            talk(["", f"Interrupted here. The {kind} was begun on: {', '.join(begun)}."])
+            talk(["What a node has begun it finishes by itself; no other one was touched:"])
+            talk([f"  liftlock status {session.name}"])
+        else:
+            talk(["", UNTOUCHED])
         raise
     code = exit_of_act(results, wanted)
     text = f"{kind}: " + ", ".join(f"{item.node} {item.result}" for item in results)
@@ -234,12 +240,22 @@ def _nothing_to_roll_back(scene: Scene) -> LiftlockError:
         reading.name for reading in scene.chosen if not reading.read and not reading.excluded
     ]
     verdict = decide(scene.readings, scene.session.name)
+    if unread:
+        return LiftlockError(
+            Problem(
+                "not-known-what-is-open",
+                "It is not known whether an upgrade is open on the chosen nodes.",
+                f"not read: {', '.join(unread)}; on the others none is open",
+                verdict.next_action,
+            ),
+            Exit.UNREACHABLE,
+        )
     return LiftlockError(
         Problem(
             "nothing-to-roll-back",
             "No upgrade is open on the chosen nodes.",
-            f"not read: {', '.join(unread)}" if unread else verdict.headline(),
+            verdict.headline(),
             f"way back: {verdict.way_back}",
         ),
-        Exit.UNREACHABLE if unread else Exit.REFUSED,
+        Exit.REFUSED,
     )

@@ -81,7 +81,8 @@ async def _node(contact: Contact) -> tuple[list[Row], Exit]:
         rows.append((contact.node, name, result, evidence))
 
     if (problem := await contact.prepare()) is not None:
-        return [(contact.node, "reach", "refused", problem.summary)], Exit.UNREACHABLE
+        told = " ".join(filter(None, (problem.summary, problem.evidence, problem.advice)))
+        return [(contact.node, "reach", "refused", line(told))], Exit.UNREACHABLE
     answer = await contact.rows("preflight", see, bytes=0, files=0)
     if answer.outcome in (Outcome.UNREACHABLE, Outcome.TIMED_OUT) and answer.problem:
         rows.append((contact.node, "reach", "refused", answer.problem.summary))

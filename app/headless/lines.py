@@ -4,6 +4,7 @@ State is a letter and a word, never a colour alone. All text from nodes was clea
 """
 
 import textwrap
+import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
@@ -32,10 +33,10 @@ def status(
     """The whole answer of `status`."""
     head = f"{cluster}  {environment.upper()}  {product}    {verdict.headline()}"
     return [
-        *_wrapped(head, "    "),
-        *([*_wrapped(f"cause     {verdict.cause}", " " * 10)] if verdict.cause else []),
-        *_wrapped(f"next      {verdict.next_action}", " " * 10),
-        *_wrapped(f"way back  {verdict.way_back}", " " * 10),
+        *wrapped(head, "    "),
+        *([*wrapped(f"cause     {verdict.cause}", " " * 10)] if verdict.cause else []),
+        *wrapped(f"next      {verdict.next_action}", " " * 10),
+        *wrapped(f"way back  {verdict.way_back}", " " * 10),
         "",
         *_table([_HEAD, *(_row(reading) for reading in readings)]),
         *_remarks(readings, verdict),
@@ -45,9 +46,9 @@ def status(
 def problem(found: Problem) -> list[str]:
     """A problem in four parts."""
     return [
-        *_wrapped(f"{found.summary} [{found.code}]", "  "),
+        *wrapped(f"{found.summary} [{found.code}]", "  "),
         *_quoted("  ", found.evidence),
-        *(_wrapped(f"  -> {found.advice}", "     ") if found.advice else []),
+        *(wrapped(f"  -> {found.advice}", "     ") if found.advice else []),
     ]
 
 
@@ -58,11 +59,11 @@ def event(item: Event) -> list[str]:
     phase = item.phase.value if item.phase else ""
     head = f"{clock(item.time)}  {item.node:<8} {phase:<9} "
     first = " " * len(head)
-    lines = _wrapped(head + item.text, first)
+    lines = wrapped(head + item.text, first)
     if item.kind is Kind.PROBLEM:
         lines += _quoted(first, str(item.data.get("evidence", "")))
         if item.data.get("advice"):
-            lines += _wrapped(f"{first}-> {item.data['advice']}", first + "   ")
+            lines += wrapped(f"{first}-> {item.data['advice']}", first + "   ")
     if item.data.get("log"):
         lines += _quoted(first, str(item.data["log"]))[-20:]
     return lines
@@ -79,12 +80,15 @@ def plan(found: Plan) -> list[str]:
         *(f"  note     {note}" for note in found.notes),
     ]
     for item in found.nodes:
-        lines += ["", *_wrapped(f"{item.node}  {_what(item)}", "    ")]
+        lines += ["", *wrapped(f"{item.node}  {_what(item)}", "    ")]
         for step in item.steps:
-            lines += _wrapped(f"  {step.phase:<9} {step.title}", " " * 12)
-            lines += [f"            {number}  {act}" for number, act in enumerate(step.actions, 1)]
+            lines += wrapped(f"  {step.phase:<9} {step.title}", " " * 12)
+            for number, act in enumerate(step.actions, 1):
+                lines += wrapped(f"            {number}  {act}", " " * 15)
             if step.undo:
-                lines += ["            undo:", *(f"               {act}" for act in step.undo)]
+                lines.append("            undo:")
+            for act in step.undo:
+                lines += wrapped(f"               {act}", " " * 17)
     return lines
 
 
@@ -101,7 +105,7 @@ def gate(found: Gate) -> list[str]:
         *(
             line
             for state, name, text in rows
-            for line in _wrapped(f"{state:<10}{name:<{width}}  {text}", " " * (width + 12))
+            for line in wrapped(f"{state:<10}{name:<{width}}  {text}", " " * (width + 12))
         ),
     ]
 
@@ -109,8 +113,9 @@ def gate(found: Gate) -> list[str]:
 def after(verdict: Verdict) -> list[str]:
     """What the cluster is after an act, and what is next."""
     return [
-        *_wrapped(f"now   {verdict.headline()}", " " * 6),
-        *_wrapped(f"next  {verdict.next_action}", " " * 6),
+        *wrapped(f"now       {verdict.headline()}", " " * 10),
+        *wrapped(f"next      {verdict.next_action}", " " * 10),
+        *wrapped(f"way back  {verdict.way_back}", " " * 10),
     ]
 
 
@@ -128,9 +133,9 @@ def results(nodes: Sequence[NodeResult], text: str) -> list[str]:
     told = [
         line
         for row, text in zip(table[1:], said, strict=True)
-        for line in _wrapped(f"{row:<{len(indent)}}{text}".rstrip(), indent)
+        for line in wrapped(f"{row:<{len(indent)}}{text}".rstrip(), indent)
     ]
-    return ["", table[0], *told, "", *(_wrapped(text, "  ") if text else [])]
+    return ["", table[0], *told, "", *(wrapped(text, "  ") if text else [])]
 
 
 def run(found: Run) -> list[str]:
@@ -142,7 +147,7 @@ def run(found: Run) -> list[str]:
     note = f'  "{found.note}"' if found.note else ""
     return [
         f"run {found.id}  {what} on {found.cluster} ({found.product}) by {found.operator}{note}",
-        *_wrapped(f"began {when(found.began)}, {end}", "  "),
+        *wrapped(f"began {when(found.began)}, {end}", "  "),
         "",
     ]
 
@@ -151,7 +156,7 @@ def entry(item: Entry) -> list[str]:
     """One entry of a run's journal."""
     head = f"{clock(item.time)}  {item.node:<8} {item.phase or '':<9} "
     indent = " " * len(head)
-    lines = _wrapped(head + item.text, indent)
+    lines = wrapped(head + item.text, indent)
     for name in ("evidence", "log"):
         if item.kind != "row" and item.data.get(name):
             lines += _quoted(indent, str(item.data[name]))
@@ -166,6 +171,14 @@ def clock(seconds: float) -> str:
 def when(seconds: float) -> str:
     """A date and time where the operator is, with its zone."""
     return datetime.fromtimestamp(seconds, UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S%z")
+
+
+def _local(text: str) -> str:
+    """A node's time (ISO 8601, UTC), where the operator is; as it came when it is none."""
+    try:
+        return when(datetime.fromisoformat(text).timestamp())
+    except ValueError:
+        return text
 
 
 def _row(reading: NodeReading) -> tuple[str, ...]:
@@ -213,14 +226,15 @@ def _remarks(readings: Sequence[NodeReading], verdict: Verdict) -> list[str]:
     for reading in readings:
         facts = reading.facts if reading.read else None
         if facts is not None and facts.note:
-            lines += _wrapped(f"{reading.name}: {facts.note}", "  ")
+            lines += wrapped(f"{reading.name}: {facts.note}", "  ")
         if facts is not None and facts.transaction is not None:
             opened = facts.transaction
             left = opened.decides_at_seconds
-            ends = "" if left is None else f"; {opened.then} by itself in {left:.0f} s"
-            lines += _wrapped(
+            at = "" if left is None else clock(time.time() + left)
+            ends = "" if left is None else f"; {opened.then} by itself at {at} at the latest"
+            lines += wrapped(
                 f"{reading.name}: run {opened.run} to {opened.to_version} by {opened.operator} "
-                f"since {opened.since}{ends}",
+                f"since {_local(opened.since)}{ends}",
                 "  ",
             )
         for found in (reading.problem, facts.problem if facts else None):
@@ -251,15 +265,17 @@ def _table(rows: Sequence[tuple[str, ...]]) -> list[str]:
 def _quoted(indent: str, text: str) -> list[str]:
     """What was said elsewhere, marked as such."""
     mark = f"{indent}| "
-    return [part for each in text.splitlines() for part in _wrapped(mark + each, mark + "  ")]
+    return [part for each in text.splitlines() for part in wrapped(mark + each, mark + "  ")]
 
 
-def _wrapped(text: str, indent: str) -> list[str]:
+def wrapped(text: str, indent: str) -> list[str]:
+    """Lines of at most `WIDTH`; what must be copied or compared is never broken."""
     return textwrap.wrap(
         text,
         WIDTH,
         subsequent_indent=indent,
         break_on_hyphens=False,
+        break_long_words=False,  # paths and fingerprints are copied and compared
         drop_whitespace=True,
         replace_whitespace=False,
     ) or [""]

@@ -23,6 +23,7 @@ from backends.engine.contact import aged
 from backends.engine.planner import new_run
 from backends.settings.cluster import Cluster
 from backends.settings.find import VARIABLE
+from backends.store.book import Book, Run
 
 
 def status(options: Options, *, expect: str | None = None, watch: bool = False) -> int:
@@ -62,14 +63,15 @@ def journal(
     known = _cluster_or_none(cluster)
     name = known.name if known is not None and cluster is not None else None
     with open_book(operator_state(known)) as book:
-        found = book.run(run) if run else next(iter(book.runs(name, limit=1)), None)
+        found = book.run(run) if run else _newest(book, name)
         if found is None:
+            known_runs = [item.id for item in book.runs(name, limit=10)]
             raise LiftlockError(
                 Problem(
                     "run-unknown",
                     f"There is no run {run}." if run else "There is no run yet.",
-                    ", ".join(item.id for item in book.runs(name, limit=10)),
-                    "Name one of the newest runs above." if run else "",
+                    f"{book.path} has: {', '.join(known_runs) or 'none'}",
+                    "Name one of these, or the cluster that it was on: liftlock journal CLUSTER",
                 ),
                 Exit.USAGE,
             )
@@ -85,6 +87,13 @@ def journal(
             for item in entries:
                 out(lines.entry(item))
     return Exit.OK
+
+
+def _newest(book: Book, cluster: str | None) -> Run | None:
+    """The newest run in which something was done on a node, else the newest of all."""
+    runs = book.runs(cluster)
+    acted = (run for run in runs if any(entry.node for entry in book.entries(run.id)))
+    return next(acted, next(iter(runs), None))
 
 
 def _cluster_or_none(argument: str | None) -> Cluster | None:

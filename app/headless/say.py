@@ -15,6 +15,8 @@ from backends.engine.acts import Preview
 from backends.engine.events import Event
 from backends.engine.results import NodeResult, Outcome
 
+UNTOUCHED = "Interrupted here, before any node was changed."
+
 
 def out(text: Iterable[str]) -> None:
     """Data, to standard output."""

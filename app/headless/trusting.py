@@ -66,10 +66,11 @@ async def _judge(met: Sequence[Introduction], session: Session, options: Options
     unknown = [each for each in met if each.judgement is Judgement.UNKNOWN and each.file]
     agreed_to: set[str] = set()
     if unknown:
-        talk(f"{each.node}: {each.called} shows {_key(each)}" for each in unknown)
+        talk(f"{each.node}: {each.called} shows\n  {_key(each)}" for each in unknown)
         talk(["Compare each with what ssh-keygen -l says about the key file on the node itself."])
         files = sorted({str(each.file) for each in unknown})
-        question = f"Record {len(unknown)} of them in {', '.join(files)}?"
+        these = "this key" if len(unknown) == 1 else f"these {len(unknown)} keys"
+        question = f"Record {these} in {', '.join(files)}?"
         if await agreed(options, question):
             await asyncio.to_thread(record, unknown)
             session.ways.dialer().forget_known()

@@ -2,14 +2,16 @@
 
 import asyncio
 import json
+import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 from app.headless import lines, shapes
 from app.headless.ask import agreed, declined, refuse_silence
 from app.headless.options import Options
-from app.headless.say import heard_or_not, observer, show_outcome, talk
+from app.headless.say import UNTOUCHED, heard_or_not, observer, show_outcome, talk
 from app.headless.work import (
     about,
     drive,
@@ -23,13 +25,15 @@ from app.headless.work import (
     unknown_nodes,
 )
 from app.session import Session, open_book
-from backends.domain.facts import NodeReading
+from backends.domain.conditions import NODES_READ
+from backends.domain.facts import NodeFacts, NodeReading
+from backends.domain.gates import Gate, before_upgrade
 from backends.domain.plan import Plan, Treatment
 from backends.domain.policy import Pause, Vanished
 from backends.domain.problem import Exit, LiftlockError
-from backends.domain.states import NodeState
-from backends.engine.conductor import Conductor
-from backends.engine.planner import new_run
+from backends.domain.states import CHANGING, NodeState
+from backends.engine.conductor import Conductor, target_of
+from backends.engine.planner import new_run, problem_of_refusal
 from backends.engine.recovery import recover_first
 from backends.engine.results import Outcome, exit_of_upgrade
 from backends.engine.scribe import Scribe
@@ -41,6 +45,8 @@ _ALONE = {
     Vanished.HOLD: "stays as it is and waits for a person",
     Vanished.KEEP_IF_HEALTHY: "keeps the new version if it is healthy, else goes back",
 }
+
+_LAST_LOOK_SECONDS = 5.0
 
 
 def upgrade(
@@ -65,10 +71,14 @@ async def _upgrade(session: Session, options: Options, release: Release) -> int:
 
 
 async def _run(session: Session, options: Options, book: Book, release: Release) -> int:
-    readings, _ = await look(session)
-    made = plan_from(session, release, readings, _fresh(book))
-    left = _left_in_the_middle(session, readings)
-    await _agree(options, session, made, left)
+    try:
+        readings, _ = await look(session)
+        made = plan_from(session, release, readings, _fresh(book))
+        left = _left_in_the_middle(session, readings)
+        await _agree(options, session, made, left, _gate(session, release, made, readings))
+    except asyncio.CancelledError:
+        talk(["", UNTOUCHED])
+        raise
     if left:
         stopped = await _bring_to_rest(session, options, book, release)
         if stopped is not None:
@@ -81,8 +91,8 @@ async def _run(session: Session, options: Options, book: Book, release: Release)
     try:
         result = await conductor.run()
     except asyncio.CancelledError:
+        talk(await _interrupted(session, made, conductor.begun))
         end_run(book, made.run, Exit.INTERRUPTED, "interrupted", scribe)
-        talk(_interrupted(made, conductor.begun, session.name))
         raise
     result = _with_unknown(session, result)
     end_run(book, made.run, result.exit, result.text, scribe)
@@ -92,13 +102,33 @@ async def _run(session: Session, options: Options, book: Book, release: Release)
     return result.exit
 
 
-async def _agree(options: Options, session: Session, made: Plan, left: Sequence[str]) -> None:
-    """Show the plan and ask, before anything is done; `--yes` has agreed already."""
+def _gate(
+    session: Session, release: Release, made: Plan, readings: Sequence[NodeReading]
+) -> Gate | None:
+    """The gate before the first node, where there is one to install."""
+    if not any(item.treatment is Treatment.INSTALL for item in made.nodes):
+        return None
+    return before_upgrade(readings, target_of(made, release), session.name)
+
+
+async def _agree(
+    options: Options, session: Session, made: Plan, left: Sequence[str], gate: Gate | None
+) -> None:
+    """Show plan and gate and ask, before anything is done; `--yes` has agreed already.
+
+    Nobody is asked about what the gate forbids, unless bringing nodes back to rest may open it.
+    """
     if options.yes:
         return
     acting = (Treatment.INSTALL, Treatment.RESUME)
     todo = [item for item in made.nodes if item.treatment in acting]
-    talk([*lines.plan(made), ""])
+    talk([*lines.plan(made), "", *(lines.gate(gate) if gate else ()), ""])
+    if gate is not None and not gate.is_open and not left:
+        unread = any(condition.name == NODES_READ for condition in gate.blocking)
+        why = [f"{c.name}: {c.text}; {c.then}".rstrip("; ") for c in gate.blocking]
+        raise LiftlockError(
+            problem_of_refusal(gate.name, why), Exit.UNREACHABLE if unread else Exit.REFUSED
+        )
     first = f"Bring {', '.join(left)} back to rest first, then upgrade" if left else "Upgrade"
     question = f"{first} {lines.count(todo)} of {made.cluster} to {made.release_version}?"
     if (todo or left) and not await agreed(options, question):
@@ -156,17 +186,53 @@ def _fresh(book: Book) -> str:
     return new_run(today(), lambda run: book.run(run) is not None)
 
 
-def _interrupted(made: Plan, begun: Sequence[str], called: str) -> list[str]:
+async def _interrupted(session: Session, made: Plan, begun: Sequence[str]) -> list[str]:
+    """What each node is in now, and what it does by itself; asked once more, but not for long."""
     if not begun:
-        return ["", "Interrupted here, before any node was changed."]
-    window = f"{made.limits.accept_window_seconds:g} s"
-    others = [item.node for item in made.nodes if item.node not in begun]
+        return ["", UNTOUCHED]
+    readings: Sequence[NodeReading] = ()
+    with suppress(TimeoutError):
+        async with asyncio.timeout(_LAST_LOOK_SECONDS):
+            readings, _ = await look(session)
+    facts = {reading.name: reading.facts for reading in readings if reading.read}
+    told = [_alone(node, facts.get(node), made) for node in sorted(begun)]
+    kept = [
+        item.node
+        for item in made.nodes
+        if item.node not in begun and _is_accepted(facts.get(item.node))
+    ]
+    rest = [item.node for item in made.nodes if item.node not in begun and item.node not in kept]
     return [
         "",
-        f"Interrupted here. {', '.join(begun)} goes on without you:",
-        "  what is accepted stays, still reversible;",
-        f"  what is in trial {_ALONE[made.policy.if_operator_vanishes]}",
-        f"  when its accept window of {window} ends, unless it is accepted.",
-        *([f"  Not started: {', '.join(others)}."] if others else []),
-        f"  liftlock status {called} tells; the same upgrade command goes on.",
+        "Interrupted here.",
+        *(part for text in told for part in lines.wrapped(f"  {text}", "    ")),
+        *([f"  Accepted before: {', '.join(kept)}."] if kept else []),
+        *([f"  Not started: {', '.join(rest)}."] if rest else []),
+        f"  liftlock status {session.name} tells; the same upgrade command goes on.",
     ]
+
+
+def _alone(node: str, facts: NodeFacts | None, made: Plan) -> str:
+    """What one node does without us."""
+    policy = _ALONE[made.policy.if_operator_vanishes]
+    window = f"{made.limits.accept_window_seconds:g} s"
+    if facts is None:
+        return (
+            f"{node} could not be read any more. What is accepted stays, still reversible; in "
+            f"trial it {policy} when its accept window of {window} ends, unless it is accepted."
+        )
+    if _is_accepted(facts):
+        return f"{node} is accepted on {made.release_version}: it stays, still reversible."
+    if facts.state is NodeState.ROLLED_BACK:
+        return f"{node} is back on {facts.selected or 'nothing'}, proven."
+    opened = facts.transaction
+    if opened is None or opened.decides_at_seconds is None:
+        doing = "goes on without you" if facts.state in CHANGING else "is"
+        state = facts.state.replace("_", " ")
+        return f"{node} {doing} ({state}). After {window} in trial it {policy}, unless accepted."
+    at = lines.clock(time.time() + opened.decides_at_seconds)
+    return f"{node} is in trial: at {at} at the latest it {policy}, unless it is accepted."
+
+
+def _is_accepted(facts: NodeFacts | None) -> bool:
+    return facts is not None and facts.state is NodeState.ACCEPTED

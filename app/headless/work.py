@@ -21,6 +21,7 @@ from backends.domain.problem import Exit, LiftlockError, Problem
 from backends.domain.verdict import Verdict, decide
 from backends.engine import runlock
 from backends.engine.contact import read_all
+from backends.engine.events import Kind
 from backends.engine.planner import make_plan, open_run, refuse_other_product
 from backends.engine.results import NodeResult, Result
 from backends.engine.scribe import Scribe
@@ -124,6 +125,7 @@ def locked(session: Session, kind: str) -> AbstractContextManager[None]:
         ensure_private(session.state_dir),
         session.cluster.name,
         session.profile.name,
+        session.name,
         who=session.operator,
         what=kind,
         since=lines.when(time.time()),
@@ -159,6 +161,7 @@ def end_run(
     """Write down how a run ended; where that fails it is said, and the result counts."""
     try:
         if scribe is not None:
+            scribe.say(Kind.RUN, f"ended here, exit {exit_code.value}: {text}")
             scribe.close()
         book.end(run, time=time.time(), exit_code=exit_code, outcome=text)
     except LiftlockError as error:

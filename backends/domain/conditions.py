@@ -68,9 +68,12 @@ class Target:
     """Nodes that may change at once."""
 
 
+NODES_READ = "nodes read"
+
+
 def nodes_read(seen: Survey) -> Condition:
     """Every node is read, or excluded with a reason."""
-    name = "nodes read"
+    name = NODES_READ
     if not seen.counted:
         return Condition(name, ConditionState.REFUSED, "no node counts: all are left out")
     if seen.unreadable:
@@ -116,7 +119,7 @@ def no_other_upgrade(seen: Survey, run: str) -> Condition:
         if facts.transaction is not None and facts.transaction.run != run
     ]
     if not foreign:
-        return Condition("no other upgrade", ConditionState.OK, "none is open")
+        return _as_far_as_read(seen, "no other upgrade", "none is open")
     _, first = foreign[0]
     return Condition(
         "no other upgrade",
@@ -139,7 +142,7 @@ def last_upgrade_finalized(seen: Survey, target: Target) -> Condition:
         and not (facts.transaction is not None and facts.transaction.run == target.run)
     ]
     if not unfinished:
-        return Condition(name, ConditionState.OK, "on every node")
+        return _as_far_as_read(seen, name, f"on {len(seen.read)} of {len(seen.counted)}")
     if all(facts.finalized is None and not facts.is_open for facts in unfinished):
         advice = f"liftlock adopt {seen.cluster}{seen.selector(unfinished)}"
         words = f"{are(names(unfinished), 'has', 'have')} no finalized record"
@@ -170,7 +173,7 @@ def same_content(seen: Survey, target: Target) -> Condition:
             f"{are(names(other), 'has', 'have')} {target.version} with another digest",
             then="give the release another version",
         )
-    return Condition(name, ConditionState.OK, f"no other {target.version} is finalized")
+    return _as_far_as_read(seen, name, f"no other {target.version} is finalized")
 
 
 def path_allowed(seen: Survey, target: Target) -> Condition:
@@ -199,8 +202,11 @@ def path_allowed(seen: Survey, target: Target) -> Condition:
     return Condition(name, ConditionState.OK, f"allowed from {listed(allowed)}")
 
 
-def nodes_healthy(nodes: Iterable[NodeFacts], name: str = "nodes healthy") -> Condition:
-    """No service is down and no health check fails; what is not known is said."""
+def nodes_healthy(nodes: Iterable[NodeFacts], of: int, name: str = "nodes healthy") -> Condition:
+    """No service is down and no health check fails; what is not known is said.
+
+    `of` is how many there are, with those that were not read.
+    """
     chosen = tuple(nodes)
     sick = [
         f"{facts.node}: {facts.health_text or 'failing'}"
@@ -214,7 +220,8 @@ def nodes_healthy(nodes: Iterable[NodeFacts], name: str = "nodes healthy") -> Co
     unsure = _those(chosen, lambda f: f.health is HealthState.UNKNOWN and not f.is_absent)
     if unsure:
         return Condition(name, ConditionState.WARN, f"health unknown on {listed(names(unsure))}")
-    return Condition(name, ConditionState.OK, f"{len(chosen)} of {len(chosen)}")
+    state = ConditionState.OK if len(chosen) == of else ConditionState.WARN
+    return Condition(name, state, f"{len(chosen)} of {of}")
 
 
 def nobody_waits_for_a_person(nodes: Iterable[NodeFacts]) -> Condition:
@@ -245,6 +252,14 @@ def batch_has_room(nodes: Iterable[NodeFacts], batch: int) -> Condition:
         until="" if decides is None else f"in {decides:.0f} s at the latest",
         then=transaction.then if transaction else "",
     )
+
+
+def _as_far_as_read(seen: Survey, name: str, text: str) -> Condition:
+    """What holds for all that were read; it is not known of the others."""
+    unread = [reading.name for reading in seen.unreadable] + [*seen.awaited]
+    if not unread:
+        return Condition(name, ConditionState.OK, text)
+    return Condition(name, ConditionState.WARN, f"{text}; not known of {listed(unread)}")
 
 
 def _those(nodes: Iterable[NodeFacts], which: Callable[[NodeFacts], bool]) -> list[NodeFacts]:

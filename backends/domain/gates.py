@@ -69,7 +69,7 @@ def before_upgrade(
             conditions.last_upgrade_finalized(seen, target),
             conditions.same_content(seen, target),
             conditions.path_allowed(seen, target),
-            conditions.nodes_healthy(seen.read),
+            conditions.nodes_healthy(seen.read, len(seen.counted)),
         ),
     )
 
@@ -88,6 +88,6 @@ def before_turn(
             conditions.no_other_upgrade(seen, target.run),
             conditions.nobody_waits_for_a_person(others),
             conditions.batch_has_room(others, target.batch),
-            conditions.nodes_healthy(others, name="others healthy"),
+            conditions.nodes_healthy(others, len(seen.counted) - 1, name="others healthy"),
         ),
     )

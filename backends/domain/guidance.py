@@ -120,7 +120,7 @@ def failed(seen: Survey) -> Finding:
             f"liftlock rollback {seen.cluster}{seen.selector(held)} does not"
         )
     else:
-        action = f"the same liftlock upgrade {seen.cluster} tries {listed(names(nodes))} again"
+        action = f"liftlock upgrade {seen.cluster} RELEASE tries {listed(names(nodes))} again"
     return _found(
         seen,
         nodes,
@@ -178,9 +178,13 @@ def absent(seen: Survey) -> Finding:
 def settled(seen: Survey) -> Finding:
     """One version, finalized everywhere."""
     version = seen.read[0].final_version
+    staged = _staged(seen)
+    clean = (
+        f"liftlock upgrade {seen.cluster} RELEASE installs it, or liftlock clean {seen.cluster}"
+    )
     return Finding(
-        cause=f"no upgrade in progress, version {version}",
-        next_action=_restart_first(seen) or "none: nothing is under way",
+        cause="; ".join([f"no upgrade in progress, version {version}", *staged]),
+        next_action=_restart_first(seen) or (clean if staged else "none: nothing is under way"),
         way_back=f"none: {version} is finalized",
         to_version=version,
     )
@@ -219,6 +223,15 @@ def _found(
         from_version=old,
         to_version=new,
     )
+
+
+def _staged(seen: Survey) -> list[str]:
+    """What lies ready on which nodes."""
+    found: dict[str, list[str]] = {}
+    for facts in seen.read:
+        for version in () if isinstance(facts.staged, Unknown) else facts.staged:
+            found.setdefault(version, []).append(facts.node)
+    return [f"{version} is staged on {listed(nodes)}" for version, nodes in found.items()]
 
 
 def _nothing_counts(seen: Survey) -> Finding:
@@ -287,7 +300,8 @@ def _next_of_upgrade(seen: Survey) -> str:
     behind = names(facts for facts in seen.read if not same(facts.version, target))
     action = f"liftlock finalize {seen.cluster}"
     if behind:
-        action = f"the same liftlock upgrade {seen.cluster} goes on with {listed(behind)}"
+        goal = f"the upgrade to {target}" if is_value(target) else "the same upgrade"
+        action = f"liftlock upgrade {seen.cluster} RELEASE: {goal} goes on with {listed(behind)}"
     action = _restart_first(seen, action)
     reach = _reach(seen)
     return f"{reach}; then {action}" if reach else action
@@ -312,5 +326,5 @@ def _wait(busy: Sequence[NodeFacts]) -> str:
     if not deadlines:
         return words
     seconds, node, then = min(deadlines)
-    decides = f"{words}; {node} decides by itself in {seconds:.0f} s"
+    decides = f"{words}; {node} decides by itself within {seconds:.0f} s"
     return f"{decides}: {then}, unless it is accepted" if then else decides

@@ -52,6 +52,8 @@ class Acts:
             return self._left_alone(reading)
         if facts is None or facts.transaction is None:
             return self._refused(reading, "no-upgrade-open", "no upgrade is open there")
+        if facts.state is NodeState.ACCEPTED:
+            return NodeResult(reading.name, Result.ALREADY, forward=True)
         answer = await self._contacts[reading.name].accept(facts.transaction.run, "manual", reason)
         if answer.is_ok:
             self._say(reading.name, Phase.MONITOR, "accepted; still reversible")
@@ -132,7 +134,7 @@ class Acts:
         answer = await self._contacts[preview.node].ask("clean", everything=everything)
         if not answer.is_ok:
             return self._failed(preview.node, Phase.FINALIZE, answer)
-        self._say(preview.node, Phase.FINALIZE, "cleaned")
+        self._scribe.say(Kind.RESULT, "cleaned", node=preview.node)
         return NodeResult(preview.node, Result.DONE)
 
     async def _roll_back_one(self, reading: NodeReading, why: str) -> NodeResult:

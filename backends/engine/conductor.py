@@ -81,7 +81,7 @@ class Conductor:
         """Carry out the plan; the outcome says what became of every node."""
         self._scribe.say(
             Kind.RUN,
-            f"upgrade to {self._plan.release_version}, plan {self._plan.id}",
+            f"run {self._plan.run}: upgrade to {self._plan.release_version}, plan {self._plan.id}",
             data={"plan": self._plan.id},
         )
         try:

@@ -214,7 +214,7 @@ def _steps(
         Step(
             node,
             Phase.MONITOR,
-            f"{window}, then accept; {node} goes back by itself after "
+            f"{window}, then accept; unless accepted, {node} goes back by itself after "
             f"{limits.accept_window_seconds:g} s",
             tuple(_health(subject)),
             command="accept",

@@ -14,8 +14,10 @@ from backends.domain.problem import Exit, LiftlockError, Problem
 
 
 @contextmanager
-def hold(folder: Path, cluster: str, product: str, **about: str) -> Iterator[None]:
+def hold(folder: Path, cluster: str, product: str, called: str, **about: str) -> Iterator[None]:
     """Hold the lock; `about` says who and what, for whoever comes second.
+
+    `called` is what an operator types to mean the cluster.
 
     Raises:
         LiftlockError: `run-locked`, exit 7: another run works on this cluster and product.
@@ -32,14 +34,14 @@ def hold(folder: Path, cluster: str, product: str, **about: str) -> Iterator[Non
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise _busy(cluster, stream.read()) from error
+            raise _busy(cluster, called, stream.read()) from error
         stream.truncate(0)
         stream.write(json.dumps({**about, "pid": os.getpid()}, sort_keys=True))
         stream.flush()
         yield
 
 
-def _busy(cluster: str, said: str) -> LiftlockError:
+def _busy(cluster: str, called: str, said: str) -> LiftlockError:
     try:
         owner = ", ".join(f"{key} {value}" for key, value in json.loads(said).items())
     except (ValueError, AttributeError):
@@ -49,7 +51,7 @@ def _busy(cluster: str, said: str) -> LiftlockError:
             "run-locked",
             f"Another run works on {cluster} from this workstation.",
             owner,
-            f"Wait for it, or watch it: liftlock status {cluster}",
+            f"Wait for it, or watch it: liftlock status {called} --watch",
         ),
         Exit.LOCKED,
     )

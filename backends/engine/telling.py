@@ -106,7 +106,7 @@ _TELLERS: Final[Mapping[str, Callable[[Record], str]]] = {
     "SVC": _service,
     "EFFECT": lambda r: str(r["what"]),
     "TARGET": lambda r: f"in place, {r['files']} files equal the release",
-    "TRIAL": lambda r: f"in trial: goes back by itself in {r['window']:g} s unless accepted",
+    "TRIAL": lambda r: f"in trial: goes back by itself within {r['window']:g} s unless accepted",
     "CHECK": _check,
     "HEALTHY": _healthy,
     "UNHEALTHY": lambda r: f"no longer healthy: {r['why']}",

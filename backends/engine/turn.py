@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
+from backends.domain.clean import line
 from backends.domain.facts import NodeReading
 from backends.domain.plan import Plan
 from backends.domain.policy import Accept
@@ -41,6 +42,8 @@ class Turn:
         self._soft: list[str] = []
         self._accepting: asyncio.Event = asyncio.Event()
         self._begun_with: Problem | None = None
+        self._taken_back_by = ""
+        self._told = ""
 
     async def take(self) -> NodeResult:
         """Install this node and bring it to accepted, or to what became of it."""
@@ -115,7 +118,26 @@ class Turn:
             with suppress(asyncio.CancelledError):
                 await accepting
         if answer.outcome in (Outcome.UNREACHABLE, Outcome.TIMED_OUT) and answer.problem:
-            self._scribe.problem(answer.problem, node=self._node, phase=Phase.MONITOR)
+            self._tell_lost(answer.problem)
+        else:
+            self._told = ""
+
+    def _tell_lost(self, problem: Problem) -> None:
+        """Tell it once, and again when it is for another reason: it is tried until it works."""
+        if problem.summary == self._told:
+            return
+        if not self._told:
+            policy = self._plan.policy.if_operator_vanishes.value
+            self._scribe.say(
+                Kind.RESULT,
+                f"contact is lost; it is tried again. The node goes on alone: without an accept "
+                f"within {self._plan.limits.accept_window_seconds:g} s of its trial it decides "
+                f"by itself: {policy}",
+                node=self._node,
+                phase=Phase.MONITOR,
+            )
+        self._told = problem.summary
+        self._scribe.problem(problem, node=self._node, phase=Phase.MONITOR)
 
     def _see(self, message: Mapping[str, Any]) -> None:
         self._offset = int(message["offset"])
@@ -127,6 +149,7 @@ class Turn:
             self._accepting.set()
         elif record["t"] in ("UNHEALTHY", "ROLLBACK"):
             self._healthy = False
+            self._taken_back_by = line(str(record.get("by", "")))
 
     async def _accept_when_healthy(self) -> None:
         while True:
@@ -189,7 +212,7 @@ class Turn:
                     Result.ROLLED_BACK,
                     Problem(
                         "rolled-back",
-                        f"{node} went back by itself and proved it",
+                        f"{node} went back{self._asked_by()} and proved it",
                         facts.note,
                         f"{journal} tells what failed, and each undo",
                     ),
@@ -209,6 +232,11 @@ class Turn:
                     "not-begun", f"{node} did not begin; nothing was changed", advice="start again"
                 )
                 return NodeResult(node, Result.REFUSED, problem)
+
+    def _asked_by(self) -> str:
+        """Whose decision it was; the updater's own is the node's."""
+        by = self._taken_back_by
+        return " by itself" if by in ("", "the updater") else f", as {by} asked,"
 
     def _end(self, phase: Phase, text: str) -> None:
         self._scribe.say(Kind.RESULT, text, node=self._node, phase=phase)

@@ -315,6 +315,7 @@ class Dialer:
             presented=login.presented if login else None,
             reached=login is None or login.reached,
             known=known,
+            config=f"-F {self._config[0]} " if self._config else "",
         )
 
 

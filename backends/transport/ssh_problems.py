@@ -32,11 +32,13 @@ def of_login(
     presented: asyncssh.SSHKey | None,
     reached: bool,
     known: KnownHosts,
+    config: str = "",
 ) -> Problem:
     """The problem of a login that failed.
 
     `at` is user, address and port; `entry` the name and port that the node's key is known by;
-    `presented` the key it showed, if it was not known; `reached` whether anybody was there.
+    `presented` the key it showed, if it was not known; `reached` whether anybody was there;
+    `config` the words that make ssh read the same config.
     """
     user, address, port = at
     place = f"{user}@{address}:{port}"
@@ -63,7 +65,7 @@ def of_login(
                 "login-refused",
                 f"{node}: the login as {user} was refused",
                 f"{place}: {line(error.reason)}",
-                f"Try it: ssh -p {port} {user}@{address}; check user, key and agent.",
+                f"Try it: ssh {config}-p {port} {user}@{address}; check user, key and agent.",
             )
         case asyncssh.KeyExchangeFailed():
             return Problem(
@@ -118,6 +120,7 @@ def of_host_key(node: str, name: str, port: int, shown: HostKey, known: KnownHos
     shows = f"{entry} shows {shown.algorithm} {shown.fingerprint}"
     match known.judge(name, port, shown.blob):
         case Judgement.CHANGED:
+            file = _file_of(known, name, port)
             recorded = ", ".join(
                 f"{key.algorithm} {key.fingerprint} ({key.where})"
                 for key in known.match(name, port).keys
@@ -126,7 +129,7 @@ def of_host_key(node: str, name: str, port: int, shown: HostKey, known: KnownHos
                 "host-key-changed",
                 f"{node}: its host key has CHANGED; somebody may be listening in",
                 f"{shows}; known is {recorded}",
-                f"If it was installed anew: ssh-keygen -R '{entry}' -f FILE; then liftlock trust.",
+                f"Was it installed anew? ssh-keygen -R '{entry}' -f {file}; then liftlock trust",
             )
         case Judgement.REVOKED:
             return Problem(
@@ -142,6 +145,11 @@ def of_host_key(node: str, name: str, port: int, shown: HostKey, known: KnownHos
                 shows,
                 "Compare it with the node's own fingerprint, then record it: liftlock trust",
             )
+
+
+def _file_of(known: KnownHosts, name: str, port: int) -> str:
+    """The file that has the key which is known."""
+    return known.match(name, port).keys[0].where.rpartition(":")[0]
 
 
 def as_host_key(key: asyncssh.SSHKey) -> HostKey:

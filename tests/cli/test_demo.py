@@ -103,6 +103,20 @@ def test_a_refused_login_is_exit_3_and_says_as_whom(demo: Served) -> None:
     assert demo.run("upgrade", str(file), demo.said["releases"]["4.12.0"], "--yes").status == 3
 
 
+def test_rollback_does_not_call_nothing_open_what_it_could_not_read(demo: Served) -> None:
+    file = demo.variant("unread.toml", {'user = ".*"': 'user = "stranger"'})
+    ran = demo.run("rollback", str(file), "--yes")
+    assert ran.status == 3
+    assert "It is not known whether an upgrade is open" in ran.err
+    assert "No upgrade is open" not in ran.err
+
+
+def test_a_run_that_is_not_in_the_history_is_looked_for_in_the_right_one(demo: Served) -> None:
+    ran = demo.run("journal", str(demo.file), "0000-zzz")
+    assert ran.status == 2
+    assert f"{demo.directory}/operator/history.sqlite3" in ran.err
+
+
 def test_a_node_without_python_is_exit_3_over_ssh_too(demo: Served) -> None:
     file = demo.variant("bare.toml", {r"\[defaults\]": '[defaults]\npython = "/no/python3"'})
     status = demo.run("status", str(file), "--json")

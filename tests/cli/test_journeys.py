@@ -261,6 +261,27 @@ def test_manual_accept_waits_for_a_person_and_is_given_by_another_program(
     assert accepted.status == 0, accepted
     operator.communicate(timeout=30)
     assert operator.returncode == 0
+    again = cluster.run("accept", str(cluster.file), "n1")
+    assert (again.status, again.out.split("\n")[2].split()) == (0, ["n1", "already"])
+    told = cluster.run("journal", str(cluster.file)).out
+    assert "ended here, exit 0" in told
+    assert "upgrade to 4.11.0 on harbor" in told, "an act that did nothing is not the newest"
+
+
+def test_who_follows_an_upgrade_is_told_that_a_person_took_it_back(
+    make_cluster: Callable[..., Cluster],
+) -> None:
+    cluster = make_cluster(min_healthy="2s", healthy_deadline="6s", accept_window="12s")
+    cluster.release("4.11.0")
+    operator = cluster.start(
+        "upgrade", str(cluster.file), str(cluster.releases["4.11.0"]), "--yes"
+    )
+    cluster.wait_for(lambda found: found["nodes"][0]["state"] == "monitoring")
+    assert cluster.run("rollback", str(cluster.file), "--yes").status == 0
+    out, err = operator.communicate(timeout=30)
+    assert operator.returncode == 5, err
+    assert "n1 went back, as " in out
+    assert "by itself" not in out
 
 
 def _start_id(cluster: Cluster) -> Any:

@@ -50,6 +50,18 @@ def test_a_first_install_may_begin():
     assert before_upgrade([nothing_there("n1"), nothing_there("n2")], TARGET).is_open
 
 
+def test_what_holds_for_those_that_were_read_is_not_said_of_all():
+    gate = before_upgrade([*OLD, silent("n3", Unreachable.SUDO)], TARGET)
+    for name in ("no other upgrade", "last upgrade finalized", "same version, same content"):
+        assert line(gate, name).state is ConditionState.WARN
+        assert line(gate, name).text.endswith("; not known of n3")
+    assert line(gate, "last upgrade finalized").text.startswith("on 2 of 3")
+    healthy = line(gate, "nodes healthy")
+    assert (healthy.state, healthy.text) == (ConditionState.WARN, "2 of 3")
+    turn = before_turn("n1", [*OLD, silent("n3", Unreachable.SUDO)], TARGET)
+    assert line(turn, "others healthy").text == "1 of 2"
+
+
 @pytest.mark.parametrize("make", [before_upgrade, lambda r, t: before_turn("n1", r, t)])
 def test_every_node_is_read_or_excluded(make):
     gate = make([*OLD, silent("n3", Unreachable.SUDO)], TARGET)

@@ -239,7 +239,7 @@ def test_a_failed_node_is_tried_again_and_the_others_can_go_back():
     assert verdict.kind is K.FAILED
     assert verdict.cause == "n2 failed: The disk is full."
     assert verdict.headline() == "failed 4.11 -> 4.12, because n2"
-    assert verdict.next_action == "the same liftlock upgrade CLUSTER tries n2 again"
+    assert verdict.next_action == "liftlock upgrade CLUSTER RELEASE tries n2 again"
     assert verdict.way_back == "liftlock rollback CLUSTER: returns n1 to 4.11"
     assert verdict.exit_code() is Exit.NEEDS_PERSON
 
@@ -305,13 +305,24 @@ def test_a_first_install_is_an_upgrade_from_nothing():
     assert verdict.kind is K.UPGRADING
     assert (verdict.from_version, verdict.to_version) == (None, "4.12")
     assert verdict.headline() == "installing 4.12 (first install), because n1"
-    assert verdict.next_action == "the same liftlock upgrade CLUSTER goes on with n2"
+    assert verdict.next_action == (
+        "liftlock upgrade CLUSTER RELEASE: the upgrade to 4.12 goes on with n2"
+    )
     assert verdict.way_back == "liftlock rollback CLUSTER: removes 4.12 from n1"
+
+
+def test_what_lies_staged_is_said_of_a_settled_cluster():
+    verdict = decide([node("n1", staged=("4.13",)), node("n2")])
+    assert verdict.kind is K.SETTLED
+    assert verdict.cause == "no upgrade in progress, version 4.12; 4.13 is staged on n1"
+    assert "liftlock clean CLUSTER" in verdict.next_action
 
 
 def test_an_upgrade_goes_on_with_the_nodes_that_are_behind():
     verdict = decide([upgraded("n1"), old("n2"), old("n3")], cluster="harbor")
-    assert verdict.next_action == "the same liftlock upgrade harbor goes on with n2, n3"
+    assert verdict.next_action == (
+        "liftlock upgrade harbor RELEASE: the upgrade to 4.12 goes on with n2, n3"
+    )
     assert verdict.way_back == "liftlock rollback harbor: returns n1 to 4.11"
 
 
@@ -321,7 +332,7 @@ def test_a_node_in_trial_says_when_it_decides():
     assert verdict.cause == "n1 is in trial"
     assert (
         verdict.next_action
-        == "wait for n1; n1 decides by itself in 542 s: rollback, unless it is accepted"
+        == "wait for n1; n1 decides by itself within 542 s: rollback, unless it is accepted"
     )
 
 
