@@ -140,7 +140,10 @@ async def test_whoever_is_cancelled_leaves_no_child_and_no_trace(
     with pytest.raises(asyncio.CancelledError):
         await talking
     gc.collect()
-    assert not within(tmp_path)
+    give_up = time.monotonic() + (0 if isinstance(link, LocalLink) else 10)
+    while left := within(tmp_path):  # an sshd ends its children when it hears that we have gone
+        assert time.monotonic() < give_up, left
+        await asyncio.sleep(0.02)
 
 
 async def test_a_fresh_link_reaches_the_same_node(link: Link) -> None:
