@@ -50,6 +50,7 @@ def test_an_upgrade_is_accepted_then_finalized_and_the_status_says_each(settled:
     assert (node["service"], node["health"]) == ("started", "healthy")
 
 
+@pytest.mark.drill
 def test_b10_a_release_that_never_becomes_healthy_is_undone_by_the_node_exit_5(
     settled: Cluster,
 ) -> None:
@@ -148,6 +149,7 @@ def test_the_run_pauses_after_the_first_node_and_the_same_command_goes_on(
     assert cluster.status()["verdict"]["kind"] == "ready_to_finalize"
 
 
+@pytest.mark.drill
 def test_killing_the_operators_program_in_an_install_leaves_a_defined_state_and_resumes(
     settled: Cluster,
 ) -> None:
@@ -228,6 +230,7 @@ def test_clean_everything_leaves_the_node_as_it_was_found(settled: Cluster) -> N
     assert settled.run("status", str(settled.file)).status == 10  # it runs and is unmanaged now
 
 
+@pytest.mark.drill
 def test_adopt_records_what_runs_and_then_it_can_be_upgraded_and_rolled_back(
     settled: Cluster,
 ) -> None:
@@ -244,6 +247,7 @@ def test_adopt_records_what_runs_and_then_it_can_be_upgraded_and_rolled_back(
     assert settled.product("n1") == before
 
 
+@pytest.mark.drill
 def test_manual_accept_waits_for_a_person_and_is_given_by_another_program(
     make_cluster: Callable[..., Cluster],
 ) -> None:

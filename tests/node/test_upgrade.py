@@ -69,6 +69,7 @@ def test_an_accepted_version_is_rolled_back_and_the_old_one_serves_again(node: N
     assert node.facts()["last"]["why"] == "sales are down"
 
 
+@pytest.mark.drill
 def test_a_rollback_right_after_accept_is_not_forgotten_by_the_leaving_driver(node: Node) -> None:
     before = node.product()
     for number in range(2):
@@ -83,6 +84,7 @@ def test_a_rollback_right_after_accept_is_not_forgotten_by_the_leaving_driver(no
     is_whole_again(node, before)
 
 
+@pytest.mark.drill
 def test_a_finalize_right_after_accept_is_carried_out(node: Node) -> None:
     release = Beacon("2.0")
     node.document["health"].append(
@@ -209,6 +211,7 @@ def test_the_policy_keep_if_healthy_accepts_at_the_end_of_the_window(node: Node)
     assert node.records()[-1]["how"] == "unattended"
 
 
+@pytest.mark.drill
 def test_the_policy_keep_if_healthy_does_not_keep_what_died(node: Node) -> None:
     before = node.product()
     node.document["limits"].update(accept_window=1.5, healthy_deadline=30.0)
@@ -373,6 +376,7 @@ def test_p2_a_killed_install_is_only_looked_at_by_status_and_restored_by_the_nex
     assert node.ask("recover").messages[1]["t"] == "end"
 
 
+@pytest.mark.drill
 def test_a_later_install_first_restores_what_a_killed_one_left(node: Node) -> None:
     node.begin(Beacon("2.0"))
     node.wait_for(lambda facts: facts["state"] == "monitoring")
@@ -384,6 +388,7 @@ def test_a_later_install_first_restores_what_a_killed_one_left(node: Node) -> No
     assert node.facts()["running"] == "2.0"
 
 
+@pytest.mark.drill
 @pytest.mark.parametrize("everything", [False, True], ids=["driver", "everything"])
 def test_after_accept_a_killed_driver_changes_nothing_and_the_way_back_stays(
     node: Node, everything: bool
@@ -401,6 +406,7 @@ def test_after_accept_a_killed_driver_changes_nothing_and_the_way_back_stays(
     is_whole_again(node, before)
 
 
+@pytest.mark.drill
 def test_the_policy_keep_if_healthy_watches_on_after_its_watcher_was_killed(node: Node) -> None:
     node.upgrade(Beacon("2.0"), if_operator_vanishes="keep_if_healthy")
     ends = node.facts()["transaction"]["seconds_left"]
