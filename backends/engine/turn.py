@@ -236,7 +236,9 @@ class Turn:
     def _asked_by(self) -> str:
         """Whose decision it was; the updater's own is the node's."""
         by = self._taken_back_by
-        return " by itself" if by in ("", "the updater") else f", as {by} asked,"
+        if not by:
+            return ""  # its record was not seen: then nothing is said about it
+        return " by itself" if by == "the updater" else f", as {by} asked,"
 
     def _end(self, phase: Phase, text: str) -> None:
         self._scribe.say(Kind.RESULT, text, node=self._node, phase=phase)

@@ -693,7 +693,7 @@ async def test_a_wire_that_goes_dead_is_noticed_soon_where_somebody_waits(
 async def test_a_silent_command_on_a_living_wire_is_waited_for(
     node: SshNode, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ssh, "_ALERT", (0.05, 2))
+    monkeypatch.setattr(ssh, "_ALERT", (0.3, 3))
     link = node.link()
-    async with closing(link), link.open(["sh", "-c", "sleep 0.6; echo on"]) as channel:
+    async with closing(link), link.open(["sh", "-c", "sleep 1.8; echo on"]) as channel:
         assert await channel.line() == b"on\n"
