@@ -21,7 +21,7 @@ Exit codes:
     0  the asked-for state is reached (status: settled)
     1  unexpected error
     2  usage or configuration; nothing was contacted
-    3  node unreachable, login, privilege, no python; nothing changed
+    3  node unreachable, login, host key, privilege, no python; nothing changed
     4  refused by a gate or an integrity check; nothing changed
     5  failed and rolled back, proven; no node is left on the new version
     6  needs a person
@@ -66,6 +66,7 @@ def cli(ctx: click.Context) -> int:
 
     \b
     A first look and a first upgrade:
+      liftlock trust harbor                record host keys that are unknown yet
       liftlock status harbor               what the cluster is, what is next
       liftlock adopt harbor                record what runs as finalized
       liftlock plan harbor R.tar.gz        every step, and how it is undone
@@ -185,7 +186,7 @@ def accept(node: tuple[str, ...], **given: Any) -> int:
 @_reason
 @_nodes
 def rollback(**given: Any) -> int:
-    """Take every upgrade that is not final back: one node first, then asks."""
+    """Take back every upgrade that is not final, one node first."""
     from app.headless import acting
 
     return acting.rollback(_options(**given))
@@ -198,7 +199,7 @@ def rollback(**given: Any) -> int:
 @_yes
 @_product
 def finalize(version: str | None, **given: Any) -> int:
-    """Make the accepted version final on every node; ends the way back."""
+    """Make the accepted version final everywhere: no way back."""
     from app.headless import acting
 
     return acting.finalize(_options(**given), version)
@@ -277,9 +278,12 @@ def doctor(**given: Any) -> int:
 @click.option(
     "--dir", "directory", type=click.Path(path_type=Path), help="Keep everything in this folder."
 )
-@click.option("--serve", is_flag=True, help="No screen: one line of JSON when it is ready.")
+@click.option("--serve", is_flag=True, help="Say one line of JSON when it is ready, nothing else.")
 def demo(nodes: int | None, directory: Path | None, serve: bool) -> int:
-    """A cluster of your own to try everything on; it needs no root and no network."""
+    """A cluster of your own to try everything on.
+
+    It needs neither root nor a network, and reads and changes nothing of yours.
+    """
     from app.headless import demonstration
 
     return demonstration.demo(nodes, directory, serve=serve)

@@ -42,9 +42,9 @@ def trust(options: Options) -> int:
     refuse_silence(options, "trust")
     session = open_cluster(options)
     rows = drive(session, _meet_all(session, options))
+    code = worst([_EXITS.get(row.result, Exit.UNREACHABLE) for row in rows])
     rows += [Row(item.node, "refused", problem=item.problem) for item in unknown_nodes(session)]
     _show(options, rows)
-    code = worst([_EXITS.get(row.result, Exit.UNREACHABLE) for row in rows])
     return Exit.USAGE if session.unknown and code is Exit.OK else code
 
 
@@ -53,6 +53,7 @@ async def _meet_all(session: Session, options: Options) -> list[Row]:
     rows: list[Row] = []
     nodes = session.ways.over_ssh(session.chosen)
     if not nodes:
+        talk(["None of these nodes is reached over SSH: there is no key to record."])
         return rows
     dialer = session.ways.dialer()
     for gateway in await session.ways.gateways(session.chosen):

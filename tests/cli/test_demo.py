@@ -77,6 +77,15 @@ def test_an_unknown_host_key_is_exit_3_until_trust_has_recorded_it(demo: Served)
     assert demo.run("trust", str(file), "--yes").out.split()[1] == "known"
 
 
+def test_trust_of_a_node_that_is_not_there_is_a_usage_error(demo: Served) -> None:
+    ran = demo.on("trust", "-n", "n1,n7", "--yes")
+    assert ran.status == 2
+    assert [line.split()[:2] for line in ran.out.splitlines()] == [
+        ["n1", "known"],
+        ["n7", "refused"],
+    ]
+
+
 def test_a_changed_host_key_is_refused_and_trust_never_records_it(demo: Served) -> None:
     name, kind, _ = (demo.directory / "known_hosts").read_text().split()
     other = (demo.directory / "keys" / "operator.pub").read_text().split()[1]
