@@ -1,52 +1,25 @@
-"""The single acts: accept, roll back, finalize, adopt, clean."""
+"""The single acts on the terminal: accept, roll back, finalize, adopt, clean."""
 
-import asyncio
 import json
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
 
 from app.headless import lines, shapes
 from app.headless.ask import agreed, declined, refuse_silence, typed
 from app.headless.options import Options
 from app.headless.say import UNTOUCHED, heard_or_not, observer, out, show_previews, talk
-from app.headless.work import (
-    about,
-    chosen,
-    drive,
-    end_run,
-    locked,
-    look,
-    open_cluster,
-    today,
-    unknown_nodes,
-)
+from app.headless.work import drive, open_cluster
+from app.runs import acting
+from app.runs.acting import Done, Interrupted, Scene, Work, act
+from app.runs.keeping import fresh_run, locked
+from app.runs.looking import look
 from app.session import Session, open_book
 from backends.domain.facts import NodeReading
-from backends.domain.plan import order_nodes
 from backends.domain.problem import Exit, LiftlockError, Problem
-from backends.domain.verdict import decide
-from backends.engine.acts import Acts, Preview, is_reversible, refuse_unless_all_accepted
-from backends.engine.planner import new_run
-from backends.engine.results import NodeResult, Result, exit_of_act
-from backends.engine.scribe import Scribe
+from backends.domain.verdict import Verdict, decide
+from backends.engine.acts import Preview
+from backends.engine.results import NodeResult, Result
 from backends.store.book import Book
-
-
-@dataclass(frozen=True, slots=True)
-class Scene:
-    """What an act has to work with."""
-
-    session: Session
-    run: str
-    acts: Acts
-    readings: Sequence[NodeReading]
-    """Of the whole cluster."""
-
-    chosen: Sequence[NodeReading]
-
-
-Work = Callable[[Scene], Awaitable[list[NodeResult]]]
 
 
 def accept(options: Options) -> int:
@@ -64,25 +37,26 @@ def rollback(options: Options) -> int:
     refuse_silence(options, "rollback")
 
     async def work(scene: Scene) -> list[NodeResult]:
-        todo = _last_first(scene)
-        going = [reading for reading in todo if is_reversible(reading)]
-        if not going:
-            raise _nothing_to_roll_back(scene)
-        for reading in going:
-            opened = reading.facts.transaction if reading.facts else None
-            if opened is not None:
-                back = opened.from_version or "nothing: the product is removed"
-                talk([f"{reading.name}: {opened.to_version} -> {back}"])
-        first, *others = (reading.name for reading in going)
-        then = f" first, then ask about {', '.join(others)}" if others else ""
-        if not await agreed(options, f"Roll back {first}{then}?"):
-            raise declined()
+        going: Sequence[NodeReading] = ()
+
+        async def begin(found: Sequence[NodeReading]) -> None:
+            nonlocal going
+            going = found
+            for reading in going:
+                opened = reading.facts.transaction if reading.facts else None
+                if opened is not None:
+                    back = opened.from_version or "nothing: the product is removed"
+                    talk([f"{reading.name}: {opened.to_version} -> {back}"])
+            first, *others = (reading.name for reading in going)
+            then = f" first, then ask about {', '.join(others)}" if others else ""
+            if not await agreed(options, f"Roll back {first}{then}?"):
+                raise declined()
 
         async def go_on(first: NodeResult) -> bool:
             rest = ", ".join(reading.name for reading in going if reading.name != first.node)
             return await agreed(options, f"{first.node} is back, proven. Go on with {rest}?")
 
-        return await scene.acts.roll_back(todo, options.reason or "asked for by a person", go_on)
+        return await acting.roll_back(scene, options.reason, begin, go_on)
 
     # Without the workstation's lock: it is the way back also while an upgrade of ours waits.
     return _act(options, "rollback", Result.ROLLED_BACK, work, locks=False)
@@ -104,17 +78,19 @@ def finalize(options: Options, version: str | None) -> int:
                 ),
                 Exit.USAGE,
             )
-        wanted = refuse_unless_all_accepted(scene.readings, version)
-        verdict = decide(scene.readings, session.name)
-        names = [reading.name for reading in scene.readings if reading.left_out is None]
-        talk([f"finalize {wanted} on {', '.join(names)}"])
-        talk(f"left out: {name}: {reason}" for name, reason in verdict.excluded)
-        talk([f"way back until now: {verdict.way_back}", "way back afterwards: none"])
-        if not options.yes:
-            await typed(session.cluster.name, "the cluster's name")
-            if production:
-                await typed(wanted, "the version")
-        return await scene.acts.finalize(scene.readings)
+
+        async def begin(wanted: str) -> None:
+            verdict = decide(scene.readings, session.name)
+            names = [reading.name for reading in scene.readings if reading.left_out is None]
+            talk([f"finalize {wanted} on {', '.join(names)}"])
+            talk(f"left out: {name}: {reason}" for name, reason in verdict.excluded)
+            talk([f"way back until now: {verdict.way_back}", "way back afterwards: none"])
+            if not options.yes:
+                await typed(session.cluster.name, "the cluster's name")
+                if production:
+                    await typed(wanted, "the version")
+
+        return await acting.finalize(scene, version, begin)
 
     return _act(options, "finalize", Result.FINALIZED, work)
 
@@ -172,55 +148,44 @@ def _act(options: Options, kind: str, wanted: Result, work: Work, *, locks: bool
 async def _run(
     session: Session, options: Options, book: Book, kind: str, wanted: Result, work: Work
 ) -> int:
-    readings, _ = await look(session)
-    run = new_run(today(), lambda taken: book.run(taken) is not None)
-    book.begin(about(session, run, kind, options))
-    scribe = Scribe(book, run, observer(options))
-    acts = Acts(session.chosen_contacts, scribe)
-    scene = Scene(session, run, acts, readings, chosen(session, readings))
+    note = options.note or options.reason
+    run = fresh_run(book)
     try:
-        results = await work(scene) + unknown_nodes(session)
+        done = await act(session, book, run, kind, wanted, work, observer(options), note)
     except LiftlockError as error:
-        end_run(book, run, error.exit_code, str(error), scribe)
         if options.json:
             said = shapes.refused(run, error.exit_code, error.problem)
             print(json.dumps(said, sort_keys=True))
         raise
-    except asyncio.CancelledError:
-        begun = sorted({entry.node for entry in book.entries(run) if entry.node})
-        end_run(book, run, Exit.INTERRUPTED, "interrupted", scribe)
-        if begun:
-            talk(["", f"Interrupted here. The {kind} was begun on: {', '.join(begun)}."])
-            talk(["What a node has begun it finishes by itself; no other one was touched:"])
-            talk([f"  liftlock status {session.name}"])
-        else:
-            talk(["", UNTOUCHED])
+    except Interrupted as error:
+        talk(_interrupted(session, kind, error.begun))
         raise
-    code = exit_of_act(results, wanted)
-    text = f"{kind}: " + ", ".join(f"{item.node} {item.result}" for item in results)
-    end_run(book, run, code, text, scribe)
     _, after = await look(session)
     with heard_or_not():
-        if options.json:
-            print(json.dumps(shapes.outcome(run, code, results, after, text), sort_keys=True))
-        else:
-            out([*lines.results(results, ""), *lines.after(after)])
-            for item in results:
-                if item.problem is not None and item.result is not Result.EXCLUDED:
-                    talk(lines.problem(item.problem))
-    return code
+        _show(options, done, after)
+    return done.exit
 
 
-def _last_first(scene: Scene) -> list[NodeReading]:
-    """The chosen nodes in the reverse of the order in which they are installed."""
-    session = scene.session
-    subjects = [session.subjects[reading.name] for reading in scene.chosen]
-    order = order_nodes(
-        [(subject.node, subject.role, subject.canary) for subject in subjects],
-        session.profile.product.roles,
-    )
-    by_name = {reading.name: reading for reading in scene.chosen}
-    return [by_name[name] for name in reversed(order)]
+def _show(options: Options, done: Done, after: Verdict) -> None:
+    if options.json:
+        found = shapes.outcome(done.run, done.exit, done.nodes, after, done.text)
+        print(json.dumps(found, sort_keys=True))
+        return
+    out([*lines.results(done.nodes, ""), *lines.after(after)])
+    for item in done.nodes:
+        if item.problem is not None and item.result is not Result.EXCLUDED:
+            talk(lines.problem(item.problem))
+
+
+def _interrupted(session: Session, kind: str, begun: Sequence[str]) -> list[str]:
+    if not begun:
+        return ["", UNTOUCHED]
+    return [
+        "",
+        f"Interrupted here. The {kind} was begun on: {', '.join(begun)}.",
+        "What a node has begun it finishes by itself; no other one was touched:",
+        f"  liftlock status {session.name}",
+    ]
 
 
 def _left_out(scene: Scene) -> list[NodeResult]:
@@ -233,29 +198,3 @@ def _left_out(scene: Scene) -> list[NodeResult]:
         for reading in scene.chosen
         if reading.excluded is not None
     ]
-
-
-def _nothing_to_roll_back(scene: Scene) -> LiftlockError:
-    unread = [
-        reading.name for reading in scene.chosen if not reading.read and not reading.excluded
-    ]
-    verdict = decide(scene.readings, scene.session.name)
-    if unread:
-        return LiftlockError(
-            Problem(
-                "not-known-what-is-open",
-                "It is not known whether an upgrade is open on the chosen nodes.",
-                f"not read: {', '.join(unread)}; on the others none is open",
-                verdict.next_action,
-            ),
-            Exit.UNREACHABLE,
-        )
-    return LiftlockError(
-        Problem(
-            "nothing-to-roll-back",
-            "No upgrade is open on the chosen nodes.",
-            verdict.headline(),
-            f"way back: {verdict.way_back}",
-        ),
-        Exit.REFUSED,
-    )

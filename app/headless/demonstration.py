@@ -11,16 +11,16 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from app.headless import lines
-from app.headless.options import Options
 from app.headless.say import out, talk
-from app.headless.work import about, end_run, look, today
+from app.runs.acting import Scene, act
+from app.runs.keeping import fresh_run
+from app.runs.looking import look
 from app.session import Session, open_book, open_session
 from app.wiring import Embedded, demo_in
 from backends.domain.problem import Exit, LiftlockError, Problem
 from backends.domain.verdict import VerdictKind
-from backends.engine.acts import Acts, Preview
-from backends.engine.planner import new_run
-from backends.engine.scribe import Scribe
+from backends.engine.acts import Preview
+from backends.engine.results import NodeResult, Result
 
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -81,17 +81,19 @@ async def _settle(cluster: Embedded) -> None:
     session = open_session(str(cluster.cluster_file))
     try:
         with open_book(session.state_dir) as book:
-            run = new_run(today(), lambda taken: book.run(taken) is not None)
-            book.begin(about(session, run, "adopt", Options()))
-            scribe = Scribe(book, run, lambda event: None)
-            acts = Acts(session.contacts, scribe)
-            for shown in await acts.preview("adopt"):
-                if isinstance(shown, Preview):
-                    await acts.adopt(shown, run)
+            run = fresh_run(book)
+            await act(session, book, run, "adopt", Result.FINALIZED, _adopt, lambda event: None)
             await _refuse_unless_settled(session)
-            end_run(book, run, Exit.OK, "adopted", scribe)
     finally:
         await session.close()
+
+
+async def _adopt(scene: Scene) -> list[NodeResult]:
+    shown = await scene.acts.preview("adopt")
+    return [
+        await scene.acts.adopt(item, scene.run) if isinstance(item, Preview) else item
+        for item in shown
+    ]
 
 
 async def _refuse_unless_settled(session: Session) -> None:

@@ -12,7 +12,10 @@ from pathlib import Path
 from app.headless import lines, shapes
 from app.headless.options import Options
 from app.headless.say import out, show_status, talk
-from app.headless.work import chosen, drive, look, open_cluster, open_for, plain, plan_from, today
+from app.headless.work import drive, open_cluster
+from app.runs.keeping import plain, today
+from app.runs.looking import chosen, look
+from app.runs.upgrading import open_for, plan_from
 from app.session import Session, open_book, operator_state, read_cluster
 from backends.domain.facts import NodeReading
 from backends.domain.gates import before_upgrade

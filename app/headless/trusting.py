@@ -11,7 +11,8 @@ from app.headless.ask import agreed, refuse_silence
 from app.headless.options import Options
 from app.headless.say import out, talk
 from app.headless.shapes import problem
-from app.headless.work import drive, open_cluster, unknown_nodes
+from app.headless.work import drive, open_cluster
+from app.runs.looking import unknown_nodes
 from app.session import Session
 from backends.domain.problem import Exit, Problem, worst
 from backends.transport.introduction import Introduction, record

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 
-from backends.domain.policy import Limits, Policy
+from backends.domain.policy import Limits, Pause, Policy
 from backends.domain.states import Phase
 
 ID_LENGTH = 12
@@ -30,6 +30,10 @@ class Treatment(StrEnum):
     EXCLUDED = "excluded"
     RESUME = "resume"
     """An interrupted step of the same plan goes on."""
+
+
+ACTING = (Treatment.INSTALL, Treatment.RESUME)
+"""The plan changes these nodes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +135,27 @@ def order_nodes(
         ranks.setdefault(role, len(role_order) + len(ranks))
     ordered = sorted(nodes, key=lambda node: (not node[2], ranks[node[1]]))
     return tuple(name for name, _, _ in ordered)
+
+
+def batches(items: Sequence[NodePlan], policy: Policy) -> list[list[NodePlan]]:
+    """The nodes in the groups that are installed at once: at most `policy.batch` in each.
+
+    With a pause after each role a group is of one role. Nodes that are taken up again are in no
+    group with others: they are changing already, and must not wait for a person.
+    """
+    found: list[list[NodePlan]] = []
+    for item in items:
+        last = found[-1] if found else []
+        fits = (
+            0 < len(last) < policy.batch
+            and last[0].treatment is item.treatment
+            and (policy.pause is not Pause.AFTER_ROLE or last[0].role == item.role)
+        )
+        if fits:
+            last.append(item)
+        else:
+            found.append([item])
+    return found
 
 
 def _canonical(value: object) -> object:

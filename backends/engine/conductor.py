@@ -11,13 +11,15 @@ from dataclasses import asdict
 
 from backends.domain.facts import NodeReading
 from backends.domain.gates import Gate, Target, before_turn, before_upgrade
-from backends.domain.plan import NodePlan, Plan, Treatment
+from backends.domain.pace import Upcoming
+from backends.domain.plan import ACTING, NodePlan, Plan, Treatment, batches
 from backends.domain.policy import Pause
 from backends.domain.problem import Exit, LiftlockError, Problem
 from backends.domain.states import Outcome, Phase
 from backends.engine.answer import Answer
 from backends.engine.contact import Contact, read_all
 from backends.engine.events import Kind
+from backends.engine.pace import ByPolicy, Pace
 from backends.engine.planner import problem_of_refusal
 from backends.engine.results import NodeResult, Result, exit_of_upgrade
 from backends.engine.results import Outcome as RunOutcome
@@ -47,6 +49,10 @@ class Stopped(Exception):
         self.problem = problem
 
 
+class Paused(Exception):
+    """The run waits here for a person; it is taken up again by starting it again."""
+
+
 class Conductor:
     """One upgrade of one cluster."""
 
@@ -57,9 +63,14 @@ class Conductor:
         release: Release,
         scribe: Scribe,
         called: str,
+        pace: Pace | None = None,
     ) -> None:
-        """`called` is what an operator types to mean this cluster, for advice."""
+        """`called` is what an operator types to mean this cluster, for advice.
+
+        Without a `pace` the policy alone says where the run pauses.
+        """
         self._plan = plan
+        self._pace = pace or ByPolicy()
         self._contacts = contacts
         self._release = release
         self._scribe = scribe
@@ -88,19 +99,38 @@ class Conductor:
             await self._look_at_those_there()
             fresh = self._treated(Treatment.INSTALL)
             if fresh:
+                await self._may_begin(Phase.PREFLIGHT, fresh)
                 await self._preflight(fresh)
                 readings = await self.read()
                 await self._gate(before_upgrade(readings, self._target, self._called))
+                await self._may_begin(Phase.STAGE, fresh)
                 await self._stage(fresh)
+                await self._may_begin(Phase.CHECK, fresh)
                 await self._check(fresh)
-            paused = await self._install()
+            await self._install()
+        except Paused as pause:
+            return self._outcome(str(pause), paused=True)
         except Stopped as stop:
             return self._outcome(stop.text, problem=stop.problem)
         except LiftlockError as error:
             return self._broken_off(error)
-        if paused:
-            return self._outcome(paused, paused=True)
         return self._arrived()
+
+    async def _may_begin(self, phase: Phase, items: Sequence[NodePlan], waits: str = "") -> None:
+        """Ask whoever paces the run.
+
+        Raises:
+            Paused: Not now.
+        """
+        upcoming = Upcoming(
+            phase,
+            tuple(item.node for item in items),
+            waits,
+            resumes=any(item.treatment is Treatment.RESUME for item in items),
+        )
+        reason = await self._pace.may_begin(upcoming)
+        if reason:
+            raise Paused(f"{reason}; start the same upgrade again to go on")
 
     def _treated(self, *treatments: Treatment) -> list[NodePlan]:
         return [item for item in self._plan.nodes if item.treatment in treatments]
@@ -206,30 +236,15 @@ class Conductor:
 
         await self._all(nodes, Phase.CHECK, one)
 
-    async def _install(self) -> str:
-        """Batch by batch; the reason of a pause, or "" at the end."""
-        batches = self._batches(self._treated(Treatment.INSTALL, Treatment.RESUME))
-        for number, items in enumerate(batches):
+    async def _install(self) -> None:
+        """Batch by batch, each when it may begin."""
+        done: list[NodePlan] = []
+        for items in batches(self._treated(*ACTING), self._plan.policy):
+            waits = self._pause(done, items) if done else ""
+            await self._may_begin(Phase.INSTALL, items, waits)
             await self._turns(items)
             self._stop_if_reached()
-            if number + 1 < len(batches):
-                pause = self._pause(items, batches[number + 1])
-                if pause:
-                    return pause
-        return ""
-
-    def _batches(self, todo: Sequence[NodePlan]) -> list[list[NodePlan]]:
-        """At most `batch` nodes at once; with a pause after each role, of one role only."""
-        by_role = self._plan.policy.pause is Pause.AFTER_ROLE
-        batches: list[list[NodePlan]] = []
-        for item in todo:
-            last = batches[-1] if batches else None
-            full = last is None or len(last) >= self._plan.policy.batch
-            if last is None or full or (by_role and last[0].role != item.role):
-                batches.append([item])
-            else:
-                last.append(item)
-        return batches
+            done = items
 
     async def _turns(self, items: Sequence[NodePlan]) -> None:
         for item in items:
@@ -271,7 +286,7 @@ class Conductor:
         if not waits:
             return ""
         names = ", ".join(item.node for item in done)
-        return f"paused after {names} ({policy.value}); start the same upgrade again to go on"
+        return f"paused after {names} ({policy.value})"
 
     async def _gate(self, gate: Gate) -> None:
         self._scribe.say(Kind.RESULT, f"gate {gate.name}:")

@@ -1,0 +1,163 @@
+"""The single acts beside an upgrade: each a run of its own, in the book before it begins."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+
+from app.runs.keeping import about, end_run
+from app.runs.looking import chosen, look, unknown_nodes
+from app.session import Session
+from backends.domain.facts import NodeReading
+from backends.domain.plan import order_nodes
+from backends.domain.problem import Exit, LiftlockError, Problem
+from backends.domain.verdict import decide
+from backends.engine.acts import Acts, GoOn, is_reversible, refuse_unless_all_accepted
+from backends.engine.events import Observer
+from backends.engine.results import NodeResult, Result, exit_of_act
+from backends.engine.scribe import Scribe
+from backends.store.book import Book
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """What an act has to work with."""
+
+    session: Session
+    run: str
+    acts: Acts
+    readings: Sequence[NodeReading]
+    """Of the whole cluster."""
+
+    chosen: Sequence[NodeReading]
+
+
+Work = Callable[[Scene], Awaitable[list[NodeResult]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """How an act ended."""
+
+    run: str
+    kind: str
+    exit: Exit
+    nodes: tuple[NodeResult, ...]
+    text: str
+
+
+class Interrupted(asyncio.CancelledError):
+    """An act was interrupted here; what a node has begun it finishes by itself."""
+
+    def __init__(self, begun: tuple[str, ...]) -> None:
+        super().__init__()
+        self.begun = begun
+        """The nodes on which the book has something."""
+
+
+async def act(
+    session: Session,
+    book: Book,
+    run: str,
+    kind: str,
+    wanted: Result,
+    work: Work,
+    observe: Observer,
+    note: str = "",
+) -> Done:
+    """Do one act on the chosen nodes; `run` is its id, which the book does not have yet.
+
+    Raises:
+        LiftlockError: It was refused or declined; the book says so.
+        Interrupted: It was cancelled; the book says so.
+    """
+    readings, _ = await look(session)
+    book.begin(about(session, run, kind, note))
+    scribe = Scribe(book, run, observe)
+    acts = Acts(session.chosen_contacts, scribe)
+    scene = Scene(session, run, acts, readings, chosen(session, readings))
+    try:
+        results = await work(scene) + unknown_nodes(session)
+    except LiftlockError as error:
+        end_run(book, scribe, error.exit_code, str(error), observe)
+        raise
+    except asyncio.CancelledError:
+        begun = tuple(sorted({entry.node for entry in book.entries(run) if entry.node}))
+        end_run(book, scribe, Exit.INTERRUPTED, "interrupted", observe)
+        raise Interrupted(begun) from None
+    code = exit_of_act(results, wanted)
+    text = f"{kind}: " + ", ".join(f"{item.node} {item.result}" for item in results)
+    end_run(book, scribe, code, text, observe)
+    return Done(run, kind, code, tuple(results), text)
+
+
+async def roll_back(
+    scene: Scene,
+    reason: str,
+    agreed: Callable[[Sequence[NodeReading]], Awaitable[None]],
+    go_on: GoOn,
+) -> list[NodeResult]:
+    """Take back the open upgrades of the chosen nodes, the last one first.
+
+    `agreed` is asked with the nodes in that order and raises what ends the act.
+
+    Raises:
+        LiftlockError: None is open (exit 4), or that is not known (exit 3).
+    """
+    todo = _last_first(scene)
+    going = [reading for reading in todo if is_reversible(reading)]
+    if not going:
+        raise _nothing_to_roll_back(scene)
+    await agreed(going)
+    return await scene.acts.roll_back(todo, reason or "asked for by a person", go_on)
+
+
+async def finalize(
+    scene: Scene, version: str | None, agreed: Callable[[str], Awaitable[None]]
+) -> list[NodeResult]:
+    """Make the accepted version final on every node; `agreed` is asked with it before.
+
+    Raises:
+        LiftlockError: A node is not accepted, does not serve, or is on another version than
+            `version` (exit 4); not read (exit 3).
+    """
+    wanted = refuse_unless_all_accepted(scene.readings, version)
+    await agreed(wanted)
+    return await scene.acts.finalize(scene.readings)
+
+
+def _last_first(scene: Scene) -> list[NodeReading]:
+    """The chosen nodes in the reverse of the order in which they are installed."""
+    session = scene.session
+    subjects = [session.subjects[reading.name] for reading in scene.chosen]
+    order = order_nodes(
+        [(subject.node, subject.role, subject.canary) for subject in subjects],
+        session.profile.product.roles,
+    )
+    by_name = {reading.name: reading for reading in scene.chosen}
+    return [by_name[name] for name in reversed(order)]
+
+
+def _nothing_to_roll_back(scene: Scene) -> LiftlockError:
+    unread = [
+        reading.name for reading in scene.chosen if not reading.read and not reading.excluded
+    ]
+    verdict = decide(scene.readings, scene.session.name)
+    if unread:
+        return LiftlockError(
+            Problem(
+                "not-known-what-is-open",
+                "It is not known whether an upgrade is open on the chosen nodes.",
+                f"not read: {', '.join(unread)}; on the others none is open",
+                verdict.next_action,
+            ),
+            Exit.UNREACHABLE,
+        )
+    return LiftlockError(
+        Problem(
+            "nothing-to-roll-back",
+            "No upgrade is open on the chosen nodes.",
+            verdict.headline(),
+            f"way back: {verdict.way_back}",
+        ),
+        Exit.REFUSED,
+    )

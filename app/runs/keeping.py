@@ -1,0 +1,84 @@
+"""Every run is kept in the book, from before its first act to its end."""
+
+import json
+import time
+from contextlib import AbstractContextManager
+from dataclasses import asdict
+from datetime import UTC, date, datetime
+
+from app.session import Session
+from backends.domain.plan import Plan
+from backends.domain.problem import Exit, LiftlockError
+from backends.engine import runlock
+from backends.engine.events import Event, Kind, Observer
+from backends.engine.planner import new_run
+from backends.engine.scribe import Scribe
+from backends.releases.read import Release
+from backends.settings.locations import ensure_private
+from backends.store.book import Book, Start
+
+
+def locked(session: Session, kind: str) -> AbstractContextManager[None]:
+    """Hold the workstation's lock on this cluster and product."""
+    since = datetime.fromtimestamp(time.time(), UTC).astimezone()
+    return runlock.hold(
+        ensure_private(session.state_dir),
+        session.cluster.name,
+        session.profile.name,
+        session.name,
+        who=session.operator,
+        what=kind,
+        since=f"{since:%Y-%m-%d %H:%M:%S%z}",
+    )
+
+
+def fresh_run(book: Book) -> str:
+    """A run id that this book does not have."""
+    return new_run(today(), lambda run: book.run(run) is not None)
+
+
+def about(
+    session: Session,
+    run: str,
+    kind: str,
+    note: str = "",
+    release: Release | None = None,
+    made: Plan | None = None,
+) -> Start:
+    """What the book keeps about a run before it does anything."""
+    return Start(
+        id=run,
+        cluster=session.cluster.name,
+        product=session.profile.name,
+        kind=kind,
+        operator=session.operator,
+        began=time.time(),
+        version=release.manifest.version if release else None,
+        digest=release.digest if release else None,
+        plan=plain(made) if made else {},
+        note=note,
+    )
+
+
+def end_run(book: Book, scribe: Scribe, exit_code: Exit, text: str, observe: Observer) -> None:
+    """Write down how a run ended; where that fails it is told, and the result counts."""
+    try:
+        scribe.say(Kind.RUN, f"ended here, exit {exit_code.value}: {text}")
+        scribe.close()
+        book.end(scribe.run, time=time.time(), exit_code=exit_code, outcome=text)
+    except LiftlockError as error:
+        found = error.problem
+        said = {"code": found.code, "evidence": found.evidence, "advice": found.advice}
+        text = f"{found.code}: {found.summary}"
+        observe(Event(time.time(), scribe.run, "", None, Kind.PROBLEM, text, said))
+
+
+def plain(made: Plan) -> dict[str, object]:
+    """The plan as JSON values."""
+    found: dict[str, object] = json.loads(json.dumps(asdict(made)))
+    return found
+
+
+def today() -> date:
+    """The day where the operator is."""
+    return datetime.fromtimestamp(time.time(), UTC).astimezone().date()

@@ -1,0 +1,185 @@
+"""An upgrade, from a release on disk to nodes that have accepted it. It never finalizes."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from app.runs.keeping import about, end_run, fresh_run
+from app.runs.looking import look, unknown_nodes
+from app.session import Session
+from backends.domain.facts import NodeReading
+from backends.domain.gates import Gate, Target, before_upgrade
+from backends.domain.plan import ACTING, NodePlan, Plan, Treatment
+from backends.domain.problem import Exit, LiftlockError, Problem
+from backends.domain.states import NodeState
+from backends.engine.conductor import Conductor, target_of
+from backends.engine.events import Observer
+from backends.engine.pace import Pace
+from backends.engine.planner import make_plan, open_run, refuse_other_product
+from backends.engine.recovery import recover_first
+from backends.engine.results import Outcome, exit_of_upgrade
+from backends.engine.scribe import Scribe
+from backends.releases.read import Release, open_release, verify_tarball
+from backends.store.book import Book
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """Everything a person has to see before an upgrade begins. Nothing was changed for it."""
+
+    release: Release
+    plan: Plan
+    readings: tuple[NodeReading, ...]
+    """Of the whole cluster."""
+
+    target: Target
+    gate: Gate | None
+    """The one before the first node, where there is one to install."""
+
+    left: tuple[str, ...]
+    """The nodes whose updater died in the middle: they are brought to rest first."""
+
+    @property
+    def todo(self) -> tuple[NodePlan, ...]:
+        """The nodes that are to be changed."""
+        return tuple(item for item in self.plan.nodes if item.treatment in ACTING)
+
+
+def open_for(session: Session, path: Path) -> Release:
+    """A release that is whole, and one of this cluster's product; nothing was contacted.
+
+    Raises:
+        LiftlockError: Missing (exit 2); damaged, of another product, or unsigned where signatures
+            are required (exit 4).
+    """
+    release = open_release(path)
+    verify_tarball(release)
+    refuse_other_product(release, session.profile.name)
+    if session.cluster.signatures == "required":
+        raise LiftlockError(
+            Problem(
+                "signature-not-verifiable",
+                "This cluster requires signed releases, and this version cannot verify any.",
+                f'{session.cluster.source}: signatures = "required"',
+                'Set signatures = "optional" in [cluster] to use unsigned releases.',
+            ),
+            Exit.REFUSED,
+        )
+    return release
+
+
+def plan_from(
+    session: Session, release: Release, readings: Sequence[NodeReading], fresh: str
+) -> Plan:
+    """The plan for a release on the chosen nodes; an open run of the cluster is taken up again."""
+    return make_plan(
+        run=open_run(readings, release) or fresh,
+        cluster=session.cluster.name,
+        called=session.name,
+        product=session.profile.name,
+        roles=session.profile.product.roles,
+        subjects={name: session.subjects[name] for name in session.chosen},
+        readings=readings,
+        release=release,
+        updater=session.payload.sha256,
+        policy=session.policy,
+        limits=session.limits,
+    )
+
+
+async def prepare(session: Session, book: Book, release: Release) -> Prepared:
+    """Read the cluster and plan; nodes are read, nothing is changed."""
+    readings, _ = await look(session)
+    made = plan_from(session, release, readings, fresh_run(book))
+    target = target_of(made, release)
+    installs = any(item.treatment is Treatment.INSTALL for item in made.nodes)
+    return Prepared(
+        release=release,
+        plan=made,
+        readings=tuple(readings),
+        target=target,
+        gate=before_upgrade(readings, target, session.name) if installs else None,
+        left=tuple(_left_in_the_middle(session, readings)),
+    )
+
+
+async def bring_to_rest(
+    session: Session, book: Book, release: Release, note: str, observe: Observer
+) -> Outcome | None:
+    """Recover nodes whose updater died; the outcome when one did not come to rest, else None."""
+    run = fresh_run(book)
+    book.begin(about(session, run, "recover", note, release))
+    scribe = Scribe(book, run, observe)
+    bad = await recover_first(session.chosen_contacts, scribe)
+    code = exit_of_upgrade(bad)
+    text = ", ".join(f"{item.node} {item.result}" for item in bad) or "nodes brought to rest"
+    end_run(book, scribe, code, text, observe)
+    if not bad:
+        return None
+    return Outcome(run, code, tuple(bad), f"stopped: {text}", bad[0].problem)
+
+
+class Upgrade:
+    """One run of one prepared upgrade, in the book from its beginning to its end."""
+
+    def __init__(
+        self,
+        session: Session,
+        book: Book,
+        prepared: Prepared,
+        observe: Observer,
+        *,
+        note: str = "",
+        pace: Pace | None = None,
+    ) -> None:
+        self._session = session
+        self._book = book
+        self._prepared = prepared
+        self._observe = observe
+        self._note = note
+        self._scribe = Scribe(book, prepared.plan.run, observe)
+        self._conductor = Conductor(
+            prepared.plan, session.contacts, prepared.release, self._scribe, session.name, pace
+        )
+
+    @property
+    def begun(self) -> tuple[str, ...]:
+        """The nodes on which an install was begun or taken up."""
+        return self._conductor.begun
+
+    async def carry_out(self) -> Outcome:
+        """Do it; names that are no node are part of the outcome, and of its exit code.
+
+        Raises:
+            asyncio.CancelledError: It was interrupted here; nodes that were begun go on alone.
+        """
+        made = self._prepared.plan
+        self._book.begin(
+            about(self._session, made.run, "upgrade", self._note, self._prepared.release, made)
+        )
+        try:
+            result = await self._conductor.run()
+        except asyncio.CancelledError:
+            self._end(Exit.INTERRUPTED, "interrupted")
+            raise
+        unknown = unknown_nodes(self._session)
+        if unknown:
+            nodes = (*result.nodes, *unknown)
+            code = exit_of_upgrade(nodes, stopped=result.exit)
+            result = replace(result, nodes=nodes, exit=code)
+        self._end(result.exit, result.text)
+        return result
+
+    def _end(self, code: Exit, text: str) -> None:
+        end_run(self._book, self._scribe, code, text, self._observe)
+
+
+def _left_in_the_middle(session: Session, readings: Sequence[NodeReading]) -> list[str]:
+    return [
+        reading.name
+        for reading in readings
+        if reading.name in session.chosen
+        and reading.facts is not None
+        and reading.facts.state is NodeState.INCONSISTENT
+    ]
