@@ -36,12 +36,12 @@ RUN_ID = re.compile(r"\d{4}-[0-9a-z]{3}")
 
 
 class Commands(click.Group):
-    """Commands, and a cluster's name in place of one: `liftlock harbor` looks at it."""
+    """Commands, and a cluster's name in place of one: `liftlock harbor` shows it."""
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """A known command, else `status` of the cluster that was named."""
+        """A known command, else the screen of the cluster that was named."""
         name = args[0]
         known = self.list_commands(ctx)
         if name in known or name.startswith("-"):
@@ -50,7 +50,7 @@ class Commands(click.Group):
         near = [] if is_file else get_close_matches(name, known, 1)
         if near:
             ctx.fail(f"No such command {name!r}. Did you mean {near[0]!r}?")
-        return "status", self.get_command(ctx, "status"), args
+        return "screen", self.get_command(ctx, "screen"), args
 
 
 @click.group(
@@ -66,6 +66,7 @@ def cli(ctx: click.Context) -> int:
 
     \b
     A first look and a first upgrade:
+      liftlock harbor                      the screen: watch, upgrade, roll back, finalize
       liftlock trust harbor                record host keys that are unknown yet
       liftlock status harbor               what the cluster is, what is next
       liftlock adopt harbor                record what runs as finalized
@@ -73,17 +74,15 @@ def cli(ctx: click.Context) -> int:
       liftlock upgrade harbor R.tar.gz     stage, check, install, watch, accept
       liftlock finalize harbor             ... or: liftlock rollback harbor
 
-    CLUSTER is a file, or a name (./NAME.toml, then the config directory). `liftlock CLUSTER` is
-    its status; `liftlock` alone looks at ./cluster.toml or $LIFTLOCK_CLUSTER.
+    CLUSTER is a file, or a name (./NAME.toml, then the config directory). `liftlock CLUSTER`
+    opens the screen on it; `liftlock` alone takes ./cluster.toml or $LIFTLOCK_CLUSTER.
     """
     if ctx.invoked_subcommand is not None:
         return Exit.OK
     if not Path("cluster.toml").is_file() and not os.environ.get("LIFTLOCK_CLUSTER"):
         click.echo(ctx.get_help())
         return Exit.OK
-    from app.headless import looking
-
-    return looking.status(_options())
+    return _open(None)
 
 
 def _product(function: Callable[..., int]) -> Callable[..., int]:
@@ -120,6 +119,24 @@ def _options(**given: Any) -> Any:
     from app.headless.options import Options
 
     return Options(**given)
+
+
+@cli.command(hidden=True)
+@_cluster
+@_product
+def screen(cluster: str | None, product: str | None) -> int:
+    """The cluster, live, with every step on it. Without a terminal: its status."""
+    return _open(cluster, product)
+
+
+def _open(cluster: str | None, product: str | None = None) -> int:
+    from app.opening import has_terminal, open_screen
+
+    if has_terminal():
+        return open_screen(cluster, product=product)
+    from app.headless import looking
+
+    return looking.status(_options(cluster=cluster, product=product))
 
 
 @cli.command()

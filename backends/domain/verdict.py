@@ -94,6 +94,12 @@ class Verdict:
             words += f"; not certain: {self.nodes_read} of {self.nodes_total} read"
         return words
 
+    def title(self) -> str:
+        """What it is, with its versions and without its reasons; the kind stands out."""
+        kind = self.kind.replace("_", " ")
+        what = self._what()
+        return what.replace(kind, kind.upper(), 1) if kind in what else what.upper()
+
     def exit_code(self) -> Exit:
         """What `status` exits with: a service that is down needs a person, whatever else holds."""
         return worst([EXITS[self.kind], *([Exit.NEEDS_PERSON] if self.down else [])])

@@ -325,7 +325,7 @@ class Conductor:
     def _result(self, node: str, phase: Phase, answer: Answer) -> NodeResult | None:
         """A node's result when a phase before the install did not pass; None when it did."""
         if answer.is_ok:
-            self._scribe.say(Kind.RESULT, "ok", node=node, phase=phase)
+            self._scribe.say(Kind.RESULT, "ok", node=node, phase=phase, data={"outcome": "ok"})
             return None
         problem = answer.problem or Problem("no-reason", f"{node}: {phase} ended {answer.outcome}")
         self._scribe.problem(problem, node=node, phase=phase)

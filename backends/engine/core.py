@@ -27,6 +27,11 @@ class Running(Generic[T]):
         """Ask the work to end; it has ended when `result` returns or raises."""
         self._loop.call_soon_threadsafe(self._cancel)
 
+    @property
+    def is_done(self) -> bool:
+        """Whether it has ended, well or not."""
+        return self._done.is_set()
+
     def when_done(self, observer: Callable[[], None]) -> None:
         """Call this once the work has ended, from the engine's thread."""
         with self._lock:

@@ -142,6 +142,8 @@ class Scribe:
         log = telling.evidence_of(record)
         if log:
             data["log"] = log
+        if isinstance(record.get("ok"), bool):
+            data["ok"] = record["ok"]
         self.say(
             Kind.RECORD,
             telling.tell(record),

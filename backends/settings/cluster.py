@@ -62,6 +62,9 @@ class Cluster:
     known_hosts: Path | None
     ssh_config: Path | None
     operator_state: Path | None
+    releases: Path
+    """The folder in which the screen looks for releases; it need not exist."""
+
     nodes: tuple[Node, ...]
     policy: PolicyTable
     """Only what the file says; `backends.products.policy` adds profile and defaults."""
@@ -121,6 +124,7 @@ def load_cluster(path: Path, *, today: date) -> Cluster:
         known_hosts=_beside(path, cluster.known_hosts),
         ssh_config=_beside(path, cluster.ssh_config),
         operator_state=_beside(path, cluster.operator_state),
+        releases=path.parent / Path(cluster.releases).expanduser(),
         nodes=nodes,
         policy=written.policy,
         notes=tuple(notes),

@@ -59,6 +59,9 @@ class ClusterTable(Table):
     operator_state: Text | None = None
     """Where run history and locks are kept instead of in the operator's own state directory."""
 
+    releases: Text = "releases"
+    """The folder in which the screen looks for releases."""
+
     @model_validator(mode="after")
     def _one_way_to_say_it(self) -> "ClusterTable":
         if self.product and self.products:

@@ -1,0 +1,68 @@
+"""Which commands can be given now: pure, asked for every key at every repaint."""
+
+from collections.abc import Sequence
+from contextlib import suppress
+
+from app.picture import Picture
+from app.state import Stage, State
+from backends.domain.problem import LiftlockError
+from backends.domain.states import CHANGING, NodeState
+from backends.domain.verdict import VerdictKind
+from backends.engine.acts import is_reversible, refuse_unless_all_accepted
+
+
+def may(action: str, picture: Picture, node: str) -> bool | None:
+    """True: it may be given. None: not now, shown grey. False: it is about nothing, hidden.
+
+    `node` is the one under the cursor, or "".
+    """
+    run = picture.state.run
+    match action:
+        case "next":
+            return True if picture.step.does else None
+        case "finalize":
+            return True if finalizable(picture) else None
+        case "hold":
+            return run is not None and run.is_under_way and run.prepared is not None
+        case "stop_run":
+            return run is not None and run.stage in (Stage.WAITING, Stage.READY)
+        case "accept":
+            return acceptable(picture.state, node)
+        case "adopt":
+            return picture.verdict.kind is VerdictKind.UNMANAGED
+        case _:
+            return True
+
+
+def finalizable(picture: Picture) -> str:
+    """The version that can be made final now; empty when none can."""
+    run = picture.state.run
+    opened = any(is_reversible(reading) for reading in picture.readings)
+    if not opened or (run is not None and run.is_under_way):
+        return ""
+    with suppress(LiftlockError):
+        return refuse_unless_all_accepted(picture.readings, None)
+    return ""
+
+
+def acceptable(state: State, node: str) -> bool:
+    """Whether a node waits to be accepted."""
+    reading = state.reading(node)
+    facts = reading.facts if reading is not None and reading.read else None
+    if facts is None or facts.transaction is None:
+        return False
+    return facts.state in (NodeState.MONITORING, NodeState.HELD)
+
+
+def changing(state: State, begun: Sequence[str]) -> tuple[str, ...]:
+    """The nodes of the run that are changing now; one that cannot be read may be."""
+    run = state.run
+    if run is None or run.stage is not Stage.GOING or run.upcoming is None:
+        return ()
+    found = []
+    for node in begun:
+        reading = state.reading(node)
+        facts = reading.facts if reading is not None and reading.read else None
+        if facts is None or facts.state in CHANGING:
+            found.append(node)
+    return tuple(found)

@@ -1,0 +1,400 @@
+"""The program on the screen: folds news into state, shows it, and sends commands to the engine."""
+
+import time
+from collections.abc import Iterable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import ClassVar
+
+from textual.app import App, SystemCommand
+from textual.binding import Binding, BindingType
+from textual.message import Message
+from textual.screen import Screen
+
+from app import palette
+from app.allowed import acceptable, changing, finalizable, may
+from app.asking import Asking
+from app.bridge import Bridge
+from app.commands import ALL
+from app.mailbox import Mailbox
+from app.news import (
+    AskedSecret,
+    AskedToAdopt,
+    AskedToGoOn,
+    Began,
+    Happened,
+    News,
+    Over,
+    Ready,
+    Recalled,
+    Refused,
+)
+from app.picture import Picture
+from app.runs.leaving import alone
+from app.runs.looking import unread
+from app.screens import questions
+from app.screens.cluster import ClusterScreen
+from app.screens.dialogs import Asked, Confirm, ProblemScreen, PromptScreen, TextScreen
+from app.screens.journal import JournalScreen
+from app.screens.leave import Leave, LeaveScreen
+from app.screens.live import LiveScreen
+from app.screens.releases import ReleasesScreen
+from app.screens.rollback import RollbackScreen
+from app.screens.upgrade import UpgradeScreen
+from app.state import Known, Stage, State, fold
+from app.view.help import help_lines
+from app.view.journal import lines_of
+from app.view.next_step import Does
+from app.view.words import Moment
+from backends.engine.events import Event
+from widgets.cells import Line
+
+REPAINT_SECONDS = 0.1
+"""At most ten repaints a second, whatever comes in."""
+
+_TICK_SECONDS = 1.0
+"""How often ages and countdowns are told anew."""
+
+
+class LiftlockApp(App[int]):
+    """One cluster on the screen."""
+
+    TITLE = "Liftlock"
+    CSS_PATH = "app.tcss"
+    ENABLE_COMMAND_PALETTE = True
+    HORIZONTAL_BREAKPOINTS = [  # noqa: RUF012 - as Textual declares it
+        (0, "-narrow"),
+        (110, "-wide"),
+    ]
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("ctrl+q", "leave", "quit", show=False, priority=True),
+        Binding("colon", "command_palette", "commands", show=False),
+    ]
+
+    class Arrived(Message):
+        """There is news in the mailbox."""
+
+    def __init__(self, bridge: Bridge, mailbox: Mailbox, asking: Asking) -> None:
+        super().__init__()
+        session = bridge.session
+        self._bridge = bridge
+        self._mailbox = mailbox
+        self._asking = asking
+        self._events: list[Event] = []
+        self._lines: list[Line] = []
+        self._drained_at = 0.0
+        self._is_due = False
+        self._leaves_when_decided = False
+        self.farewell: tuple[str, ...] = ()
+        """What the nodes do alone, for the terminal after the screen; empty: nothing was left."""
+
+        now = time.monotonic()
+        self._state = State(
+            called=session.name,
+            cluster=session.cluster.name,
+            environment=session.cluster.environment,
+            product=session.profile.name,
+            known={reading.name: Known(reading, now, now) for reading in unread(session)},
+        )
+        self._picture = self._drawn()
+
+    # --- what is shown ------------------------------------------------------------------------
+
+    def on_mount(self) -> None:
+        """The first screen; from now on news are heard."""
+        self.push_screen(ClusterScreen())
+        self.set_interval(_TICK_SECONDS, self.redraw)
+        self._mailbox.when_filled(self._ring)
+
+    def _ring(self) -> None:
+        """Called from the engine's thread; posting a message is what may be done from there."""
+        self.post_message(self.Arrived())
+
+    def on_liftlock_app_arrived(self) -> None:
+        """Take the news at once, or when the last repaint is a tenth of a second ago."""
+        if self._is_due:
+            return
+        wait = self._drained_at + REPAINT_SECONDS - time.monotonic()
+        if wait <= 0:
+            self._drain()
+        else:
+            self._is_due = True
+            self.set_timer(wait, self._drain)
+
+    def picture(self) -> Picture:
+        """What is shown now."""
+        return self._picture
+
+    def redraw(self) -> None:
+        """Show everything as it is at this moment."""
+        self._picture = self._drawn()
+        for screen in self.screen_stack:
+            if isinstance(screen, LiveScreen):
+                screen.show(self._picture)
+
+    def _drawn(self) -> Picture:
+        moment = Moment(time.monotonic(), time.time())
+        return Picture(self._state, moment, self._events, self._lines)
+
+    def _drain(self) -> None:
+        self._is_due = False
+        self._drained_at = time.monotonic()
+        news = self._mailbox.empty()
+        for item in news:
+            self._write_down(item)
+        self._state = fold(self._state, news)
+        self.redraw()
+        for item in news:
+            self._answer(item)
+        if self._leaves_when_decided and not self._changing():
+            self._go()
+
+    def _write_down(self, item: News) -> None:
+        match item:
+            case Began():
+                self._events, self._lines = [], []
+            case Recalled() if not self._events:
+                self._note(item.events)
+            case Happened():
+                self._note([item.event])
+            case _:
+                pass
+
+    def _note(self, events: Iterable[Event]) -> None:
+        width = max(map(len, self._state.known), default=1)
+        for event in events:
+            self._events.append(event)
+            self._lines.extend(lines_of(event, width))
+
+    def _answer(self, item: News) -> None:
+        """What news ask of the screen beside being shown."""
+        match item:
+            case Ready():
+                self._show_upgrade()
+            case Over() if self._state.run is not None and self._state.run.failed:
+                if isinstance(self.screen, UpgradeScreen):
+                    self.push_screen(RollbackScreen())
+            case Refused():
+                self.push_screen(ProblemScreen(item.what, item.problem))
+            case AskedSecret():
+                answer = partial(self._asking.answer, item.number)
+                self.push_screen(PromptScreen(item.question), answer)
+            case AskedToGoOn():
+                asked = questions.go_on(item.first.node, item.rest)
+                self._confirm(asked, item.number)
+            case AskedToAdopt():
+                self._confirm(questions.adopt(item.previews), item.number)
+            case _:
+                pass
+
+    def _confirm(self, asked: Asked, number: int) -> None:
+        self.push_screen(
+            Confirm(asked), lambda said: self._asking.answer(number, said is not None)
+        )
+
+    def _show_upgrade(self) -> None:
+        if isinstance(self.screen, ReleasesScreen):
+            self.switch_screen(UpgradeScreen())
+        elif not isinstance(self.screen, UpgradeScreen):
+            self.push_screen(UpgradeScreen())
+
+    # --- what can be asked for ----------------------------------------------------------------
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Grey what cannot be done now; hide what is about something that is not there."""
+        if action == "roll_back" and isinstance(self.screen, RollbackScreen):
+            return False
+        if action == "journal" and isinstance(self.screen, JournalScreen):
+            return False
+        return may(action, self._picture, self._node())
+
+    def action_next(self) -> None:
+        """Do the next step, if a person could have read what it is."""
+        screen = self.screen
+        if not isinstance(screen, LiveScreen):
+            return
+        if not screen.is_armed:
+            self.notify("n has just changed what it does: read the second line, then press again")
+            return
+        match self._picture.step.does:
+            case Does.BEGIN:
+                if self._state.run is not None and self._state.run.prepared is not None:
+                    self._show_upgrade()
+                    self._bridge.upgrade(self._state.run.prepared)
+            case Does.GO:
+                self._show_upgrade()
+                self._bridge.go()
+            case Does.CHOOSE:
+                self._choose()
+            case Does.FINALIZE:
+                self.action_finalize()
+            case Does.ROLL_BACK:
+                self.action_roll_back()
+            case Does.ADOPT:
+                self.action_adopt()
+            case Does.NOTHING:
+                pass
+
+    def action_upgrade(self) -> None:
+        """The upgrade that is planned or under way, else the choice of a release."""
+        run = self._state.run
+        if run is not None and run.kind == "upgrade" and run.stage is not Stage.OVER:
+            self._show_upgrade()
+        else:
+            self._choose()
+
+    def _choose(self) -> None:
+        self._bridge.look_for_releases()
+        if not isinstance(self.screen, ReleasesScreen):
+            self.push_screen(ReleasesScreen())
+
+    def plan_upgrade(self, path: Path) -> None:
+        """Plan the upgrade to a release; it is shown when the nodes were read."""
+        self.notify(f"planning the upgrade to {path.name}; nothing is changed", markup=False)
+        self._bridge.prepare(path)
+
+    def try_again(self) -> None:
+        """Plan the upgrade that failed once more."""
+        run = self._state.run
+        if run is not None and run.prepared is not None:
+            self.plan_upgrade(run.prepared.release.tarball)
+
+    def action_hold(self) -> None:
+        """Wait before the next node, or go on by itself."""
+        run = self._state.run
+        if run is not None:
+            self._bridge.hold(not run.held)
+
+    def action_stop_run(self) -> None:
+        """End the run where it waits."""
+        run = self._state.run
+        if run is None or run.prepared is None:
+            return
+        if run.stage is Stage.READY:
+            self.go_back()
+            return
+
+        def answered(said: str | None) -> None:
+            if said is not None:
+                self._bridge.pause()
+
+        self.push_screen(Confirm(questions.stop_run(run)), answered)
+
+    def action_roll_back(self) -> None:
+        """What failed, and the choice of what to roll back."""
+        if not isinstance(self.screen, RollbackScreen):
+            self.push_screen(RollbackScreen())
+
+    def ask_to_roll_back(self, nodes: Sequence[str], consequences: Sequence[str]) -> None:
+        """Ask, then roll back."""
+        asked = questions.roll_back(nodes, consequences)
+
+        def answered(reason: str | None) -> None:
+            if reason is not None:
+                self._bridge.roll_back(nodes, reason)
+
+        self.push_screen(Confirm(asked), answered)
+
+    def action_accept(self) -> None:
+        """Keep the new version on the node under the cursor."""
+        if acceptable(self._state, self._node()):
+            self.ask_to_accept(self._node())
+
+    def ask_to_accept(self, node: str) -> None:
+        """Ask for the reason, then accept."""
+
+        def answered(reason: str | None) -> None:
+            if reason is not None:
+                self._bridge.accept(node, reason)
+
+        reading = self._state.reading(node)
+        self.push_screen(Confirm(questions.accept(node, reading)), answered)
+
+    def action_finalize(self) -> None:
+        """Show what becomes final and what is given up; the name has to be typed."""
+        version = finalizable(self._picture)
+        if not version:
+            return
+        asked = questions.finalize(version, self._picture.verdict, self._state)
+
+        def answered(said: str | None) -> None:
+            if said is not None:
+                self._bridge.finalize(version)
+
+        self.push_screen(Confirm(asked), answered)
+
+    def action_adopt(self) -> None:
+        """Record what runs as finalized; it is shown first."""
+        self._bridge.adopt()
+
+    def action_journal(self) -> None:
+        """The whole journal."""
+        self.push_screen(JournalScreen())
+
+    def action_help(self) -> None:
+        """Keys, letters and words."""
+        self.push_screen(TextScreen("help", help_lines(ALL)))
+
+    async def action_back(self) -> None:
+        """Leave this view; what is under way goes on."""
+        self.go_back()
+
+    def go_back(self) -> None:
+        """Leave this view, unless it is the first one."""
+        if len(self.screen_stack) > 2:
+            self.pop_screen()
+
+    async def action_quit(self) -> None:
+        """Textual's own way to quit is ours."""
+        self.action_leave()
+
+    def action_leave(self) -> None:
+        """Leave; in the middle of something, say first what each way to leave means."""
+        run = self._state.run
+        if isinstance(self.screen, LeaveScreen):
+            return
+        if run is None or not run.is_under_way:
+            self._go()
+            return
+        sentences = tuple(self._alone())
+        self.push_screen(LeaveScreen(sentences, bool(self._changing())), self._left)
+
+    def _left(self, how: Leave | None) -> None:
+        match how:
+            case Leave.NOW:
+                self._go()
+            case Leave.WHEN_DECIDED:
+                self._leaves_when_decided = True
+                self._bridge.hold(True)
+                self.notify("leaves when the node that changes now has decided")
+            case _:
+                pass
+
+    def _go(self) -> None:
+        run = self._state.run
+        if run is not None and run.is_under_way:
+            self.farewell = tuple(self._alone())
+        self.exit(0)
+
+    def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
+        """What the palette lists."""
+        return palette.commands(self, lambda action: self.check_action(action, ()))
+
+    def _node(self) -> str:
+        """The node under the cursor, on the screen that can be seen."""
+        screen = self.screen_stack[-1] if self.screen_stack else None
+        return screen.node if isinstance(screen, LiveScreen) else ""
+
+    def _changing(self) -> tuple[str, ...]:
+        return changing(self._state, self._bridge.begun)
+
+    def _alone(self) -> Iterable[str]:
+        run = self._state.run
+        if run is None:
+            return []
+        if run.prepared is None:
+            return [
+                f"The {run.kind} goes on alone on the node that has begun it; no other begins."
+            ]
+        return alone(self._picture.readings, run.prepared.plan, self._bridge.begun).sentences()

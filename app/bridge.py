@@ -1,0 +1,295 @@
+"""Between the screen and the engine: commands go down by message, values come up coalesced.
+
+Every public method is called from the screen's thread and returns at once; what comes of it is
+news. One run or act at a time: a second one is refused by name.
+"""
+
+import asyncio
+import time
+import traceback
+from collections.abc import Awaitable, Callable, Collection, Coroutine
+from contextlib import nullcontext, suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from app.asking import Asking
+from app.mailbox import Mailbox
+from app.news import Began, Happened, Over, Read, Ready, Refused
+from app.pacing import ByHand
+from app.recalling import find_releases, newest_run
+from app.runs import acting
+from app.runs.acting import Done, Scene, Work, act
+from app.runs.keeping import fresh_run, locked
+from app.runs.upgrading import Prepared, Upgrade, bring_to_rest, open_for, prepare
+from app.session import Session, open_book
+from backends.domain.clean import clean
+from backends.domain.facts import NodeReading
+from backends.domain.problem import Exit, LiftlockError, Problem
+from backends.engine.acts import Preview
+from backends.engine.core import Core, Running
+from backends.engine.events import Event
+from backends.engine.results import NodeResult, Result
+from backends.store.book import Book
+
+
+class Bridge:
+    """One cluster, as the screen speaks with it."""
+
+    def __init__(self, session: Session, mailbox: Mailbox, asking: Asking) -> None:
+        """`asking` is what the session's links ask a person through."""
+        self.session = session
+        self._tell = mailbox.put
+        self._asking = asking
+        self._core: Core | None = None
+        self._book: Book | None = None
+        self._unwritable: LiftlockError | None = None
+        self._pace: ByHand | None = None
+        self._upgrade: Upgrade | None = None
+        self._acting: Running[None] | None = None
+
+    # --- life ---------------------------------------------------------------------------------
+
+    def open(self, core: Core) -> Running[None]:
+        """Begin to watch every node; it goes on until it is cancelled."""
+        self._core = core
+        return core.submit(self._live())
+
+    def leave(self) -> None:
+        """End what runs here; the nodes go on alone."""
+        if self._acting is not None:
+            self._acting.cancel()
+            with suppress(asyncio.CancelledError):
+                self._acting.result()
+
+    @property
+    def begun(self) -> tuple[str, ...]:
+        """The nodes on which the present upgrade was begun or taken up."""
+        return self._upgrade.begun if self._upgrade is not None else ()
+
+    async def _live(self) -> None:
+        try:
+            await self._watch_with_history()
+        except Exception as error:
+            self._refused("watch the nodes", _defect(error))
+        finally:
+            self._book = None
+            await self.session.close()
+
+    async def _watch_with_history(self) -> None:
+        try:
+            with open_book(self.session.state_dir) as self._book:
+                recalled = newest_run(self._book, self.session.cluster.name)
+                if recalled is not None:
+                    self._tell(recalled)
+                await self._watch()
+        except LiftlockError as error:
+            # Looking goes on without a history; nothing is begun that cannot be written down.
+            self._unwritable = error
+            self._refused("open the run history", error)
+            await self._watch()
+
+    async def _watch(self) -> None:
+        async with asyncio.TaskGroup() as group:
+            for contact in self.session.contacts.values():
+                group.create_task(contact.watch(self._see))
+
+    def _see(self, reading: NodeReading) -> None:
+        self._tell(Read(reading, time.monotonic()))
+
+    # --- commands -----------------------------------------------------------------------------
+
+    def look_for_releases(self) -> None:
+        """Tell which releases lie in the cluster's folder."""
+
+        async def look() -> None:
+            cluster = self.session.cluster
+            self._tell(await asyncio.to_thread(find_releases, cluster.releases))
+
+        self._submit(look())
+
+    def prepare(self, path: Path) -> None:
+        """Open a release and plan the upgrade to it; nothing is changed."""
+
+        async def work() -> None:
+            book = self._writable()
+            release = await asyncio.to_thread(open_for, self.session, path)
+            self._tell(Ready(await prepare(self.session, book, release)))
+
+        self._act(f"plan an upgrade to {path.name}", work)
+
+    def upgrade(self, prepared: Prepared) -> None:
+        """Begin what was prepared, unless it has changed meanwhile: then it is shown again."""
+        self._act(
+            f"upgrade to {prepared.plan.release_version}", lambda: self._do_upgrade(prepared)
+        )
+
+    def go(self) -> None:
+        """Begin the step that the run waits with."""
+        self._with_pace(lambda pace: pace.go())
+
+    def hold(self, held: bool) -> None:
+        """Have the run wait, or not, before its next node."""
+        self._with_pace(lambda pace: pace.hold(held))
+
+    def pause(self) -> None:
+        """End the run where it waits; the same upgrade takes it up again."""
+        self._with_pace(lambda pace: pace.pause("ended here by a person"))
+
+    def roll_back(self, nodes: Collection[str], reason: str) -> None:
+        """Take the open upgrades of these nodes back: one first, then ask."""
+
+        async def agreed(going: object) -> None:
+            return  # they were named, and agreed to, on the screen
+
+        async def work(scene: Scene) -> list[NodeResult]:
+            async def go_on(first: NodeResult) -> bool:
+                rest = tuple(each.name for each in scene.chosen if each.name != first.node)
+                return await self._asking.go_on(first, rest)
+
+            return await acting.roll_back(scene, reason, agreed, go_on)
+
+        # Without the workstation's lock, as on the command line: it is the way back.
+        self._begin("rollback", Result.ROLLED_BACK, work, nodes, locks=False)
+
+    def finalize(self, version: str) -> None:
+        """Make this version final everywhere: it was shown and typed."""
+
+        async def agreed(wanted: str) -> None:
+            if wanted != version:
+                raise LiftlockError(
+                    Problem(
+                        "changed-meanwhile",
+                        "Not what was agreed to is accepted now; nothing was finalized.",
+                        f"agreed: {version}, now: {wanted}",
+                        "Look again.",
+                    )
+                )
+
+        self._begin("finalize", Result.FINALIZED, lambda s: acting.finalize(s, version, agreed))
+
+    def accept(self, node: str, reason: str) -> None:
+        """Stop the dead-man timer of a node, in a person's name."""
+
+        async def work(scene: Scene) -> list[NodeResult]:
+            return [await scene.acts.accept(reading, reason) for reading in scene.chosen]
+
+        self._begin("accept", Result.ACCEPTED, work, [node], locks=False)
+
+    def adopt(self) -> None:
+        """Record what runs as finalized, where that is possible; it is shown first."""
+
+        async def work(scene: Scene) -> list[NodeResult]:
+            shown = await scene.acts.preview("adopt")
+            previews = tuple(item for item in shown if isinstance(item, Preview))
+            if previews and not await self._asking.adopt(previews):
+                raise LiftlockError(Problem("declined", "Nothing was recorded."))
+            done = [await scene.acts.adopt(preview, scene.run) for preview in previews]
+            return done + [item for item in shown if isinstance(item, NodeResult)]
+
+        self._begin("adopt", Result.FINALIZED, work)
+
+    # --- in the engine's thread ---------------------------------------------------------------
+
+    async def _do_upgrade(self, prepared: Prepared) -> None:
+        session, release = self.session, prepared.release
+        book = self._writable()
+        with locked(session, "upgrade"):
+            if prepared.left:
+                stopped = await bring_to_rest(session, book, release, "", self._happened)
+                if stopped is not None:
+                    self._tell(Over("recover", stopped))
+                    return
+                again = await prepare(session, book, release)
+                self._tell(Ready(again, "the nodes are at rest; look at the plan again"))
+                return
+            again = await prepare(session, book, release)
+            if again.plan.id != prepared.plan.id:
+                self._tell(Ready(again, "the plan is another one than a moment ago"))
+                return
+            self._pace = ByHand(self._tell)
+            self._upgrade = Upgrade(session, book, again, self._happened, pace=self._pace)
+            self._tell(Began("upgrade", again.plan.run))
+            try:
+                self._tell(Over("upgrade", await self._upgrade.carry_out()))
+            finally:
+                self._pace = self._upgrade = None
+
+    def _begin(
+        self,
+        kind: str,
+        wanted: Result,
+        work: Work,
+        nodes: Collection[str] | None = None,
+        *,
+        locks: bool = True,
+    ) -> None:
+        """Do one act on these nodes, or on all; its end is news."""
+
+        async def acted() -> None:
+            book = self._writable()
+            chosen = tuple(nodes) if nodes is not None else self.session.chosen
+            session = replace(self.session, chosen=chosen)
+            run = fresh_run(book)
+            with locked(session, kind) if locks else nullcontext():
+                self._tell(Began(kind, run))
+                done: Done = await act(session, book, run, kind, wanted, work, self._happened)
+            self._tell(Over(kind, done))
+
+        self._act(kind, acted)
+
+    def _act(self, what: str, work: Callable[[], Awaitable[None]]) -> None:
+        """Run the one thing that runs here; how it broke is told, never lost."""
+
+        async def told() -> None:
+            try:
+                await work()
+            except LiftlockError as error:
+                self._refused(what, error)
+            except Exception as error:
+                # The boundary between the threads: a defect is shown whole, never lost.
+                self._refused(what, _defect(error))
+
+        if self._acting is not None and not self._acting.is_done:
+            busy = Problem("busy", "Something else is under way here; wait for its end.")
+            self._tell(Refused(what, busy, Exit.LOCKED))
+            return
+        self._acting = self._submit(told())
+
+    def _submit(self, work: Coroutine[Any, Any, None]) -> Running[None]:
+        if self._core is None:
+            raise RuntimeError("the bridge is not open")
+        return self._core.submit(work)
+
+    def _with_pace(self, tell: Callable[[ByHand], None]) -> None:
+        async def told() -> None:
+            if self._pace is not None:
+                tell(self._pace)
+
+        self._submit(told())
+
+    def _writable(self) -> Book:
+        if self._book is None:
+            raise self._unwritable or LiftlockError(
+                Problem("not-open-yet", "The run history is not open yet; try again.")
+            )
+        return self._book
+
+    def _happened(self, event: Event) -> None:
+        self._tell(Happened(event))
+
+    def _refused(self, what: str, error: LiftlockError) -> None:
+        self._tell(Refused(what, error.problem, error.exit_code))
+
+
+def _defect(error: Exception) -> LiftlockError:
+    """An exception that nobody expected, as a problem."""
+    return LiftlockError(
+        Problem(
+            "unexpected",
+            "A defect of this program: it did not expect this.",
+            clean("".join(traceback.format_exception(error))),
+            "What was begun on nodes they finish by themselves; the status tells. Report this.",
+        ),
+        Exit.ERROR,
+    )

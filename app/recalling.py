@@ -1,0 +1,63 @@
+"""What is read from this workstation's own disk for the screen: releases, and the newest run."""
+
+from pathlib import Path
+
+from app.news import Recalled, ReleaseFound, Releases
+from backends.domain.problem import LiftlockError
+from backends.domain.states import Phase
+from backends.engine.events import Event, Kind
+from backends.releases.read import TARBALL_SUFFIX, open_release
+from backends.store.book import Book, Entry, Run
+
+_RUNS_LOOKED_AT = 20
+
+
+def find_releases(folder: Path) -> Releases:
+    """The releases in a folder, newest first; one that cannot be used says why."""
+    paths = sorted(folder.glob(f"*{TARBALL_SUFFIX}")) if folder.is_dir() else []
+    found = [_release(path) for path in paths]
+    found.sort(key=lambda each: (each.created, each.version), reverse=True)
+    return Releases(str(folder), tuple(found))
+
+
+def newest_run(book: Book, cluster: str) -> Recalled | None:
+    """The newest run of a cluster in which something was done on a node."""
+    for run in book.runs(cluster, limit=_RUNS_LOOKED_AT):
+        entries = book.entries(run.id)
+        if any(entry.node for entry in entries):
+            events = tuple(_event(entry) for entry in entries)
+            return Recalled(run.id, run.kind, _end(run), events)
+    return None
+
+
+def _release(path: Path) -> ReleaseFound:
+    try:
+        release = open_release(path)
+    except LiftlockError as error:
+        name = path.name.removesuffix(TARBALL_SUFFIX)
+        return ReleaseFound(str(path), name, "", "", 0, error.problem)
+    manifest = release.manifest
+    return ReleaseFound(
+        path=str(path),
+        version=manifest.version,
+        name=manifest.name,
+        created=manifest.created,
+        bytes=manifest.total_bytes,
+    )
+
+
+def _end(run: Run) -> str:
+    return run.outcome or "" if run.ended is not None else ""
+
+
+def _event(entry: Entry) -> Event:
+    return Event(
+        time=entry.time,
+        run=entry.run,
+        node=entry.node,
+        phase=Phase(entry.phase) if entry.phase else None,
+        kind=Kind(entry.kind),
+        text=entry.text,
+        data=entry.data,
+        key=entry.key or "",
+    )

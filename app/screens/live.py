@@ -1,0 +1,94 @@
+"""What every screen has: the three lines that say where we stand, and the keys at the bottom."""
+
+import time
+from typing import TYPE_CHECKING, cast
+
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.screen import Screen
+from textual.widget import Widget
+
+from app.commands import BACK, HELP, PANEL, QUIT, ZOOM, Command
+from app.picture import Picture
+from app.view.banner import banner
+from widgets.bar import Bar
+from widgets.keys import Keys
+
+if TYPE_CHECKING:
+    from app.application import LiftlockApp
+
+DEAD_SECONDS = 1.0
+"""For so long `n` does nothing after what it would do has changed (design.md, section 8)."""
+
+
+def offers(*commands: Command) -> list[BindingType]:
+    """The bindings of a screen: its own commands first, then those that all screens have."""
+    everywhere = (PANEL, ZOOM, BACK, HELP, QUIT)
+    return [command.binding() for command in (*commands, *everywhere)]
+
+
+class LiveScreen(Screen[None]):
+    """A screen that is shown again whenever something has changed."""
+
+    AUTO_FOCUS = "#first"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._target: object = None
+        self._target_since = 0.0
+
+    @property
+    def operator(self) -> "LiftlockApp":
+        """The app, as what it is."""
+        return cast("LiftlockApp", self.app)
+
+    def compose(self) -> ComposeResult:
+        """The banner, what the screen is about, the keys."""
+        yield Bar(height=3, id="banner")
+        yield from self.body()
+        yield Keys()
+
+    def body(self) -> ComposeResult:
+        """What the screen is about."""
+        yield Widget()
+
+    def on_mount(self) -> None:
+        """Show what is known already."""
+        self.show(self.operator.picture())
+
+    def on_screen_resume(self) -> None:
+        """It can be seen again: `n` waits until a person could have read what it does."""
+        self._target_since = time.monotonic()
+        self.show(self.operator.picture())
+
+    def show(self, picture: Picture) -> None:
+        """Show this; only what has changed is painted."""
+        if not self.is_mounted:
+            return
+        if picture.step.target != self._target:
+            self._target = picture.step.target
+            self._target_since = time.monotonic()
+        lines = banner(picture.state, picture.verdict, picture.step, picture.moment)
+        self.query_one("#banner", Bar).show(lines)
+        self.show_body(picture)
+        self.refresh_bindings()
+
+    def show_body(self, picture: Picture) -> None:
+        """Show what the screen is about."""
+
+    @property
+    def is_armed(self) -> bool:
+        """Whether what `n` does has been on the screen for long enough."""
+        return time.monotonic() - self._target_since >= DEAD_SECONDS
+
+    @property
+    def node(self) -> str:
+        """The node under the cursor, where there is one."""
+        return ""
+
+    def action_zoom(self) -> None:
+        """Give the focused panel the whole screen, or take it back."""
+        if self.maximized is not None:
+            self.minimize()
+        elif self.focused is not None:
+            self.maximize(self.focused)

@@ -1,0 +1,96 @@
+"""After a failure: what failed, what the node did by itself, and what can be done now."""
+
+from typing import ClassVar
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.containers import Container, Vertical
+from textual.content import Content
+from textual.widgets import OptionList
+from textual.widgets.option_list import Option
+
+from app.commands import FINALIZE, JOURNAL, NEXT
+from app.picture import Picture
+from app.screens.live import LiveScreen, offers
+from app.view import failure
+from app.view.failure import Choice, Does
+from widgets.lines import Lines
+
+
+class RollbackScreen(LiveScreen):
+    """Guides back. Opening it changes nothing."""
+
+    CSS_PATH = "rollback.tcss"
+
+    AUTO_FOCUS = "#choices"
+
+    BINDINGS: ClassVar[list[BindingType]] = offers(NEXT, FINALIZE, JOURNAL)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._choices: tuple[Choice, ...] = ()
+
+    def body(self) -> ComposeResult:
+        """Why, what the node did, what now."""
+        with Container(id="main"):
+            with Vertical(id="left"):
+                yield Lines(id="why", indent=4, classes="panel")
+                yield Lines(id="did", indent=4, follow=True, classes="panel")
+            with Vertical(id="right"):
+                yield OptionList(id="choices", classes="panel")
+
+    def show_body(self, picture: Picture) -> None:
+        """All three."""
+        state, width = picture.state, picture.name_width
+        node = failure.failed_node(state)
+        why, did = self.query_one("#why", Lines), self.query_one("#did", Lines)
+        why.entitle(f"why {node} failed" if node else "why")
+        why.show(failure.why(state, picture.events, node, width))
+        run = state.run
+        going = run is not None and run.is_under_way and run.kind == "rollback"
+        if going or (run is not None and run.kind == "rollback"):
+            did.entitle("rolling back" if going else "rolled back")
+            did.show(picture.lines)
+        else:
+            reading = state.reading(node)
+            facts = reading.facts if reading is not None and reading.read else None
+            did.entitle(f"what {node or 'a node'} did by itself", failure.summary(node, facts))
+            did.show(failure.did(picture.events, node, width))
+        self._offer(() if going else tuple(failure.choices(state, picture.readings)))
+
+    def _offer(self, choices: tuple[Choice, ...]) -> None:
+        """The choices; the cursor stays on the one it was on."""
+        options = self.query_one("#choices", OptionList)
+        options.border_title = "what now"
+        if choices == self._choices and options.option_count:
+            return
+        known = [choice.key for choice in self._choices]
+        at = (
+            known[options.highlighted] if self._choices and options.highlighted is not None else ""
+        )
+        self._choices = choices
+        options.clear_options()
+        options.add_options([Option(_prompt(choice), id=choice.key) for choice in choices])
+        keys = [choice.key for choice in choices]
+        options.highlighted = keys.index(at) if at in keys else (0 if keys else None)
+
+    @on(OptionList.OptionSelected)
+    def _take(self, event: OptionList.OptionSelected) -> None:
+        event.stop()
+        choice = self._choices[event.option_index]
+        match choice.does:
+            case Does.LEAVE:
+                self.operator.go_back()
+            case Does.ROLL_BACK:
+                self.operator.ask_to_roll_back(choice.nodes, choice.consequences)
+            case Does.ACCEPT:
+                self.operator.ask_to_accept(choice.nodes[0])
+            case Does.TRY_AGAIN:
+                self.operator.try_again()
+
+
+def _prompt(choice: Choice) -> Content:
+    lines = [Content(choice.title).stylize("bold")]
+    lines += [Content(f"    {text}") for text in choice.consequences]
+    return Content("\n").join(lines)

@@ -1,0 +1,88 @@
+"""The upgrade, step by step: what `n` will do and how it is undone, and all that happens."""
+
+from typing import ClassVar
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.containers import Container, Vertical
+
+from app.commands import FINALIZE, HOLD, JOURNAL, NEXT, OPEN, ROLL_BACK, STOP
+from app.picture import Picture
+from app.screens.live import LiveScreen, offers
+from app.screens.node import NodeScreen
+from app.state import Run
+from app.view import gate, matrix, next_panel
+from app.view.stepper import stepper
+from widgets.bar import Bar
+from widgets.grid import Grid
+from widgets.lines import Lines
+
+_FRAME = 2
+
+
+class UpgradeScreen(LiveScreen):
+    """Walks through the phases of one upgrade."""
+
+    CSS_PATH = "upgrade.tcss"
+
+    BINDINGS: ClassVar[list[BindingType]] = offers(
+        NEXT, HOLD, STOP, ROLL_BACK, FINALIZE, OPEN, JOURNAL
+    )
+
+    def body(self) -> ComposeResult:
+        """Stepper, matrix, gate, what is next, journal."""
+        yield Bar(height=1, id="stepper")
+        with Container(id="main"):
+            with Vertical(id="left"):
+                yield Grid(matrix.COLUMNS, id="first", classes="panel")
+                yield Lines(id="gate", indent=8, classes="panel")
+            yield Lines(id="next", indent=4, classes="panel")
+        yield Lines(id="journal", follow=True, indent=4, classes="panel")
+
+    def show_body(self, picture: Picture) -> None:
+        """All five."""
+        run = picture.state.run
+        if run is None:
+            return
+        self.query_one("#stepper", Bar).show([stepper(run)])
+        grid = self.query_one("#first", Grid)
+        rows = matrix.rows(picture.state, run, picture.moment)
+        grid.show(rows)
+        grid.entitle(_title(run))
+        most = self.size.height // 3
+        grid.styles.height = min(len(rows) + 1 + _FRAME, most)
+        panel = self.query_one("#next", Lines)
+        panel.entitle(next_panel.title(run))
+        panel.show(next_panel.lines_of(run))
+        found = gate.gate_of(run, picture.readings, picture.state.called)
+        before = self.query_one("#gate", Lines)
+        before.entitle(gate.title(found))
+        before.show(gate.lines_of(found))
+        before.display = found is not None and not self.has_class("-narrow")
+        entries = self.query_one("#journal", Lines)
+        entries.entitle("journal, all nodes")
+        entries.show(picture.lines)
+
+    @on(Grid.Opened)
+    def _open(self, event: Grid.Opened) -> None:
+        event.stop()
+        self.app.push_screen(NodeScreen(event.key))
+
+    def action_open_node(self) -> None:
+        """Open the node under the cursor."""
+        if self.node:
+            self.app.push_screen(NodeScreen(self.node))
+
+    @property
+    def node(self) -> str:
+        """The node under the cursor."""
+        grid = self.query_one_optional("#first", Grid)  # keys are asked before it is there
+        return grid.cursor or "" if grid is not None else ""
+
+
+def _title(run: Run) -> str:
+    if run.prepared is None:
+        return run.kind
+    made = run.prepared.plan
+    return f"run {made.run}: {made.product} to {made.release_version}"

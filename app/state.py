@@ -1,0 +1,256 @@
+"""What the screen knows: a fold of news into values. Nothing asks here, and no clock is read."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from types import MappingProxyType
+
+from app.news import (
+    Began,
+    Goes,
+    Happened,
+    Held,
+    News,
+    Over,
+    Read,
+    Ready,
+    Recalled,
+    Refused,
+    Releases,
+    Waits,
+)
+from app.runs.acting import Done
+from app.runs.upgrading import Prepared
+from backends.domain.facts import NodeReading
+from backends.domain.pace import Upcoming
+from backends.domain.problem import Exit
+from backends.domain.states import Phase
+from backends.domain.verdict import Verdict, decide
+from backends.engine.events import Event, Kind
+from backends.engine.results import Outcome
+
+
+class Stage(StrEnum):
+    """How far a run is that was begun here."""
+
+    READY = "ready"
+    """Planned and shown; nothing was begun."""
+
+    WAITING = "waiting"
+    """For a person, before the next step."""
+
+    GOING = "going"
+    OVER = "over"
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """What came of one phase on one node, as far as it was told."""
+
+    begun: float | None = None
+    """When, seconds since 1970."""
+
+    passed: int = 0
+    warned: int = 0
+    refused: int = 0
+    """Checks, by their result."""
+
+    sent: int = 0
+    of: int = 0
+    """Bytes."""
+
+    record: str = ""
+    """The newest record of the node's own journal in this phase."""
+
+    is_ok: bool = False
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A run or an act that was begun, or prepared, on this screen."""
+
+    kind: str
+    id: str
+    stage: Stage
+    prepared: Prepared | None = None
+    again: str = ""
+    """Why the plan is shown again instead of begun."""
+
+    upcoming: Upcoming | None = None
+    """What it waits with, or does now."""
+
+    held: bool = False
+    """Whether it waits for a person before its next node."""
+
+    progress: Mapping[tuple[str, Phase], Progress] = field(
+        default_factory=lambda: MappingProxyType({})
+    )
+    outcome: Outcome | Done | None = None
+    """How it ended; None also when it was refused."""
+
+    @property
+    def is_under_way(self) -> bool:
+        """Whether something was begun and has not ended."""
+        return self.stage in (Stage.WAITING, Stage.GOING)
+
+    @property
+    def failed(self) -> bool:
+        """Whether it ended otherwise than asked for."""
+        return self.outcome is not None and self.outcome.exit not in (Exit.OK, Exit.WAITING)
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """The newest reading of a node."""
+
+    reading: NodeReading
+    at: float
+    """When it was read, by the monotonic clock, in seconds."""
+
+    since: float = 0.0
+    """Since when it can be read, or cannot, by the monotonic clock."""
+
+    last: "Known | None" = None
+    """What was read last of a node that cannot be read now."""
+
+    def then(self, reading: NodeReading, at: float) -> "Known":
+        """What is known after the next reading."""
+        since = self.since if reading.read is self.reading.read else at
+        if reading.read:
+            return Known(reading, at, since)
+        return Known(reading, at, since, self if self.reading.read else self.last)
+
+    def aged(self, now: float) -> NodeReading:
+        """The reading with the age that it has now."""
+        age = self.reading.age_seconds
+        if age is None:
+            return self.reading
+        return replace(self.reading, age_seconds=age + now - self.at)
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """Everything that is shown, apart from the journal's lines."""
+
+    called: str
+    """What an operator types to mean this cluster."""
+
+    cluster: str
+    environment: str
+    product: str
+    known: Mapping[str, Known]
+    """By node, in the order of the cluster file."""
+
+    run: Run | None = None
+    recalled: Recalled | None = None
+    """The newest run in the book, from before this screen."""
+
+    releases: Releases | None = None
+    refused: Refused | None = None
+    """The newest refusal that nobody has seen yet."""
+
+    def readings(self, now: float) -> tuple[NodeReading, ...]:
+        """Every node, with the age its reading has at `now` of the monotonic clock."""
+        return tuple(known.aged(now) for known in self.known.values())
+
+    def reading(self, node: str) -> NodeReading | None:
+        """The newest reading of one node."""
+        known = self.known.get(node)
+        return known.reading if known else None
+
+    def verdict(self) -> Verdict:
+        """What the cluster is."""
+        return decide([known.reading for known in self.known.values()], self.called)
+
+
+def fold(state: State, news: Iterable[News]) -> State:
+    """The state after these news, in their order."""
+    known = dict(state.known)
+    run = state.run
+    progress = dict(run.progress) if run else {}
+    recalled, releases, refused = state.recalled, state.releases, state.refused
+    for item in news:
+        match item:
+            case Read():
+                known[item.reading.name] = known[item.reading.name].then(item.reading, item.at)
+            case Happened():
+                if item.event.node and item.event.phase is not None:
+                    key = (item.event.node, item.event.phase)
+                    progress[key] = _further(progress.get(key, Progress()), item.event)
+            case Ready():
+                run, progress = _ready(item), {}
+            case Began():
+                run, progress = _began(run, item), {}
+            case Waits():
+                run = run and replace(run, stage=Stage.WAITING, upcoming=item.upcoming)
+            case Goes():
+                run = run and replace(run, stage=Stage.GOING, upcoming=item.upcoming)
+            case Held():
+                run = run and replace(run, held=item.held)
+            case Over():
+                run = _over(run, item)
+            case Recalled():
+                recalled = item
+            case Releases():
+                releases = item
+            case Refused():
+                refused = item
+                run = _not_begun(run)
+            case _:
+                pass  # questions are answered by dialogs; they are no state
+    if run is not None:
+        run = replace(run, progress=MappingProxyType(progress))
+    return replace(
+        state,
+        known=MappingProxyType(known),
+        run=run,
+        recalled=recalled,
+        releases=releases,
+        refused=refused,
+    )
+
+
+def _ready(item: Ready) -> Run:
+    made = item.prepared.plan
+    return Run("upgrade", made.run, Stage.READY, item.prepared, item.again)
+
+
+def _began(run: Run | None, item: Began) -> Run:
+    prepared = run.prepared if run is not None and item.kind == "upgrade" else None
+    return Run(item.kind, item.run, Stage.GOING, prepared)
+
+
+def _over(run: Run | None, item: Over) -> Run:
+    run = run or Run(item.kind, item.outcome.run, Stage.OVER)
+    return replace(run, stage=Stage.OVER, upcoming=None, outcome=item.outcome)
+
+
+def _not_begun(run: Run | None) -> Run | None:
+    """What was refused while it went on has ended; what was only planned stays as it was."""
+    if run is None or not run.is_under_way:
+        return run
+    return replace(run, stage=Stage.OVER, upcoming=None)
+
+
+def _further(so_far: Progress, event: Event) -> Progress:
+    data = event.data
+    match event.kind:
+        case Kind.PHASE:
+            return Progress(begun=event.time)
+        case Kind.ROW if "gate" not in data:
+            counted = {"ok": "passed", "warn": "warned"}.get(str(data.get("result")), "refused")
+            return replace(so_far, **{counted: getattr(so_far, counted) + 1})
+        case Kind.PROGRESS:
+            sent, of = data.get("sent"), data.get("of")
+            if isinstance(sent, int) and isinstance(of, int):
+                return replace(so_far, sent=sent, of=of)
+            return so_far
+        case Kind.RECORD:
+            return replace(so_far, record=str(data.get("record", "")))
+        case Kind.RESULT:
+            return replace(so_far, is_ok=data.get("outcome") == "ok")
+        case Kind.PROBLEM:
+            return replace(so_far, problem=event.text)
+        case _:
+            return so_far

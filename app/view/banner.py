@@ -1,0 +1,105 @@
+"""The first lines of every screen: what the cluster is and why; what is next; the way back."""
+
+from app.state import State
+from app.view.next_step import NextStep, way_back
+from app.view.words import Moment, clock, span
+from backends.domain.facts import NodeReading
+from backends.domain.states import HealthState, ServiceState, Unreachable
+from backends.domain.verdict import Verdict, VerdictKind
+from widgets.bar import Split
+from widgets.cells import Cell, Line, Tone, line
+
+_TONES = {
+    VerdictKind.SETTLED: Tone.OK,
+    VerdictKind.READY_TO_FINALIZE: Tone.OK,
+    VerdictKind.UPGRADING: Tone.BUSY,
+    VerdictKind.ROLLING_BACK: Tone.WARN,
+    VerdictKind.DETERMINING: Tone.BUSY,
+    VerdictKind.UNKNOWN: Tone.WARN,
+    VerdictKind.UNMANAGED: Tone.WARN,
+    VerdictKind.ABSENT: Tone.WARN,
+    VerdictKind.INCONSISTENT: Tone.BAD,
+    VerdictKind.FAILED: Tone.BAD,
+    VerdictKind.MIXED: Tone.BAD,
+}
+
+_LINK_CAUSES = frozenset({Unreachable.TCP, Unreachable.TIMEOUT})
+
+_AT_ONCE_SECONDS = 5.0
+
+
+def banner(state: State, verdict: Verdict, step: NextStep, moment: Moment) -> list[Split | Line]:
+    """Three lines."""
+    return [
+        Split((*_place(state), *_what(state, verdict, moment)), _counts(state, verdict, moment)),
+        step.words,
+        way_back(state, verdict),
+    ]
+
+
+def _place(state: State) -> Line:
+    environment = state.environment.upper()
+    badge = Tone.BAD if state.environment == "production" else Tone.QUIET
+    return line((state.cluster, Tone.STRONG), "  ", (environment, badge), f"  {state.product}  ")
+
+
+def _what(state: State, verdict: Verdict, moment: Moment) -> Line:
+    lost = _link_is_gone(state)
+    if lost is not None:
+        ago = moment.monotonic - lost
+        since = f"{clock(moment.wall - ago)} ({span(ago)})"
+        return line(("NO CONTACT", Tone.BAD), f" since {since}: your link, not the nodes")
+    title = Cell(verdict.title(), _TONES[verdict.kind])
+    cause = _stopped(state) or _cause(verdict)
+    down = f"; down: {', '.join(verdict.down)}" if verdict.down else ""
+    return line(title, *([f": {cause}"] if cause else []), (down, Tone.BAD))
+
+
+def _cause(verdict: Verdict) -> str:
+    """Why; of a settled cluster only what the title does not say."""
+    if verdict.kind is VerdictKind.SETTLED:
+        return verdict.cause.partition("; ")[2]
+    return verdict.cause
+
+
+def _stopped(state: State) -> str:
+    """How the run of this screen ended, while nothing else began."""
+    run = state.run
+    return run.outcome.text if run is not None and run.failed and run.outcome else ""
+
+
+def _counts(state: State, verdict: Verdict, moment: Moment) -> Line:
+    counted = [reading for reading in state.readings(moment.monotonic) if not reading.left_out]
+    serving = sum(1 for reading in counted if _serves(reading))
+    total, read = verdict.nodes_total, verdict.nodes_read
+    return line(
+        (f"serving {serving}/{total}", Tone.PLAIN if serving == total else Tone.WARN),
+        " · ",
+        (f"{read} of {total} read", Tone.PLAIN if read == total else Tone.WARN),
+    )
+
+
+def _serves(reading: NodeReading) -> bool:
+    """Whether it was read that the service runs and no check of it fails."""
+    facts = reading.facts if reading.read else None
+    return (
+        facts is not None
+        and facts.service is ServiceState.STARTED
+        and facts.health in (HealthState.HEALTHY, HealthState.NONE)
+    )
+
+
+def _link_is_gone(state: State) -> float | None:
+    """Since when, when all nodes fell silent within seconds: that is not the nodes' failure.
+
+    (design.md, section 6.) A single node has no others to be compared with.
+    """
+    counted = [known for known in state.known.values() if known.reading.excluded is None]
+    if len(counted) < 2:
+        return None
+    if any(known.reading.unreachable not in _LINK_CAUSES for known in counted):
+        return None
+    since = [known.since for known in counted if known.last is not None]
+    if len(since) < len(counted) or max(since) - min(since) > _AT_ONCE_SECONDS:
+        return None
+    return min(since)

@@ -1,0 +1,211 @@
+"""After a failure: what failed where, what the node did by itself, and what can be done now."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from app.state import State
+from app.view.journal import lines_of as entry_lines
+from app.view.node_panel import problem
+from backends.domain.facts import NodeFacts, NodeReading
+from backends.domain.states import HealthState, NodeState, Phase
+from backends.domain.survey import course, listed
+from backends.domain.undoing import returns
+from backends.engine.acts import is_reversible
+from backends.engine.events import Event, Kind
+from backends.engine.results import NodeResult, Result
+from widgets.cells import Line, Tone, line
+
+_BAD = frozenset(
+    {
+        Result.ROLLED_BACK,
+        Result.HELD,
+        Result.INCONSISTENT,
+        Result.LOST,
+        Result.UNHEALTHY,
+        Result.REFUSED,
+        Result.UNREACHABLE,
+        Result.LOCKED,
+    }
+)
+
+_BAD_STATES = (
+    NodeState.INCONSISTENT,
+    NodeState.HELD,
+    NodeState.FAILED,
+    NodeState.ROLLING_BACK,
+    NodeState.ROLLED_BACK,
+)
+
+
+class Does(StrEnum):
+    """What a choice does."""
+
+    LEAVE = "leave"
+    ROLL_BACK = "roll_back"
+    ACCEPT = "accept"
+    TRY_AGAIN = "try_again"
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One thing that can be done now, with what comes of it."""
+
+    does: Does
+    title: str
+    consequences: tuple[str, ...]
+    nodes: tuple[str, ...] = ()
+
+    @property
+    def key(self) -> str:
+        """Names it for good."""
+        return f"{self.does}:{','.join(self.nodes)}"
+
+
+def failed_node(state: State) -> str:
+    """The node that this is about: of the run that ended here, else the worst one as read now."""
+    run = state.run
+    if run is not None and run.outcome is not None:
+        bad = [result.node for result in run.outcome.nodes if result.result in _BAD]
+        if bad:
+            return bad[-1]
+    for wanted in _BAD_STATES:
+        for known in state.known.values():
+            facts = known.reading.facts
+            if known.reading.read and facts is not None and facts.state is wanted:
+                return known.reading.name
+    return ""
+
+
+def why(state: State, events: Sequence[Event], node: str, width: int) -> list[Line]:
+    """What failed on a node: the newest failing check first, with its evidence."""
+    if not node:
+        return [line("nothing has failed; what is not final can be rolled back")]
+    found: list[Line] = []
+    failing = [
+        event
+        for event in events
+        if event.node == node
+        and event.kind is Kind.RECORD
+        and event.data.get("record") == "CHECK"
+        and event.data.get("ok") is False
+    ]
+    for event in failing[-1:]:
+        found += entry_lines(event, width)
+    told = [
+        event for event in events if event.node == node and event.data.get("record") == "ROLLBACK"
+    ]
+    for event in told[-1:]:
+        found += entry_lines(event, width)
+    for event in [event for event in events if event.node == node and event.data.get("log")][-1:]:
+        found.append(line(("last lines of its log", Tone.STRONG)))
+        found += [
+            line("| ", (text, Tone.QUIET)) for text in str(event.data["log"]).splitlines()[-8:]
+        ]
+    result = _result(state, node)
+    if result is not None and result.problem is not None:
+        found += problem(result.problem)
+    facts = _facts(state, node)
+    if facts is not None and not found:
+        found += [line((facts.note, Tone.BAD))] if facts.note else []
+        found += problem(facts.problem) if facts.problem else []
+    return found or [line("not known here; its own journal tells: J")]
+
+
+def did(events: Sequence[Event], node: str, width: int) -> list[Line]:
+    """What the node did to get back, with every undo and its proof."""
+    return [
+        text
+        for event in events
+        if event.node == node and event.phase is Phase.ROLLBACK and event.kind is Kind.RECORD
+        for text in entry_lines(event, width)
+    ]
+
+
+def choices(state: State, readings: Sequence[NodeReading]) -> list[Choice]:
+    """What can be done, the safest first."""
+    found = [_leave(readings)]
+    going = [reading for reading in readings if is_reversible(reading)]
+    held = [
+        reading.facts.node
+        for reading in going
+        if reading.facts is not None and reading.facts.state is NodeState.HELD
+    ]
+    found += [
+        Choice(
+            Does.ACCEPT,
+            f"accept {node}: keep the new version there",
+            ("a reason is asked; it stays reversible until it is final",),
+            (node,),
+        )
+        for node in held
+    ]
+    if going:
+        found.append(_roll_back(going))
+    if len(going) > 1:
+        found += [_roll_back([reading]) for reading in reversed(going)]
+    run = state.run
+    if run is not None and run.prepared is not None and run.failed:
+        version = run.prepared.plan.release_version
+        found.append(
+            Choice(
+                Does.TRY_AGAIN,
+                f"try {version} again",
+                ("the same release, the same checks: it is planned anew and shown first",),
+            )
+        )
+    return found
+
+
+def _leave(readings: Sequence[NodeReading]) -> Choice:
+    versions: dict[str, list[str]] = {}
+    for reading in readings:
+        facts = reading.facts if reading.read else None
+        word = "not read" if facts is None else str(facts.version or "nothing")
+        versions.setdefault(word, []).append(reading.name)
+    now = ", ".join(f"{listed(names)} on {word}" for word, names in versions.items())
+    moving = [
+        reading.name
+        for reading in readings
+        if reading.facts is not None
+        and reading.facts.transaction is not None
+        and reading.facts.transaction.decides_at_seconds is not None
+    ]
+    then = f"{listed(moving)} decides alone" if moving else "nothing moves until you act"
+    return Choice(Does.LEAVE, "leave it as it is", (f"now {now}", then))
+
+
+def _roll_back(going: Sequence[NodeReading]) -> Choice:
+    facts = [reading.facts for reading in going if reading.facts is not None]
+    order = tuple(reading.name for reading in reversed(going))
+    pace = "one first, then asks; " if len(order) > 1 else ""
+    data = "proven path by path; what is not reached is named"
+    return Choice(
+        Does.ROLL_BACK,
+        f"roll back {listed(order)}",
+        (returns(facts), f"{pace}{data}"),
+        tuple(reading.name for reading in going),
+    )
+
+
+def summary(node: str, facts: NodeFacts | None) -> str:
+    """Where the failed node is now."""
+    if not node or facts is None:
+        return ""
+    back = course(facts)[0]
+    if facts.state is NodeState.ROLLED_BACK:
+        health = "" if facts.health is HealthState.HEALTHY else f", health {facts.health}"
+        return f"{node} is back on {facts.selected or 'nothing'}, proven{health}"
+    return f"{node} is {facts.state.replace('_', ' ')}" + (f", from {back}" if back else "")
+
+
+def _result(state: State, node: str) -> NodeResult | None:
+    run = state.run
+    if run is None or run.outcome is None:
+        return None
+    return next((each for each in run.outcome.nodes if each.node == node), None)
+
+
+def _facts(state: State, node: str) -> NodeFacts | None:
+    reading = state.reading(node)
+    return reading.facts if reading is not None and reading.read else None

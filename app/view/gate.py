@@ -1,0 +1,43 @@
+"""The gate before what comes next, with its conditions as they are now."""
+
+from app.state import Run, Stage
+from app.view.next_panel import gate_lines
+from backends.domain.facts import NodeReading
+from backends.domain.gates import Gate, before_turn, before_upgrade
+from backends.domain.states import Phase
+from widgets.cells import Line
+
+
+def gate_of(run: Run, readings: tuple[NodeReading, ...], called: str) -> Gate | None:
+    """The gate before the next node, or before the upgrade; None when nothing comes any more."""
+    if run.prepared is None or run.stage is Stage.OVER:
+        return None
+    target = run.prepared.target
+    if run.upcoming is None or run.upcoming.phase is not Phase.INSTALL:
+        return before_upgrade(readings, target, called) if run.prepared.todo else None
+    node = next_node(run)
+    return before_turn(node, readings, target, called) if node else None
+
+
+def next_node(run: Run) -> str:
+    """The node whose turn comes next: the one waited with, or the one after those changing."""
+    if run.prepared is None or run.upcoming is None:
+        return ""
+    if run.stage is Stage.WAITING:
+        return run.upcoming.nodes[0]
+    order = [item.node for item in run.prepared.todo]
+    last = run.upcoming.nodes[-1]
+    following = order[order.index(last) + 1 :] if last in order else []
+    return following[0] if following else ""
+
+
+def lines_of(gate: Gate | None) -> list[Line]:
+    """The conditions; the name is the title's."""
+    return gate_lines(gate) if gate is not None else []
+
+
+def title(gate: Gate | None) -> str:
+    """What the panel is about."""
+    if gate is None:
+        return "gate"
+    return f"gate {gate.name}: {'open' if gate.is_open else 'SHUT'}"

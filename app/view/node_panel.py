@@ -1,0 +1,113 @@
+"""One node: its facts apart, each with what could not be read; and what it would do alone."""
+
+from app.state import Known
+from app.view.words import (
+    NONE,
+    Moment,
+    clock,
+    fact,
+    left_of,
+    local_time,
+    mark,
+    span,
+    state_of,
+)
+from backends.domain.facts import Fact, NodeFacts, Unknown, VersionRef
+from backends.domain.problem import Problem
+from backends.domain.states import REACH_WORDS, WORDS, HealthState
+from widgets.cells import Line, Tone, line
+
+_SHORT = 12
+
+
+def lines_of(known: Known, moment: Moment) -> list[Line]:
+    """All that is known of a node."""
+    reading = known.aged(moment.monotonic)
+    state = state_of(reading)
+    found = [line(mark(state), " ", (state.replace("_", " "), Tone.STRONG), f": {WORDS[state]}")]
+    place = " · ".join(filter(None, (reading.address, reading.role)))
+    if place:
+        found.append(line((place, Tone.QUIET)))
+    if reading.excluded is not None:
+        found.append(line(f"left out: {reading.excluded}"))
+    if reading.unreachable is not None:
+        since = clock(moment.wall - (moment.monotonic - known.since))
+        found.append(line((f"{REACH_WORDS[reading.unreachable]} since {since}", Tone.BAD)))
+    if reading.problem is not None:
+        found += problem(reading.problem)
+    if reading.read and reading.facts is not None:
+        found += _facts(reading.facts)
+        left = left_of(reading)
+        if left is not None and reading.facts.transaction is not None:
+            then, at = reading.facts.transaction.then, clock(moment.wall + left)
+            found.append(line((f"{then} by itself at {at}, in {span(left)}", Tone.WARN)))
+        if reading.facts.problem is not None:
+            found += problem(reading.facts.problem)
+        if reading.facts.note:
+            found.append(line((reading.facts.note, Tone.WARN)))
+    elif known.last is not None and known.last.reading.facts is not None:
+        ago = span(moment.monotonic - known.last.at)
+        found += [line((f"when it was last read, {ago} ago:", Tone.QUIET))]
+        found += _facts(known.last.reading.facts)
+    return found
+
+
+def problem(found: Problem) -> list[Line]:
+    """A problem in four parts."""
+    return [
+        line((found.summary, Tone.BAD), (f" [{found.code}]", Tone.QUIET)),
+        *(line("| ", (text, Tone.QUIET)) for text in found.evidence.splitlines()),
+        *([line("-> ", found.advice)] if found.advice else []),
+    ]
+
+
+def _facts(facts: NodeFacts) -> list[Line]:
+    pid = f"   pid {facts.pid}" if facts.pid is not None else ""
+    found = [
+        _fact("runs", facts.running, pid),
+        _fact("next start", facts.selected),
+        _staged(facts),
+        _previous(facts),
+        _final(facts),
+        line(("service    ", Tone.QUIET), facts.service.value),
+        _health(facts),
+    ]
+    opened = facts.transaction
+    if opened is not None:
+        found += [
+            line(("run        ", Tone.QUIET), f"{opened.run} by {opened.operator}"),
+            line(("since      ", Tone.QUIET), local_time(opened.since)),
+        ]
+    return found
+
+
+def _fact(name: str, value: Fact, rest: str = "") -> Line:
+    label = (f"{name:<10} ", Tone.QUIET)
+    if isinstance(value, Unknown):
+        return line(label, ("unknown", Tone.WARN), f": {value.reason}")
+    return line(label, (fact(value), Tone.STRONG), rest)
+
+
+def _staged(facts: NodeFacts) -> Line:
+    if isinstance(facts.staged, Unknown):
+        return _fact("staged", facts.staged)
+    return _fact("staged", ", ".join(facts.staged) or None)
+
+
+def _previous(facts: NodeFacts) -> Line:
+    back = facts.previous
+    digest = f"   {back.digest[:_SHORT]}" if isinstance(back, VersionRef) else ""
+    return _fact("previous", facts.previous_version, digest)
+
+
+def _final(facts: NodeFacts) -> Line:
+    final = facts.finalized
+    run = "" if final is None or isinstance(final, Unknown) else f"   run {final.run}"
+    return _fact("finalized", facts.final_version, run)
+
+
+def _health(facts: NodeFacts) -> Line:
+    bad = facts.health is HealthState.FAILING
+    text = f": {facts.health_text}" if facts.health_text else ""
+    word = NONE if facts.is_absent else facts.health.value
+    return line(("health     ", Tone.QUIET), (word, Tone.BAD if bad else Tone.PLAIN), text)

@@ -1,0 +1,64 @@
+"""The six phases on one line: what is done, what is under way, what comes."""
+
+from app.state import Run, Stage
+from backends.domain.problem import Exit
+from backends.domain.states import Phase
+from widgets.cells import Cell, Line, Tone, line
+
+_PHASES = (
+    Phase.PREFLIGHT,
+    Phase.STAGE,
+    Phase.CHECK,
+    Phase.INSTALL,
+    Phase.MONITOR,
+    Phase.FINALIZE,
+)
+
+
+def stepper(run: Run) -> Line:
+    """A mark, a word and a tone for each phase."""
+    parts: list[Cell] = []
+    for number, phase in enumerate(_PHASES):
+        if number:
+            parts.append(Cell(" ── ", Tone.QUIET))
+        parts.append(_phase(run, phase))
+    return line(*parts)
+
+
+def _phase(run: Run, phase: Phase) -> Cell:
+    begun = [done for (_, each), done in run.progress.items() if each is phase]
+    if phase in (Phase.INSTALL, Phase.MONITOR):
+        return _on_nodes(run, phase)
+    if phase is Phase.FINALIZE:
+        return Cell("finalize", Tone.QUIET)
+    if any(done.problem for done in begun):
+        return Cell(f"x {phase}", Tone.BAD)
+    if begun and all(done.is_ok for done in begun):
+        return Cell(f"ok {phase}", Tone.OK)
+    if begun and run.is_under_way:
+        return Cell(f"› {phase}", Tone.BUSY)
+    if _waits_with(run, phase):
+        return Cell(f"? {phase}", Tone.KEY)
+    return Cell(str(phase), Tone.QUIET)
+
+
+def _on_nodes(run: Run, phase: Phase) -> Cell:
+    """Install and monitor go node by node."""
+    todo = [item.node for item in run.prepared.todo] if run.prepared else []
+    there = [node for node in todo if (node, phase) in run.progress]
+    went_back = any((node, Phase.ROLLBACK) in run.progress for node in todo)
+    if went_back:
+        return Cell(f"x {phase}", Tone.BAD)
+    if run.outcome is not None and run.outcome.exit is Exit.OK and there:
+        return Cell(f"ok {phase} {len(there)}/{len(todo)}", Tone.OK)
+    if there:
+        return Cell(f"› {phase} {len(there)}/{len(todo)}", Tone.BUSY)
+    if phase is Phase.INSTALL and _waits_with(run, phase):
+        return Cell(f"? {phase}", Tone.KEY)
+    return Cell(str(phase), Tone.QUIET)
+
+
+def _waits_with(run: Run, phase: Phase) -> bool:
+    if run.stage is Stage.READY:
+        return phase is Phase.PREFLIGHT
+    return run.stage is Stage.WAITING and run.upcoming is not None and run.upcoming.phase is phase

@@ -1,0 +1,191 @@
+"""Words and marks that several parts of the screen share."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+
+from backends.domain.facts import Fact, NodeReading, Unknown
+from backends.domain.states import LETTERS, NodeState
+from widgets.cells import Cell, Tone
+
+NONE: Final = "–"
+"""It was read, and there is none."""
+
+UNREAD: Final = "?"
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """When a picture is drawn."""
+
+    monotonic: float
+    """Seconds; what ages are counted with."""
+
+    wall: float
+    """Seconds since 1970; what deadlines are told with."""
+
+
+TONES: Final[Mapping[NodeState, Tone]] = {
+    NodeState.UNKNOWN: Tone.WARN,
+    NodeState.IDLE: Tone.PLAIN,
+    NodeState.INSPECTING: Tone.BUSY,
+    NodeState.STAGING: Tone.BUSY,
+    NodeState.STAGED: Tone.PLAIN,
+    NodeState.CHECKING: Tone.BUSY,
+    NodeState.CHECKED: Tone.PLAIN,
+    NodeState.INSTALLING: Tone.BUSY,
+    NodeState.MONITORING: Tone.BUSY,
+    NodeState.HELD: Tone.WARN,
+    NodeState.ACCEPTED: Tone.OK,
+    NodeState.FINALIZING: Tone.BUSY,
+    NodeState.ROLLING_BACK: Tone.WARN,
+    NodeState.ROLLED_BACK: Tone.WARN,
+    NodeState.FAILED: Tone.BAD,
+    NodeState.INCONSISTENT: Tone.BAD,
+    NodeState.EXCLUDED: Tone.QUIET,
+    NodeState.DISABLED: Tone.QUIET,
+}
+"""Colour only repeats what letter and word say."""
+
+PHASE_WORDS: Final[Mapping[NodeState, str]] = {
+    NodeState.UNKNOWN: "not read",
+    NodeState.IDLE: NONE,
+    NodeState.INSPECTING: "1/6 preflight",
+    NodeState.STAGING: "2/6 staging",
+    NodeState.STAGED: "2/6 staged",
+    NodeState.CHECKING: "3/6 checking",
+    NodeState.CHECKED: "3/6 checked",
+    NodeState.INSTALLING: "4/6 install",
+    NodeState.MONITORING: "5/6 trial",
+    NodeState.HELD: "5/6 held",
+    NodeState.ACCEPTED: "5/6 accepted",
+    NodeState.FINALIZING: "6/6 finalize",
+    NodeState.ROLLING_BACK: "rolling back",
+    NodeState.ROLLED_BACK: "rolled back",
+    NodeState.FAILED: "failed",
+    NodeState.INCONSISTENT: "inconsistent",
+    NodeState.EXCLUDED: "left out",
+    NodeState.DISABLED: "disabled",
+}
+"""How far a node is, of the six phases."""
+
+SEVERITY: Final = (
+    NodeState.INCONSISTENT,
+    NodeState.FAILED,
+    NodeState.HELD,
+    NodeState.UNKNOWN,
+    NodeState.ROLLING_BACK,
+    NodeState.ROLLED_BACK,
+    NodeState.FINALIZING,
+    NodeState.MONITORING,
+    NodeState.INSTALLING,
+    NodeState.CHECKING,
+    NodeState.STAGING,
+    NodeState.INSPECTING,
+    NodeState.ACCEPTED,
+    NodeState.CHECKED,
+    NodeState.STAGED,
+    NodeState.IDLE,
+    NodeState.DISABLED,
+    NodeState.EXCLUDED,
+)
+"""The worst comes first."""
+
+_KEYS: Final[Mapping[str, str]] = {
+    "upgrade": "u",
+    "rollback": "R",
+    "finalize": "F",
+    "adopt": "A",
+    "accept": "a",
+}
+"""What a command of the command line is on the screen."""
+
+
+def state_of(reading: NodeReading) -> NodeState:
+    """Where a node stands, as far as is known now."""
+    if reading.excluded is not None:
+        return NodeState.EXCLUDED
+    if not reading.read or reading.facts is None:
+        return NodeState.UNKNOWN
+    return reading.facts.state
+
+
+def mark(state: NodeState) -> Cell:
+    """The letter of a state in its tone."""
+    return Cell(LETTERS[state], TONES[state])
+
+
+def fact(value: Fact) -> str:
+    """A fact in a narrow column."""
+    if isinstance(value, Unknown):
+        return UNREAD
+    return NONE if value is None else value
+
+
+def keyed(text: str, called: str) -> str:
+    """A sentence of the command line with the keys of the screen in place of its commands."""
+    found = text
+    for command, key in _KEYS.items():
+        words = rf"liftlock {command} {re.escape(called)}(?: RELEASE)?((?: -n \S+)?)"
+        found = re.sub(rf"{words}(?=[:;, ]|$)", rf"{key} ({command}\1)", found)
+    return found
+
+
+def clock(seconds: float) -> str:
+    """A time of day where the operator is."""
+    return f"{_local(seconds):%H:%M:%S}"
+
+
+def day_and_clock(seconds: float) -> str:
+    """A day and a time, with the zone."""
+    return f"{_local(seconds):%Y-%m-%d %H:%M:%S %z}"
+
+
+def local_time(text: str) -> str:
+    """A node's time (ISO 8601), where the operator is; as it came when it is none."""
+    try:
+        return day_and_clock(datetime.fromisoformat(text).timestamp())
+    except ValueError:
+        return text
+
+
+def span(seconds: float) -> str:
+    """A length of time that a tired person reads at a glance: 12 s, 4:07 min, 14 h, 3 days."""
+    whole = max(0, round(seconds))
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60}:{whole % 60:02} min"
+    if whole < 2 * 86400:
+        return f"{whole // 3600} h"
+    return f"{whole // 86400} days"
+
+
+def size(count: int) -> str:
+    """A number of bytes, in decimal units."""
+    value = float(count)
+    for unit in ("B", "kB", "MB", "GB"):
+        if value < 1000 or unit == "GB":
+            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
+        value /= 1000
+    raise AssertionError("the last unit takes everything")
+
+
+def count(number: int, word: str) -> str:
+    """So many of something: 1 node, 2 nodes."""
+    return f"{number} {word}" + ("" if number == 1 else "s")
+
+
+def left_of(reading: NodeReading) -> float | None:
+    """Seconds until the node decides by itself, counted from an aged reading."""
+    facts = reading.facts
+    opened = facts.transaction if facts is not None else None
+    if opened is None or opened.decides_at_seconds is None:
+        return None
+    return max(0.0, opened.decides_at_seconds - (reading.age_seconds or 0.0))
+
+
+def _local(seconds: float) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC).astimezone()
