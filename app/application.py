@@ -21,7 +21,6 @@ from app.news import (
     AskedSecret,
     AskedToAdopt,
     AskedToGoOn,
-    Began,
     Happened,
     News,
     Over,
@@ -148,13 +147,11 @@ class LiftlockApp(App[int]):
         for item in news:
             self._answer(item)
         if self._leaves_when_decided and not self._changing():
-            self._go()
+            self.go()
 
     def _write_down(self, item: News) -> None:
         match item:
-            case Began():
-                self._events, self._lines = [], []
-            case Recalled() if not self._events:
+            case Recalled():
                 self._note(item.events)
             case Happened():
                 self._note([item.event])
@@ -217,7 +214,7 @@ class LiftlockApp(App[int]):
         if not screen.is_armed:
             self.notify("n has just changed what it does: read the second line, then press again")
             return
-        match self._picture.step.does:
+        match screen.step(self._picture).does:
             case Does.BEGIN:
                 if self._state.run is not None and self._state.run.prepared is not None:
                     self._show_upgrade()
@@ -251,7 +248,6 @@ class LiftlockApp(App[int]):
 
     def plan_upgrade(self, path: Path) -> None:
         """Plan the upgrade to a release; it is shown when the nodes were read."""
-        self.notify(f"planning the upgrade to {path.name}; nothing is changed", markup=False)
         self._bridge.prepare(path)
 
     def try_again(self) -> None:
@@ -355,7 +351,7 @@ class LiftlockApp(App[int]):
         if isinstance(self.screen, LeaveScreen):
             return
         if run is None or not run.is_under_way:
-            self._go()
+            self.go()
             return
         sentences = tuple(self._alone())
         self.push_screen(LeaveScreen(sentences, bool(self._changing())), self._left)
@@ -363,7 +359,7 @@ class LiftlockApp(App[int]):
     def _left(self, how: Leave | None) -> None:
         match how:
             case Leave.NOW:
-                self._go()
+                self.go()
             case Leave.WHEN_DECIDED:
                 self._leaves_when_decided = True
                 self._bridge.hold(True)
@@ -371,7 +367,8 @@ class LiftlockApp(App[int]):
             case _:
                 pass
 
-    def _go(self) -> None:
+    def go(self) -> None:
+        """Leave now; the farewell says what goes on without us."""
         run = self._state.run
         if run is not None and run.is_under_way:
             self.farewell = tuple(self._alone())

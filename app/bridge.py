@@ -15,7 +15,7 @@ from typing import Any
 
 from app.asking import Asking
 from app.mailbox import Mailbox
-from app.news import Began, Happened, Over, Read, Ready, Refused
+from app.news import Began, Happened, Over, Planning, Read, Ready, Refused
 from app.pacing import ByHand
 from app.recalling import find_releases, newest_run
 from app.runs import acting
@@ -113,6 +113,7 @@ class Bridge:
 
         async def work() -> None:
             book = self._writable()
+            self._tell(Planning(f"planning the upgrade to {path.name}"))
             release = await asyncio.to_thread(open_for, self.session, path)
             self._tell(Ready(await prepare(self.session, book, release)))
 
@@ -203,7 +204,7 @@ class Bridge:
                 again = await prepare(session, book, release)
                 self._tell(Ready(again, "the nodes are at rest; look at the plan again"))
                 return
-            again = await prepare(session, book, release)
+            again = await prepare(session, book, release, prepared.plan.run)
             if again.plan.id != prepared.plan.id:
                 self._tell(Ready(again, "the plan is another one than a moment ago"))
                 return

@@ -63,6 +63,13 @@ class Releases:
 
 
 @dataclass(frozen=True, slots=True)
+class Planning:
+    """A release is opened and the nodes are read for a plan."""
+
+    what: str
+
+
+@dataclass(frozen=True, slots=True)
 class Ready:
     """An upgrade is planned and waits to be begun; nothing was changed."""
 
@@ -147,6 +154,7 @@ News = (
     | Happened
     | Recalled
     | Releases
+    | Planning
     | Ready
     | Began
     | Waits

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import signal
 import sys
 from contextlib import suppress
 
@@ -15,6 +16,9 @@ from backends.domain.problem import Exit
 from backends.engine.core import Core
 
 _DUMB = ("", "dumb", "unknown")
+
+_ENDING = (signal.SIGTERM, signal.SIGHUP)
+"""Whoever sends these wants us gone: the terminal is restored, and what runs is written down."""
 
 
 def has_terminal() -> bool:
@@ -38,7 +42,7 @@ def open_screen(cluster: str | None, *, product: str | None = None) -> int:
     with Core() as core:
         living = bridge.open(core)
         try:
-            app.run()
+            asyncio.run(_shown(app))
         finally:
             bridge.leave()
             living.cancel()
@@ -51,3 +55,10 @@ def open_screen(cluster: str | None, *, product: str | None = None) -> int:
     tells = f"liftlock status {session.name} tells how it goes on."
     talk(["Left in the middle of a run.", *app.farewell, tells])
     return Exit.INTERRUPTED
+
+
+async def _shown(app: LiftlockApp) -> None:
+    loop = asyncio.get_running_loop()
+    for number in _ENDING:
+        loop.add_signal_handler(number, app.go)
+    await app.run_async()

@@ -12,6 +12,7 @@ from app.news import (
     Held,
     News,
     Over,
+    Planning,
     Read,
     Ready,
     Recalled,
@@ -122,11 +123,16 @@ class Known:
         return Known(reading, at, since, self if self.reading.read else self.last)
 
     def aged(self, now: float) -> NodeReading:
-        """The reading with the age that it has now."""
-        age = self.reading.age_seconds
-        if age is None:
-            return self.reading
-        return replace(self.reading, age_seconds=age + now - self.at)
+        """The reading with the age, and the countdown of a trial, that it has now."""
+        reading, passed = self.reading, now - self.at
+        if reading.age_seconds is None:
+            return reading
+        opened = reading.facts.transaction if reading.facts is not None else None
+        facts = reading.facts
+        if facts is not None and opened is not None and opened.decides_at_seconds is not None:
+            left = max(0.0, opened.decides_at_seconds - passed)
+            facts = replace(facts, transaction=replace(opened, decides_at_seconds=left))
+        return replace(reading, facts=facts, age_seconds=reading.age_seconds + passed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +149,14 @@ class State:
     """By node, in the order of the cluster file."""
 
     run: Run | None = None
+    """The newest run or act of this screen."""
+
+    upgrade: Run | None = None
+    """The newest upgrade of this screen: it stays in sight while it is finalized or undone."""
+
+    planning: str = ""
+    """What is being planned; empty when nothing is."""
+
     recalled: Recalled | None = None
     """The newest run in the book, from before this screen."""
 
@@ -169,6 +183,7 @@ def fold(state: State, news: Iterable[News]) -> State:
     known = dict(state.known)
     run = state.run
     progress = dict(run.progress) if run else {}
+    upgrade, planning = state.upgrade, state.planning
     recalled, releases, refused = state.recalled, state.releases, state.refused
     for item in news:
         match item:
@@ -178,9 +193,13 @@ def fold(state: State, news: Iterable[News]) -> State:
                 if item.event.node and item.event.phase is not None:
                     key = (item.event.node, item.event.phase)
                     progress[key] = _further(progress.get(key, Progress()), item.event)
+            case Planning():
+                planning = item.what
             case Ready():
-                run, progress = _ready(item), {}
+                run, progress, planning = _ready(item), {}, ""
             case Began():
+                if run is not None and run.kind == "upgrade":
+                    upgrade = replace(run, progress=MappingProxyType(progress))
                 run, progress = _began(run, item), {}
             case Waits():
                 run = run and replace(run, stage=Stage.WAITING, upcoming=item.upcoming)
@@ -195,7 +214,7 @@ def fold(state: State, news: Iterable[News]) -> State:
             case Releases():
                 releases = item
             case Refused():
-                refused = item
+                refused, planning = item, ""
                 run = _not_begun(run)
             case _:
                 pass  # questions are answered by dialogs; they are no state
@@ -205,6 +224,8 @@ def fold(state: State, news: Iterable[News]) -> State:
         state,
         known=MappingProxyType(known),
         run=run,
+        upgrade=run if run is not None and run.kind == "upgrade" else upgrade,
+        planning=planning,
         recalled=recalled,
         releases=releases,
         refused=refused,

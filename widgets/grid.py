@@ -255,6 +255,9 @@ class Grid(Scrolled):
     def get_content_width(self, container: Size, viewport: Size) -> int:
         return GUTTER + natural_width(self._columns, self._widest)
 
+    def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
+        return HEADER + max(1, len(self._rows))
+
     def render_line(self, y: int) -> Strip:
         width = self.breadth
         if y < HEADER:

@@ -168,10 +168,12 @@ class Lines(Scrolled):
         return max(self._widest, measure(self.empty) if not self._lines else 0)
 
     def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
-        if self._wrap and width != self._wrapped_to:
-            self._wrapped_to = width
-            self._begin_anew()
-        return self._firsts[-1] or 1
+        width -= self.scrollbar_gutter.width
+        if not self._lines:
+            return len(wrapped(line(self.empty), width))
+        if not self._wrap or width == self._wrapped_to:
+            return self._firsts[-1]
+        return sum(len(wrapped(each, width, self._indent)) for each in self._lines)
 
     def render_line(self, y: int) -> Strip:
         left, top = self.scroll_offset

@@ -3,15 +3,17 @@
 import asyncio
 import json
 import os
+import queue
 import shutil
 import signal
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from app.headless import lines
 from app.headless.say import out, talk
+from app.opening import has_terminal, open_screen
 from app.runs.acting import Scene, act
 from app.runs.keeping import fresh_run
 from app.runs.looking import look
@@ -20,18 +22,49 @@ from app.wiring import Embedded, demo_in
 from backends.domain.problem import Exit, LiftlockError, Problem
 from backends.domain.verdict import VerdictKind
 from backends.engine.acts import Preview
+from backends.engine.core import Core
 from backends.engine.results import NodeResult, Result
 
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def demo(nodes: int | None, directory: Path | None, *, serve: bool) -> int:
-    """Serve the demo's nodes until a signal comes; the directory stays only if it was named.
+    """Open the screen on a cluster of the demo's own; the directory stays only if it was named.
 
-    With `serve`, standard output is one line of JSON, said when everything is ready.
+    With `serve`, or without a terminal, the nodes are served until a signal comes; standard output
+    is then one line of JSON with `serve`, and otherwise says what to type.
     """
     with _place(directory) as place:
-        return asyncio.run(_run(place, nodes, serve=serve))
+        if serve or not has_terminal():
+            return asyncio.run(_run(place, nodes, serve=serve))
+        return _on_screen(place, nodes)
+
+
+def _on_screen(place: Path, nodes: int | None) -> int:
+    """The nodes' servers live in a thread of their own, for as long as the screen is there."""
+    ready: queue.SimpleQueue[Path | None] = queue.SimpleQueue()
+    with Core() as servers:
+        serving = servers.submit(_served(place, nodes, ready.put))
+        serving.when_done(lambda: ready.put(None))
+        try:
+            cluster_file = ready.get()
+            return open_screen(str(cluster_file)) if cluster_file is not None else Exit.ERROR
+        finally:
+            serving.cancel()
+            with suppress(asyncio.CancelledError):
+                serving.result()
+
+
+async def _served(place: Path, nodes: int | None, ready: Callable[[Path], None]) -> None:
+    cluster = demo_in(place, nodes)
+    try:
+        await cluster.start()
+        await _settle(cluster)
+        talk(f"note: {note}" for note in cluster.notes)
+        ready(cluster.cluster_file)
+        await asyncio.Event().wait()
+    finally:
+        await cluster.stop()
 
 
 @contextmanager

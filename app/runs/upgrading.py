@@ -88,10 +88,15 @@ def plan_from(
     )
 
 
-async def prepare(session: Session, book: Book, release: Release) -> Prepared:
-    """Read the cluster and plan; nodes are read, nothing is changed."""
+async def prepare(
+    session: Session, book: Book, release: Release, run: str | None = None
+) -> Prepared:
+    """Read the cluster and plan; nodes are read, nothing is changed.
+
+    `run` is the id that a new run gets; without it, one that the book does not have.
+    """
     readings, _ = await look(session)
-    made = plan_from(session, release, readings, fresh_run(book))
+    made = plan_from(session, release, readings, run or fresh_run(book))
     target = target_of(made, release)
     installs = any(item.treatment is Treatment.INSTALL for item in made.nodes)
     return Prepared(

@@ -30,7 +30,8 @@ from widgets.lines import Lines
 _TAIL = 200
 """Entries of the journal that are looked through for the newest ones of a node."""
 
-_FRAME = 2
+_FRAME = 1
+"""Lines of a panel's frame, where there is little room."""
 
 
 class ClusterScreen(LiveScreen):

@@ -11,6 +11,7 @@ from textual.widget import Widget
 from app.commands import BACK, HELP, PANEL, QUIT, ZOOM, Command
 from app.picture import Picture
 from app.view.banner import banner
+from app.view.next_step import NextStep
 from widgets.bar import Bar
 from widgets.keys import Keys
 
@@ -65,16 +66,21 @@ class LiveScreen(Screen[None]):
         """Show this; only what has changed is painted."""
         if not self.is_mounted:
             return
-        if picture.step.target != self._target:
-            self._target = picture.step.target
+        step = self.step(picture)
+        if step.target != self._target:
+            self._target = step.target
             self._target_since = time.monotonic()
-        lines = banner(picture.state, picture.verdict, picture.step, picture.moment)
+        lines = banner(picture.state, picture.verdict, step, picture.moment)
         self.query_one("#banner", Bar).show(lines)
         self.show_body(picture)
         self.refresh_bindings()
 
     def show_body(self, picture: Picture) -> None:
         """Show what the screen is about."""
+
+    def step(self, picture: Picture) -> NextStep:
+        """What `n` does on this screen."""
+        return picture.step
 
     @property
     def is_armed(self) -> bool:

@@ -15,6 +15,10 @@ from app.picture import Picture
 from app.screens.live import LiveScreen, offers
 from app.view import failure
 from app.view.failure import Choice, Does
+from app.view.journal import journal
+from app.view.next_step import Does as Next
+from app.view.next_step import NextStep
+from widgets.cells import line
 from widgets.lines import Lines
 
 
@@ -40,6 +44,13 @@ class RollbackScreen(LiveScreen):
             with Vertical(id="right"):
                 yield OptionList(id="choices", classes="panel")
 
+    def step(self, picture: Picture) -> NextStep:
+        """What `n` leads to elsewhere is here already."""
+        step = picture.step
+        if step.does is not Next.ROLL_BACK:
+            return step
+        return NextStep(Next.NOTHING, line("choose below what to do; nothing moves until you do"))
+
     def show_body(self, picture: Picture) -> None:
         """All three."""
         state, width = picture.state, picture.name_width
@@ -49,9 +60,9 @@ class RollbackScreen(LiveScreen):
         why.show(failure.why(state, picture.events, node, width))
         run = state.run
         going = run is not None and run.is_under_way and run.kind == "rollback"
-        if going or (run is not None and run.kind == "rollback"):
+        if run is not None and run.kind == "rollback":
             did.entitle("rolling back" if going else "rolled back")
-            did.show(picture.lines)
+            did.show(journal(picture.events, width, run=run.id))
         else:
             reading = state.reading(node)
             facts = reading.facts if reading is not None and reading.read else None

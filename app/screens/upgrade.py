@@ -18,7 +18,8 @@ from widgets.bar import Bar
 from widgets.grid import Grid
 from widgets.lines import Lines
 
-_FRAME = 2
+_FRAME = {True: 1, False: 2}
+"""Lines that a panel's frame takes, where there is little room and elsewhere."""
 
 
 class UpgradeScreen(LiveScreen):
@@ -42,20 +43,22 @@ class UpgradeScreen(LiveScreen):
 
     def show_body(self, picture: Picture) -> None:
         """All five."""
-        run = picture.state.run
+        state = picture.state
+        run = state.upgrade
         if run is None:
             return
-        self.query_one("#stepper", Bar).show([stepper(run)])
+        self.query_one("#stepper", Bar).show([stepper(state, run)])
         grid = self.query_one("#first", Grid)
-        rows = matrix.rows(picture.state, run, picture.moment)
+        rows = matrix.rows(state, run, picture.moment)
         grid.show(rows)
         grid.entitle(_title(run))
         most = self.size.height // 3
-        grid.styles.height = min(len(rows) + 1 + _FRAME, most)
+        grid.styles.height = min(len(rows) + 1 + _FRAME[self.has_class("-narrow")], most)
         panel = self.query_one("#next", Lines)
-        panel.entitle(next_panel.title(run))
-        panel.show(next_panel.lines_of(run))
-        found = gate.gate_of(run, picture.readings, picture.state.called)
+        now = state.run or run
+        panel.entitle(next_panel.title(now))
+        panel.show(next_panel.lines_of(now))
+        found = gate.gate_of(now, picture.readings, state.called)
         before = self.query_one("#gate", Lines)
         before.entitle(gate.title(found))
         before.show(gate.lines_of(found))

@@ -72,11 +72,10 @@ def _counts(state: State, verdict: Verdict, moment: Moment) -> Line:
     counted = [reading for reading in state.readings(moment.monotonic) if not reading.left_out]
     serving = sum(1 for reading in counted if _serves(reading))
     total, read = verdict.nodes_total, verdict.nodes_read
-    return line(
-        (f"serving {serving}/{total}", Tone.PLAIN if serving == total else Tone.WARN),
-        " · ",
-        (f"{read} of {total} read", Tone.PLAIN if read == total else Tone.WARN),
-    )
+    found = line((f"serving {serving}/{total}", Tone.PLAIN if serving == total else Tone.WARN))
+    if read == total:
+        return found
+    return (*found, Cell(" · "), Cell(f"{read} of {total} read", Tone.WARN))
 
 
 def _serves(reading: NodeReading) -> bool:

@@ -81,6 +81,7 @@ def why(state: State, events: Sequence[Event], node: str, width: int) -> list[Li
     """What failed on a node: the newest failing check first, with its evidence."""
     if not node:
         return [line("nothing has failed; what is not final can be rolled back")]
+    events = _of_its_run(events, node)
     found: list[Line] = []
     failing = [
         event
@@ -116,10 +117,19 @@ def did(events: Sequence[Event], node: str, width: int) -> list[Line]:
     """What the node did to get back, with every undo and its proof."""
     return [
         text
-        for event in events
+        for event in _of_its_run(events, node)
         if event.node == node and event.phase is Phase.ROLLBACK and event.kind is Kind.RECORD
         for text in entry_lines(event, width)
     ]
+
+
+def _of_its_run(events: Sequence[Event], node: str) -> Sequence[Event]:
+    """The events of the newest run in which the node failed or went back."""
+    for event in reversed(events):
+        went_back = event.data.get("record") == "ROLLBACK" or event.kind is Kind.PROBLEM
+        if event.node == node and went_back:
+            return [each for each in events if each.run == event.run]
+    return events
 
 
 def choices(state: State, readings: Sequence[NodeReading]) -> list[Choice]:

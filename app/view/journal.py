@@ -32,12 +32,12 @@ def lines_of(event: Event, width: int) -> list[Line]:
     return found
 
 
-def journal(events: Iterable[Event], width: int, node: str = "") -> list[Line]:
-    """All events, or those about one node."""
+def journal(events: Iterable[Event], width: int, node: str = "", run: str = "") -> list[Line]:
+    """All events, or those about one node or of one run."""
     return [
         text
         for event in events
-        if not node or event.node == node
+        if (not node or event.node == node) and (not run or event.run == run)
         for text in lines_of(event, width)
     ]
 

@@ -27,16 +27,16 @@ def title(run: Run) -> str:
         return f"n: {run.upcoming.phase} {listed(run.upcoming.nodes)}"
     if run.upcoming is not None:
         return f"now: {run.upcoming.phase} {listed(run.upcoming.nodes)}"
-    return "the run has ended" if run.outcome is not None else run.kind
+    return f"{run.kind} {run.id} has ended" if run.stage is Stage.OVER else run.kind
 
 
 def lines_of(run: Run) -> list[Line]:
     """The panel."""
+    if run.stage is Stage.OVER:
+        return _ended(run)
     if run.prepared is None:
         return []
     made = run.prepared.plan
-    if run.stage is Stage.OVER:
-        return _ended(run)
     if run.stage is Stage.READY:
         again = [line((run.again, Tone.WARN)), ()] if run.again else []
         return [*again, *_overview(made, run.prepared.gate)]

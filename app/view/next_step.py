@@ -62,6 +62,8 @@ _ACTS: Final[Mapping[str, str]] = {
 
 def next_step(state: State, verdict: Verdict) -> NextStep:
     """What is next now."""
+    if state.planning:
+        return NextStep(Does.NOTHING, line((state.planning, Tone.BUSY), "; nothing is changed"))
     run = state.run
     if run is not None and run.stage is Stage.READY:
         return _before(run)
@@ -95,6 +97,8 @@ def _by_verdict(state: State, verdict: Verdict) -> NextStep:
     )
     does = Does.NOTHING if busy else _BY_VERDICT.get(verdict.kind, Does.NOTHING)
     text = keyed(verdict.next_action, state.called)
+    if does is Does.FINALIZE:
+        text = f"finalize {verdict.to_version} for good; until then it can be rolled back"
     if verdict.kind is VerdictKind.SETTLED and text.startswith("none: "):
         text = "choose a release to upgrade to; " + text.removeprefix("none: ")
     if not does:

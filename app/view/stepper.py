@@ -1,6 +1,6 @@
 """The six phases on one line: what is done, what is under way, what comes."""
 
-from app.state import Run, Stage
+from app.state import Run, Stage, State
 from backends.domain.problem import Exit
 from backends.domain.states import Phase
 from widgets.cells import Cell, Line, Tone, line
@@ -15,22 +15,22 @@ _PHASES = (
 )
 
 
-def stepper(run: Run) -> Line:
+def stepper(state: State, run: Run) -> Line:
     """A mark, a word and a tone for each phase."""
     parts: list[Cell] = []
     for number, phase in enumerate(_PHASES):
         if number:
-            parts.append(Cell(" ── ", Tone.QUIET))
-        parts.append(_phase(run, phase))
+            parts.append(Cell(" ─ ", Tone.QUIET))
+        parts.append(_phase(state, run, phase))
     return line(*parts)
 
 
-def _phase(run: Run, phase: Phase) -> Cell:
+def _phase(state: State, run: Run, phase: Phase) -> Cell:
     begun = [done for (_, each), done in run.progress.items() if each is phase]
     if phase in (Phase.INSTALL, Phase.MONITOR):
         return _on_nodes(run, phase)
     if phase is Phase.FINALIZE:
-        return Cell("finalize", Tone.QUIET)
+        return _finalize(state)
     if any(done.problem for done in begun):
         return Cell(f"x {phase}", Tone.BAD)
     if begun and all(done.is_ok for done in begun):
@@ -42,17 +42,29 @@ def _phase(run: Run, phase: Phase) -> Cell:
     return Cell(str(phase), Tone.QUIET)
 
 
+def _finalize(state: State) -> Cell:
+    """A run of its own, after this one."""
+    run = state.run
+    if run is None or run.kind != "finalize":
+        return Cell("finalize", Tone.QUIET)
+    if run.is_under_way:
+        return Cell("› finalize", Tone.BUSY)
+    done = run.outcome is not None and run.outcome.exit is Exit.OK
+    return Cell("ok finalize", Tone.OK) if done else Cell("x finalize", Tone.BAD)
+
+
 def _on_nodes(run: Run, phase: Phase) -> Cell:
     """Install and monitor go node by node."""
     todo = [item.node for item in run.prepared.todo] if run.prepared else []
     there = [node for node in todo if (node, phase) in run.progress]
+    count = f" {len(there)}/{len(todo)}" if phase is Phase.INSTALL else ""
     went_back = any((node, Phase.ROLLBACK) in run.progress for node in todo)
     if went_back:
         return Cell(f"x {phase}", Tone.BAD)
     if run.outcome is not None and run.outcome.exit is Exit.OK and there:
-        return Cell(f"ok {phase} {len(there)}/{len(todo)}", Tone.OK)
+        return Cell(f"ok {phase}{count}", Tone.OK)
     if there:
-        return Cell(f"› {phase} {len(there)}/{len(todo)}", Tone.BUSY)
+        return Cell(f"› {phase}{count}", Tone.BUSY)
     if phase is Phase.INSTALL and _waits_with(run, phase):
         return Cell(f"? {phase}", Tone.KEY)
     return Cell(str(phase), Tone.QUIET)

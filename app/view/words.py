@@ -128,7 +128,7 @@ def keyed(text: str, called: str) -> str:
     """A sentence of the command line with the keys of the screen in place of its commands."""
     found = text
     for command, key in _KEYS.items():
-        words = rf"liftlock {command} {re.escape(called)}(?: RELEASE)?((?: -n \S+)?)"
+        words = rf"liftlock {command} {re.escape(called)}(?: RELEASE)?((?: -n [^\s:;]+)?)"
         found = re.sub(rf"{words}(?=[:;, ]|$)", rf"{key} ({command}\1)", found)
     return found
 
@@ -179,12 +179,10 @@ def count(number: int, word: str) -> str:
 
 
 def left_of(reading: NodeReading) -> float | None:
-    """Seconds until the node decides by itself, counted from an aged reading."""
+    """Seconds until the node decides by itself; None when it does not."""
     facts = reading.facts
     opened = facts.transaction if facts is not None else None
-    if opened is None or opened.decides_at_seconds is None:
-        return None
-    return max(0.0, opened.decides_at_seconds - (reading.age_seconds or 0.0))
+    return opened.decides_at_seconds if opened is not None else None
 
 
 def _local(seconds: float) -> datetime:

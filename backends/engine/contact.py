@@ -4,7 +4,6 @@ An answer without its `end` line is unknown: neither success nor failure. Every 
 """
 
 import asyncio
-import random
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager
@@ -15,19 +14,13 @@ from backends.domain.facts import NodeFacts, NodeReading
 from backends.domain.policy import Limits
 from backends.domain.problem import Problem
 from backends.domain.states import Outcome, Unreachable
-from backends.engine import reading
+from backends.engine import reading, watching
 from backends.engine.answer import Answer, Subject, cause_of
 from backends.engine.upload import STALL_SECONDS, Blobs, Message, Upload, sha256_of
 from backends.node import wire
 from backends.releases.read import Release
 from backends.transport.link import Channel, Link, LinkFailed
 from backends.transport.payload import NO_PYTHON, Payload
-
-_SLOW_LOOK_SECONDS = 5.0
-"""How often a watched node asks its service, when nothing changes."""
-
-_FIRST_RETRY_SECONDS = 0.5
-_LAST_RETRY_SECONDS = 15.0
 
 
 class Contact:
@@ -70,35 +63,39 @@ class Contact:
     async def watch(self, observe: Callable[[NodeReading], None]) -> None:
         """Tell every reading of this node for as long as this runs.
 
-        One resident process on the node; a new one with back-off when it is lost. What a lost node
-        said last is no longer told: its reading is unreachable.
+        What a silent or lost node said last is no longer told: its reading is unreachable.
         """
-        wait = _FIRST_RETRY_SECONDS
-        while True:
-            problem = await self.prepare()
-            if problem is None:
-                answer = await self._watch_once(observe)
-                problem = answer.problem
-                if answer.messages:
-                    wait = _FIRST_RETRY_SECONDS
-            observe(self._unread(problem))
-            await asyncio.sleep(random.uniform(0.5, 1.0) * wait)  # noqa: S311 - spreads logins
-            wait = min(2 * wait, _LAST_RETRY_SECONDS)
+        way = watching.Way(
+            node=self.node,
+            prepare=self.prepare,
+            open=lambda: self._open(self._link, resident=True),
+            talk=self._talk_watch,
+            read=self._reading,
+            unread=self._unread,
+            first_seconds=self._status_seconds(),
+        )
+        await watching.watch(way, self._limits, observe)
 
-    async def _watch_once(self, observe: Callable[[NodeReading], None]) -> Answer:
-        beat = self._limits.heart_beat_idle_seconds
-        patience = beat * self._limits.stale_beats + self._status_seconds()
+    async def _talk_watch(
+        self,
+        channel: Channel,
+        args: Mapping[str, object],
+        silence: watching.Silence,
+        see: Callable[[Message], None],
+    ) -> Answer:
+        """Ask for a watch and listen. No limit of time stands around it: each step has its own."""
 
-        async def see(channel: Channel, message: Message) -> None:
-            if message["t"] == "facts":
-                observe(self._reading(message))
+        async def hear(channel: Channel, message: Message) -> None:
+            see(message)
 
         try:
-            async with self._open(self._link, resident=True) as channel:
-                request = self._request("watch", {"beat": beat, "slow": _SLOW_LOOK_SECONDS})
-                return await self._talk(channel, request, patience, see, keep=False)
-        except LinkFailed as error:
-            return Answer(Outcome.UNREACHABLE, error.problem, ())
+            async with asyncio.timeout(silence()):
+                await channel.write(self._payload.opening(self._request("watch", args)))
+        except TimeoutError:
+            return Answer(Outcome.TIMED_OUT, _no_word(self.node, silence()), ())
+        except LinkFailed:
+            return await self._without_end(channel, ())
+        return await self._listen(channel, silence, hear, keep=False)
 
     def _reading(self, message: Message) -> NodeReading:
         try:
@@ -272,12 +269,12 @@ class Contact:
             await channel.write(self._payload.opening(request))
         except LinkFailed:
             return await self._without_end(channel, ())
-        return await self._listen(channel, silence_seconds, observe, keep=keep)
+        return await self._listen(channel, lambda: silence_seconds, observe, keep=keep)
 
     async def _listen(
         self,
         channel: Channel,
-        silence_seconds: float,
+        silence: watching.Silence,
         observe: Callable[[Channel, Message], Awaitable[None]],
         *,
         keep: bool = True,
@@ -285,6 +282,7 @@ class Contact:
         """Read messages until `end`; with `keep` the answer has them all."""
         messages: list[Message] = []
         while True:
+            silence_seconds = silence()
             try:
                 async with asyncio.timeout(silence_seconds):
                     raw = await channel.line()
@@ -372,10 +370,10 @@ async def read_all(contacts: Iterable[Contact]) -> list[NodeReading]:
 
 
 def aged(reading: NodeReading, read_at: float) -> NodeReading:
-    """A reading with its age, which was taken at `read_at` of the monotonic clock, in seconds."""
+    """A reading as old as it is now, when it came at `read_at` of the monotonic clock."""
     if reading.age_seconds is None:
         return reading
-    return replace(reading, age_seconds=time.monotonic() - read_at)
+    return replace(reading, age_seconds=reading.age_seconds + time.monotonic() - read_at)
 
 
 def _silent(node: str, what: str, seconds: float) -> Problem:

@@ -27,7 +27,8 @@ class _TimeIsUp(Exception):
 class Limit:
     """Ends whatever runs inside after some seconds, also a peer that drips a byte now and then.
 
-    It uses the alarm signal: the updater's processes have one thread and no other alarm.
+    It uses the alarm signal, of which the updater's processes have no other use; signals go to the
+    main thread, so it is used there alone.
     """
 
     def __init__(self, seconds: float) -> None:

@@ -5,13 +5,19 @@ import select
 import signal
 import time
 from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from backends.node import wire
+from backends.node.facts import Reader
+from backends.node.places import Places
+from backends.node.watch import Voice
 from tests.support.beacon import Beacon
-from tests.support.node import Node, picture, settled, wait_until
+from tests.support.interpreters import Interpreter, node_pythons
+from tests.support.node import Node, a_node, picture, settled, wait_until, within
 
 RUN = "1120-aaa"
 
@@ -74,8 +80,8 @@ def start(watches: list[Watch], node: Node, **args: Any) -> Watch:
 def test_a_change_is_told_and_nothing_else_but_beats(node: Node, watches: list[Watch]) -> None:
     watch = start(watches, node)
     assert watch.next()["t"] == "hello"
-    first = watch.next()
-    assert (first["t"], first["running"], first["state"]) == ("facts", "1.0", "idle")
+    first = watch.until("facts")
+    assert (first["running"], first["state"], first["every"]) == ("1.0", "idle", 0.3)
     assert [watch.next()["t"] for _ in range(2)] == ["beat", "beat"]
     (node.home / "disabled").write_text("closed for today")
     assert watch.until("facts")["state"] == "disabled"
@@ -144,6 +150,169 @@ def test_row_32_a_watch_of_a_damaged_journal_says_so_and_goes_on(
 def python_of(watch: Watch) -> int:
     """The updater itself: `sh` became it."""
     return watch.process.pid
+
+
+# --- the heart beat -----------------------------------------------------------------------------
+
+
+def hanging(node: Node, watches: list[Watch], seconds: float, **args: Any) -> Watch:
+    """A watch, and only a watch, of which every slow look takes so long."""
+    check = {"name": "slow", "kind": "command", "level": "hard", "timeout": 50.0}
+    node.document["health"].append({**check, "command": ["sleep", str(seconds)]})
+    try:
+        return start(watches, node, **args)
+    finally:
+        node.document["health"].pop()
+
+
+def gaps(watch: Watch, count: int) -> tuple[list[float], list[dict[str, Any]]]:
+    """So many beats in a row, and the seconds before each but the first."""
+    beats, times = [], []
+    for _ in range(count):
+        beats.append(watch.until("beat"))
+        times.append(time.monotonic())
+    return [after - before for before, after in pairwise(times)], beats
+
+
+def test_it_beats_fast_while_a_trial_runs_and_slowly_otherwise(
+    node: Node, watches: list[Watch]
+) -> None:
+    watch = start(watches, node, beat=3, busy_beat=0.2)
+    assert watch.until("facts")["every"] == 3
+    node.begin(Beacon("2.0"))
+    while (facts := watch.until("facts"))["state"] != "monitoring" or facts["every"] != 0.2:
+        continue
+    waited, beats = gaps(watch, 6)
+    assert max(waited) < 1.5
+    assert {beat["every"] for beat in beats} == {0.2}
+    node.wait_for(settled)
+    assert node.ask("accept", run=RUN, how="auto").outcome == "ok"
+    while (last := watch.until("facts"))["state"] != "accepted":
+        continue
+    while (message := watch.within(2.0)) is not None:
+        last = message
+    assert last.get("every") == 3, "it is slow again, and has said so"
+    assert watch.next(3)["t"] == "beat"
+
+
+def test_a_first_install_is_told_within_a_moment_though_its_facts_hang(
+    node: Node, watches: list[Watch]
+) -> None:
+    watch = hanging(node, watches, 40, beat=30, busy_beat=0.2)
+    assert watch.next()["t"] == "hello"
+    assert watch.within(1.0) is None, "idle, and nothing was read yet"
+    node.begin(Beacon("2.0"))
+    beat = watch.next(3)
+    assert (beat["t"], beat["every"], beat["looked"]) == ("beat", 0.2, None)
+    waited, _ = gaps(watch, 4)
+    assert max(waited) < 1.5
+
+
+def beats_through_a_hanging_check(node: Node, watches: list[Watch], seconds: float) -> None:
+    watch = hanging(node, watches, seconds, beat=0.2, slow=0.1)
+    watch.until("facts")
+    waited, beats = gaps(watch, int(seconds / 0.2))
+    assert max(waited) < 1.0
+    ages = [float(beat["looked"]) for beat in beats]
+    assert max(ages) > seconds / 2
+    assert all(age == round(age, 3) for age in ages)
+    newer = sum(after < before for before, after in pairwise(ages))
+    assert newer <= 2, "it grows until a look has ended"
+
+
+def test_it_beats_while_a_check_hangs_on_the_oldest_python(
+    tmp_path: Path, watches: list[Watch]
+) -> None:
+    with a_node(tmp_path / "node", str(node_pythons()[0].path)) as node:
+        node.put_in_place(Beacon("1.0"))
+        beats_through_a_hanging_check(node, watches, 1.5)
+        ends_while_a_check_hangs(node, watches, beat=0.05)
+
+
+@pytest.mark.drill
+def test_it_beats_while_a_check_hangs_on_every_python(
+    tmp_path: Path, watches: list[Watch], node_python: Interpreter
+) -> None:
+    with a_node(tmp_path / "node", str(node_python.path)) as node:
+        node.put_in_place(Beacon("1.0"))
+        beats_through_a_hanging_check(node, watches, 5)
+        ends_while_a_check_hangs(node, watches, beat=0.05)
+        ends_while_a_check_hangs(node, watches, beat=30)
+
+
+def ends_while_a_check_hangs(node: Node, watches: list[Watch], beat: float) -> None:
+    """Soon, silently, and with the command that it waited for."""
+    watch = hanging(node, watches, 47.11, beat=beat)
+    wait_until(lambda: sleepers(node))
+    assert watch.process.stdout is not None
+    assert watch.process.stderr is not None
+    watch.process.stdout.close()
+    began = time.monotonic()
+    assert watch.process.stderr.read() == b""
+    assert watch.process.wait(10) == 1
+    assert time.monotonic() - began < 3
+    wait_until(lambda: not sleepers(node), 2)
+
+
+def sleepers(node: Node) -> list[int]:
+    """Checks that hang."""
+    return [pid for pid in within(node.top) if b"47.11" in words(pid)]
+
+
+def words(pid: int) -> list[bytes]:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    except (FileNotFoundError, ProcessLookupError):
+        return []
+
+
+@pytest.mark.parametrize("beat", [0.05, 30])
+def test_it_ends_soon_after_nobody_reads_also_while_a_check_hangs(
+    node: Node, watches: list[Watch], beat: float
+) -> None:
+    ends_while_a_check_hangs(node, watches, beat)
+
+
+def test_a_hanging_watch_writes_nothing(node: Node, watches: list[Watch]) -> None:
+    before = picture(node.top)
+    watch = hanging(node, watches, 1, beat=0.1, slow=0.1)
+    watch.until("facts")
+    gaps(watch, 8)
+    watch.close()
+    assert watch.process.wait(10) == 1
+    assert picture(node.top) == before
+
+
+def test_lines_are_whole_also_when_everything_is_said_at_once(
+    node: Node, watches: list[Watch]
+) -> None:
+    watch = start(watches, node, beat=0.001, busy_beat=0.001, slow=0.001)
+    node.begin(Beacon("2.0"))
+    seen = [watch.next()["t"] for _ in range(300)]  # `next` reads strictly
+    assert {"hello", "facts", "record", "beat"} == set(seen)
+
+
+def test_nothing_is_said_while_something_is_said(tmp_path: Path) -> None:
+    said, speaking, torn = [], [], []
+
+    def send(message: dict[str, Any]) -> None:
+        torn.extend(speaking)
+        speaking.append(message)
+        time.sleep(0.002)
+        speaking.clear()
+        said.append(message["t"])
+
+    places = Places(str(tmp_path), "beacon", str(tmp_path / "opt"))
+    with Voice(Reader(places, {}), {"beat": 0.001}, send) as voice:
+        for _ in range(100):
+            time.sleep(0.003)
+            voice.say({"t": "record"})
+            voice.say_in_time({"t": "facts"})
+    count = len(said)
+    assert (torn, said.count("record"), said.count("facts")) == ([], 100, 100)
+    assert "beat" in said
+    time.sleep(0.05)
+    assert len(said) == count, "it is silent when its context is left"
 
 
 # --- following a journal ------------------------------------------------------------------------
