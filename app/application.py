@@ -13,11 +13,10 @@ from textual.screen import Screen
 
 from app import palette
 from app.allowed import acceptable, changing, finalizable, may
-from app.asking import Asking
-from app.bridge import Bridge
-from app.commands import ALL
-from app.mailbox import Mailbox
-from app.news import (
+from app.between.asking import Asking
+from app.between.bridge import Bridge
+from app.between.mailbox import Mailbox
+from app.between.news import (
     AskedSecret,
     AskedToAdopt,
     AskedToGoOn,
@@ -28,6 +27,7 @@ from app.news import (
     Recalled,
     Refused,
 )
+from app.commands import ALL
 from app.picture import Picture
 from app.runs.leaving import alone
 from app.runs.looking import unread
@@ -41,6 +41,7 @@ from app.screens.releases import ReleasesScreen
 from app.screens.rollback import RollbackScreen
 from app.screens.upgrade import UpgradeScreen
 from app.state import Known, Stage, State, fold
+from app.theme import dress
 from app.view.help import help_lines
 from app.view.journal import lines_of
 from app.view.next_step import Does
@@ -76,6 +77,7 @@ class LiftlockApp(App[int]):
 
     def __init__(self, bridge: Bridge, mailbox: Mailbox, asking: Asking) -> None:
         super().__init__()
+        dress(self)
         session = bridge.session
         self._bridge = bridge
         self._mailbox = mailbox

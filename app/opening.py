@@ -7,10 +7,10 @@ import sys
 from contextlib import suppress
 
 from app.application import LiftlockApp
-from app.asking import Asking
-from app.bridge import Bridge
+from app.between.asking import Asking
+from app.between.bridge import Bridge
+from app.between.mailbox import Mailbox
 from app.headless.say import talk
-from app.mailbox import Mailbox
 from app.session import open_session
 from backends.domain.problem import Exit
 from backends.engine.core import Core

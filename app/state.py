@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from types import MappingProxyType
 
-from app.news import (
+from app.between.news import (
     Began,
     Goes,
     Happened,

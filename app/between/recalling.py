@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from app.news import Recalled, ReleaseFound, Releases
+from app.between.news import Recalled, ReleaseFound, Releases
 from backends.domain.problem import LiftlockError
 from backends.domain.states import Phase
 from backends.engine.events import Event, Kind

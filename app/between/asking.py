@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable
 from itertools import count
 
-from app.news import AskedSecret, AskedToAdopt, AskedToGoOn, News
+from app.between.news import AskedSecret, AskedToAdopt, AskedToGoOn, News
 from backends.engine.acts import Preview
 from backends.engine.results import NodeResult
 from backends.transport.prompt import Question

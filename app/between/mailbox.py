@@ -3,7 +3,7 @@
 from collections import deque
 from collections.abc import Callable
 
-from app.news import News
+from app.between.news import News
 
 
 class Mailbox:

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable
 
-from app.news import Goes, Held, News, Waits
+from app.between.news import Goes, Held, News, Waits
 from backends.domain.pace import Upcoming
 from backends.domain.states import Phase
 

@@ -13,11 +13,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from app.asking import Asking
-from app.mailbox import Mailbox
-from app.news import Began, Happened, Over, Planning, Read, Ready, Refused
-from app.pacing import ByHand
-from app.recalling import find_releases, newest_run
+from app.between.asking import Asking
+from app.between.mailbox import Mailbox
+from app.between.news import Began, Happened, Over, Planning, Read, Ready, Refused
+from app.between.pacing import ByHand
+from app.between.recalling import find_releases, newest_run
 from app.runs import acting
 from app.runs.acting import Done, Scene, Work, act
 from app.runs.keeping import fresh_run, locked
