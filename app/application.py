@@ -133,6 +133,8 @@ class LiftlockApp(App[int]):
         for screen in self.screen_stack:
             if isinstance(screen, LiveScreen):
                 screen.show(self._picture)
+            elif isinstance(screen, LeaveScreen):
+                screen.say(tuple(self._alone()))
 
     def _drawn(self) -> Picture:
         moment = Moment(time.monotonic(), time.time())

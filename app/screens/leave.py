@@ -53,10 +53,15 @@ class LeaveScreen(ModalScreen[Leave | None]):
 
     def on_mount(self) -> None:
         """Say it."""
-        text = self.query_one("#alone", Lines)
-        lines = [line(("If you leave now:", Tone.STRONG)), *(line(each) for each in self._alone)]
-        text.show(lines)
-        text.can_focus = False
+        self.query_one("#alone", Lines).can_focus = False
+        self.say(self._alone)
+
+    def say(self, alone: Sequence[str]) -> None:
+        """What the nodes do without us, as it is now."""
+        text = self.query_one_optional("#alone", Lines)
+        if text is not None:
+            lines = (line(("If you leave now:", Tone.STRONG)), *(line(each) for each in alone))
+            text.show(lines)
 
     @on(OptionList.OptionSelected)
     def _take(self, event: OptionList.OptionSelected) -> None:

@@ -56,7 +56,7 @@ class RollbackScreen(LiveScreen):
         state, width = picture.state, picture.name_width
         node = failure.failed_node(state)
         why, did = self.query_one("#why", Lines), self.query_one("#did", Lines)
-        why.entitle(f"why {node} failed" if node else "why")
+        why.entitle(failure.title(state, node))
         why.show(failure.why(state, picture.events, node, width))
         run = state.run
         going = run is not None and run.is_under_way and run.kind == "rollback"
@@ -66,7 +66,7 @@ class RollbackScreen(LiveScreen):
         else:
             reading = state.reading(node)
             facts = reading.facts if reading is not None and reading.read else None
-            did.entitle(f"what {node or 'a node'} did by itself", failure.summary(node, facts))
+            did.entitle(failure.summary(node, facts))
             did.show(failure.did(picture.events, node, width))
         self._offer(() if going else tuple(failure.choices(state, picture.readings)))
 

@@ -9,7 +9,7 @@ from app.view.journal import lines_of as entry_lines
 from app.view.node_panel import problem
 from backends.domain.facts import NodeFacts, NodeReading
 from backends.domain.states import HealthState, NodeState, Phase
-from backends.domain.survey import course, listed
+from backends.domain.survey import listed
 from backends.domain.undoing import returns
 from backends.engine.acts import is_reversible
 from backends.engine.events import Event, Kind
@@ -75,6 +75,20 @@ def failed_node(state: State) -> str:
             if known.reading.read and facts is not None and facts.state is wanted:
                 return known.reading.name
     return ""
+
+
+def title(state: State, node: str) -> str:
+    """What the evidence is about: a failure only where one was told."""
+    if not node:
+        return "why"
+    result = _result(state, node)
+    facts = _facts(state, node)
+    upgraded = state.run is not None and state.run.kind == "upgrade" and result is not None
+    if upgraded or (facts is not None and facts.state is NodeState.FAILED):
+        return f"why {node} failed"
+    if facts is not None and facts.state in (NodeState.ROLLED_BACK, NodeState.ROLLING_BACK):
+        return f"why {node} went back"
+    return f"why {node} needs you"
 
 
 def why(state: State, events: Sequence[Event], node: str, width: int) -> list[Line]:
@@ -199,14 +213,15 @@ def _roll_back(going: Sequence[NodeReading]) -> Choice:
 
 
 def summary(node: str, facts: NodeFacts | None) -> str:
-    """Where the failed node is now."""
-    if not node or facts is None:
-        return ""
-    back = course(facts)[0]
+    """What the node did, and where it is now."""
+    if not node:
+        return "what a node did by itself"
+    if facts is None:
+        return f"what {node} did; it cannot be read now"
     if facts.state is NodeState.ROLLED_BACK:
         health = "" if facts.health is HealthState.HEALTHY else f", health {facts.health}"
-        return f"{node} is back on {facts.selected or 'nothing'}, proven{health}"
-    return f"{node} is {facts.state.replace('_', ' ')}" + (f", from {back}" if back else "")
+        return f"what {node} did: it is back on {facts.selected or 'nothing'}, proven{health}"
+    return f"what {node} did: it is {facts.state.replace('_', ' ')}"
 
 
 def _result(state: State, node: str) -> NodeResult | None:
