@@ -29,7 +29,6 @@ from app.between.news import (
 )
 from app.commands import ALL
 from app.picture import Picture
-from app.runs.leaving import alone
 from app.runs.looking import unread
 from app.screens import questions
 from app.screens.cluster import ClusterScreen
@@ -44,6 +43,7 @@ from app.state import Known, Stage, State, fold
 from app.theme import dress
 from app.view.help import help_lines
 from app.view.journal import lines_of
+from app.view.leaving import sentences
 from app.view.next_step import Does
 from app.view.words import Moment
 from backends.engine.events import Event
@@ -134,7 +134,7 @@ class LiftlockApp(App[int]):
             if isinstance(screen, LiveScreen):
                 screen.show(self._picture)
             elif isinstance(screen, LeaveScreen):
-                screen.say(tuple(self._alone()))
+                screen.say(self._alone())
 
     def _drawn(self) -> Picture:
         moment = Moment(time.monotonic(), time.time())
@@ -357,8 +357,7 @@ class LiftlockApp(App[int]):
         if run is None or not run.is_under_way:
             self.go()
             return
-        sentences = tuple(self._alone())
-        self.push_screen(LeaveScreen(sentences, bool(self._changing())), self._left)
+        self.push_screen(LeaveScreen(self._alone(), bool(self._changing())), self._left)
 
     def _left(self, how: Leave | None) -> None:
         match how:
@@ -373,9 +372,7 @@ class LiftlockApp(App[int]):
 
     def go(self) -> None:
         """Leave now; the farewell says what goes on without us."""
-        run = self._state.run
-        if run is not None and run.is_under_way:
-            self.farewell = tuple(self._alone())
+        self.farewell = self._alone()
         self.exit(0)
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
@@ -390,12 +387,5 @@ class LiftlockApp(App[int]):
     def _changing(self) -> tuple[str, ...]:
         return changing(self._state, self._bridge.begun)
 
-    def _alone(self) -> Iterable[str]:
-        run = self._state.run
-        if run is None:
-            return []
-        if run.prepared is None:
-            return [
-                f"The {run.kind} goes on alone on the node that has begun it; no other begins."
-            ]
-        return alone(self._picture.readings, run.prepared.plan, self._bridge.begun).sentences()
+    def _alone(self) -> tuple[str, ...]:
+        return sentences(self._state.run, self._picture.readings, self._bridge.begun)

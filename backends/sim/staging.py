@@ -1,0 +1,188 @@
+"""`stage` on a simulated node: ask for what is lacking, take the frames, build the tree.
+
+Bytes are taken and hashed as the updater does it; whole blobs and partial ones stay when the line
+is cut.
+"""
+
+from collections.abc import Generator, Mapping
+from typing import Any
+
+from backends.node import wire
+from backends.node.canonical import StrictError
+from backends.sim.call import OK, Answering, Call, Refused
+from backends.sim.content import (
+    MAX_MANIFEST,
+    Content,
+    Tree,
+    compare,
+    content_of,
+    sha256_of,
+)
+
+_NEEDED_PER_LINE = 500
+_SAID_EVERY = 1 << 20
+_NO_VERSION = frozenset(["", "current"])
+
+
+def stage(call: Call) -> Answering:
+    """Receive a release and build its tree."""
+    disk, args = call.disk, call.args
+    if disk.active is not None:
+        raise Refused("upgrade-open", "an upgrade is open on this node; nothing is staged over it")
+    call.refuse_disabled()
+    _refuse_version(call)
+    disk.has_home = disk.has_beside = True
+    disk.run = dict(args["plan"])
+    manifest = yield from _receive_manifest(call)
+    version = manifest.version
+    lacking = {} if _is_there(call, manifest) else _lacking(call, manifest)
+    _ask(call, lacking)
+    received = yield from _receive(call, lacking)
+    if not _is_there(call, manifest):
+        disk.staging[version] = Tree(manifest)
+    disk.manifests[version] = manifest
+    disk.marks[version] = {"digest": args["digest"], "run": args["run"], "checked": False}
+    disk.blobs.clear()
+    disk.parts.clear()
+    call.book().append(
+        "STAGE", run=args["run"], version=version, digest=args["digest"], received=received
+    )
+    call.send(
+        {"t": "staged", "version": version, "files": len(manifest.files), "received": received}
+    )
+    return OK
+
+
+def _refuse_version(call: Call) -> None:
+    version, marker = call.args["version"], call.disk.finalized or {}
+    if version in _NO_VERSION or "/" in version or version.startswith("."):
+        raise Refused("version-unsafe", f"{version[:100]!r} cannot be a version's directory")
+    if marker.get("version") == version and marker.get("digest") != call.args["digest"]:
+        raise Refused(
+            "version-taken",
+            f"{version} is installed with other content",
+            f"finalized: {marker.get('digest')}",
+            "give the release another version",
+        )
+
+
+def _receive_manifest(call: Call) -> Generator[None, None, Content]:
+    sha256, size = call.args["manifest"]["sha256"], call.args["manifest"]["size"]
+    if size > MAX_MANIFEST:
+        raise Refused("manifest-too-big", f"the manifest has {size} bytes")
+    line = yield from call.intake.line(wire.MAX_LINE)
+    if _frame_header(line) != (sha256, 0, size):
+        raise Refused("frame-unasked", "a frame that is not the manifest")
+    data = yield from call.intake.exactly(size)
+    if len(data) != size:
+        raise Refused("stage-cut", "the manifest did not arrive")
+    if sha256_of(data) != sha256:
+        raise Refused("manifest-damaged", "the manifest was changed on the way")
+    try:
+        manifest = content_of(data)
+    except (StrictError, KeyError, TypeError, ValueError, AttributeError) as error:
+        raise Refused("manifest-unsafe", "the manifest is refused", str(error)) from error
+    if (manifest.version, manifest.digest) != (call.args["version"], call.args["digest"]):
+        raise Refused("manifest-other", "the manifest is not the one that was planned")
+    return manifest
+
+
+def _frame_header(line: bytes) -> tuple[str, int, int]:
+    if not line.endswith(b"\n"):
+        raise Refused("stage-cut", "the line was cut; what arrived is kept")
+    try:
+        return wire.parse_frame_header(line)
+    except wire.WireError as error:
+        raise Refused("frame-unasked", "this is no frame", str(error)) from error
+
+
+def _is_there(call: Call, manifest: Content) -> bool:
+    disk = call.disk
+    return any(
+        tree is not None and compare(tree, manifest.files).is_exact
+        for tree in (disk.staging.get(manifest.version), disk.trees.get(manifest.version))
+    )
+
+
+def _lacking(call: Call, manifest: Content) -> Mapping[str, int]:
+    """Digest and size of each blob that is not on this node."""
+    disk = call.disk
+    have = set(disk.blobs)
+    for version, known in disk.manifests.items():
+        tree = disk.trees.get(version)
+        if tree is not None:
+            here = {each["sha256"] for each in tree.listing()}
+            have |= here & set(known.blobs)
+    lacking = {sha: size for sha, size in sorted(manifest.blobs.items()) if sha not in have}
+    _refuse_no_space(call, sum(lacking.values()), sum(manifest.blobs.values()))
+    return lacking
+
+
+def _refuse_no_space(call: Call, lacking: int, whole: int) -> None:
+    free = call.node.free_bytes
+    if free is None:
+        return
+    places = call.places
+    for path, needed in (
+        (f"{places.home}/blobs", lacking),
+        (f"{places.beside}/staging", whole + lacking),
+    ):
+        wanted = int(needed * 1.1) + (1 << 20)
+        if free < wanted:
+            raise Refused(
+                "disk-full",
+                f"{path} has {free} bytes free, {wanted} are needed",
+                "",
+                "make room there, then stage again: what has arrived is kept",
+            )
+
+
+def _ask(call: Call, lacking: Mapping[str, int]) -> None:
+    parts = call.disk.parts
+    asked = [(sha, len(parts.get(sha, b"")), size) for sha, size in lacking.items()]
+    for start in range(0, len(asked), _NEEDED_PER_LINE):
+        call.send({"t": "need", "blobs": asked[start : start + _NEEDED_PER_LINE]})
+    left = sum(size - have for _, have, size in asked)
+    call.send({"t": "send", "blobs": len(asked), "bytes": left})
+
+
+def _receive(call: Call, lacking: Mapping[str, int]) -> Generator[None, None, int]:
+    """Take frames until END; bytes received."""
+    received = said = 0
+    done: set[str] = set()
+    while (line := (yield from call.intake.line(wire.MAX_LINE))) != wire.END_OF_FRAMES:
+        sha, offset, length = _frame_header(line)
+        if sha not in lacking or offset + length > lacking[sha]:
+            raise Refused("frame-unasked", "a frame that was not asked for", repr(line[:100]))
+        yield from _receive_frame(call, sha, offset, length)
+        received += length
+        if offset + length == lacking[sha]:
+            _finish_blob(call.disk.parts, call.disk.blobs, sha)
+            done.add(sha)
+        if received - said >= _SAID_EVERY:
+            said = received
+            call.send({"t": "progress", "bytes": received})
+    missing = sorted(set(lacking) - done)
+    if missing:
+        raise Refused("stage-cut", f"{len(missing)} blobs did not arrive", missing[0])
+    return received
+
+
+def _receive_frame(call: Call, sha: str, offset: int, length: int) -> Generator[None, None, None]:
+    part = call.disk.parts.setdefault(sha, bytearray())
+    if len(part) < offset:
+        raise Refused("frame-gap", f"a frame that leaves a gap in {sha}")
+    del part[offset:]
+    while length:
+        piece = yield from call.intake.some(min(length, wire.CHUNK))
+        if not piece:
+            raise Refused("stage-cut", "the line was cut; what arrived is kept")
+        part += piece
+        length -= len(piece)
+
+
+def _finish_blob(parts: dict[str, bytearray], blobs: dict[str, Any], sha: str) -> None:
+    part = parts.pop(sha)
+    if sha256_of(bytes(part)) != sha:
+        raise Refused("blob-damaged", f"the bytes of blob {sha} are not what was announced")
+    blobs[sha] = len(part)
