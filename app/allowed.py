@@ -18,14 +18,14 @@ def may(action: str, picture: Picture, node: str) -> bool | None:
     """
     run = picture.state.run
     match action:
-        case "next":
-            return True if picture.step.does else None
         case "finalize":
             return True if finalizable(picture) else None
         case "hold":
             return run is not None and run.is_under_way and run.prepared is not None
         case "stop_run":
             return run is not None and run.stage in (Stage.WAITING, Stage.READY)
+        case "upgrade":
+            return run is None or not run.is_under_way or run.kind == "upgrade"
         case "accept":
             return acceptable(picture.state, node)
         case "adopt":

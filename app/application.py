@@ -11,7 +11,7 @@ from textual.binding import Binding, BindingType
 from textual.message import Message
 from textual.screen import Screen
 
-from app import palette
+from app import clock, palette
 from app.allowed import acceptable, changing, finalizable, may
 from app.between.asking import Asking
 from app.between.bridge import Bridge
@@ -44,8 +44,7 @@ from app.theme import dress
 from app.view.help import help_lines
 from app.view.journal import lines_of
 from app.view.leaving import sentences
-from app.view.next_step import Does
-from app.view.words import Moment
+from app.view.next_step import NOTHING, Does, NextStep
 from backends.engine.events import Event
 from widgets.cells import Line
 
@@ -90,7 +89,7 @@ class LiftlockApp(App[int]):
         self.farewell: tuple[str, ...] = ()
         """What the nodes do alone, for the terminal after the screen; empty: nothing was left."""
 
-        now = time.monotonic()
+        now = clock.monotonic()
         self._state = State(
             called=session.name,
             cluster=session.cluster.name,
@@ -137,8 +136,7 @@ class LiftlockApp(App[int]):
                 screen.say(self._alone())
 
     def _drawn(self) -> Picture:
-        moment = Moment(time.monotonic(), time.time())
-        return Picture(self._state, moment, self._events, self._lines)
+        return Picture(self._state, clock.moment(), self._events, self._lines)
 
     def _drain(self) -> None:
         self._is_due = False
@@ -208,6 +206,8 @@ class LiftlockApp(App[int]):
             return False
         if action == "journal" and isinstance(self.screen, JournalScreen):
             return False
+        if action == "next":
+            return True if self._step().does else None
         return may(action, self._picture, self._node())
 
     def action_next(self) -> None:
@@ -218,7 +218,7 @@ class LiftlockApp(App[int]):
         if not screen.is_armed:
             self.notify("n has just changed what it does: read the second line, then press again")
             return
-        match screen.step(self._picture).does:
+        match self._step().does:
             case Does.BEGIN:
                 if self._state.run is not None and self._state.run.prepared is not None:
                     self._show_upgrade()
@@ -383,6 +383,11 @@ class LiftlockApp(App[int]):
         """The node under the cursor, on the screen that can be seen."""
         screen = self.screen_stack[-1] if self.screen_stack else None
         return screen.node if isinstance(screen, LiveScreen) else ""
+
+    def _step(self) -> NextStep:
+        """What `n` does on the screen that can be seen."""
+        screen = self.screen_stack[-1] if self.screen_stack else None
+        return screen.step(self._picture) if isinstance(screen, LiveScreen) else NOTHING
 
     def _changing(self) -> tuple[str, ...]:
         return changing(self._state, self._bridge.begun)

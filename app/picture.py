@@ -33,7 +33,7 @@ class Picture:
     @cached_property
     def step(self) -> NextStep:
         """What is next."""
-        return next_step(self.state, self.verdict)
+        return next_step(self.state, self.verdict, self.moment)
 
     @cached_property
     def readings(self) -> tuple[NodeReading, ...]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from app.wiring import Ways
+from app.wiring import Links, Ways
 from backends.domain.policy import Limits, Policy
 from backends.domain.problem import Exit, LiftlockError, Problem
 from backends.engine.answer import Subject
@@ -76,10 +76,12 @@ def open_session(
     selection: str | None = None,
     product: str | None = None,
     prompt: Prompt | None = None,
+    links: Links | None = None,
 ) -> Session:
     """Read the cluster file and the profile; prepare a contact for every node.
 
-    `prompt` asks a person for passwords; without it, what needs one is refused.
+    `prompt` asks a person for passwords; without it, what needs one is refused. `links` are those
+    of simulated nodes.
 
     Raises:
         LiftlockError: The files are missing or wrong (exit 2).
@@ -102,7 +104,7 @@ def open_session(
     operator = f"{getpass.getuser()}@{socket.gethostname()}"
     subjects = {node.name: _subject(profile, node, limits) for node in cluster.nodes}
     _refuse_shared_directories(cluster, subjects)
-    ways = Ways(cluster, limits, prompt or Nobody())
+    ways = Ways(cluster, limits, prompt or Nobody(), links)
     return Session(
         name=_called(argument, cluster.source),
         cluster=cluster,

@@ -2,7 +2,7 @@
 
 import getpass
 import resource
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -22,11 +22,18 @@ if TYPE_CHECKING:
 
 _MANY_FILES = 65536
 
+Links = Callable[[str], Link]
+"""By the name of a node."""
+
 
 class Ways:
     """The ways to the nodes of one cluster; what they share is made when it is first needed."""
 
-    def __init__(self, cluster: Cluster, limits: Limits, prompt: Prompt) -> None:
+    def __init__(
+        self, cluster: Cluster, limits: Limits, prompt: Prompt, links: Links | None = None
+    ) -> None:
+        """`links` are given for simulated nodes; the cluster file chooses all others."""
+        self._links = links
         self._cluster = cluster
         self._limits = limits
         # Where nobody answers, no node is told that a password could come.
@@ -39,6 +46,8 @@ class Ways:
         Raises:
             LiftlockError: The cluster's ssh config is missing (exit 2).
         """
+        if self._links is not None:
+            return self._links(node.name)
         if node.transport == "local":
             link: Link = LocalLink(node.name)
         else:

@@ -69,6 +69,21 @@ def pytest_unconfigure() -> None:
         shutil.rmtree(_home_folder, ignore_errors=True)
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Golden pictures are taken anew only when that is asked for."""
+    parser.addoption(
+        "--update-screenshots",
+        action="store_true",
+        help="take the pictures in screenshots/ anew instead of comparing them; then look at them",
+    )
+
+
+@pytest.fixture
+def update_screenshots(request: pytest.FixtureRequest) -> bool:
+    """Whether golden pictures are to be taken anew."""
+    return bool(request.config.getoption("--update-screenshots"))
+
+
 def pytest_report_header() -> str:
     """Say which node Pythons there are."""
     return summary()

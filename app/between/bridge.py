@@ -5,7 +5,6 @@ news. One run or act at a time: a second one is refused by name.
 """
 
 import asyncio
-import time
 import traceback
 from collections.abc import Awaitable, Callable, Collection, Coroutine
 from contextlib import nullcontext, suppress
@@ -13,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from app import clock
 from app.between.asking import Asking
 from app.between.mailbox import Mailbox
 from app.between.news import Began, Happened, Over, Planning, Read, Ready, Refused
@@ -95,7 +95,7 @@ class Bridge:
                 group.create_task(contact.watch(self._see))
 
     def _see(self, reading: NodeReading) -> None:
-        self._tell(Read(reading, time.monotonic()))
+        self._tell(Read(reading, clock.monotonic()))
 
     # --- commands -----------------------------------------------------------------------------
 

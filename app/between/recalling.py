@@ -17,7 +17,7 @@ def find_releases(folder: Path) -> Releases:
     paths = sorted(folder.glob(f"*{TARBALL_SUFFIX}")) if folder.is_dir() else []
     found = [_release(path) for path in paths]
     found.sort(key=lambda each: (each.created, each.version), reverse=True)
-    return Releases(str(folder), tuple(found))
+    return Releases(_shown(folder), tuple(found))
 
 
 def newest_run(book: Book, cluster: str) -> Recalled | None:
@@ -28,6 +28,12 @@ def newest_run(book: Book, cluster: str) -> Recalled | None:
             events = tuple(_event(entry) for entry in entries)
             return Recalled(run.id, run.kind, _end(run), events)
     return None
+
+
+def _shown(folder: Path) -> str:
+    """A folder as short as an operator would name it."""
+    here = Path.cwd()
+    return str(folder.relative_to(here)) if folder.is_relative_to(here) else str(folder)
 
 
 def _release(path: Path) -> ReleaseFound:

@@ -67,6 +67,7 @@ class RollbackScreen(LiveScreen):
             reading = state.reading(node)
             facts = reading.facts if reading is not None and reading.read else None
             did.entitle(failure.summary(node, facts))
+            did.empty = "not followed from here: its own journal is on the node"
             did.show(failure.did(picture.events, node, width))
         self._offer(() if going else tuple(failure.choices(state, picture.readings)))
 

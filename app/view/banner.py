@@ -1,10 +1,11 @@
 """The first lines of every screen: what the cluster is and why; what is next; the way back."""
 
 from app.state import State
+from app.view.contact import link_is_gone
 from app.view.next_step import NextStep, way_back
-from app.view.words import Moment, clock, span
+from app.view.words import Moment, span
 from backends.domain.facts import NodeReading
-from backends.domain.states import HealthState, ServiceState, Unreachable
+from backends.domain.states import HealthState, ServiceState
 from backends.domain.verdict import Verdict, VerdictKind
 from widgets.bar import Split
 from widgets.cells import Cell, Line, Tone, line
@@ -23,10 +24,6 @@ _TONES = {
     VerdictKind.MIXED: Tone.BAD,
 }
 
-_LINK_CAUSES = frozenset({Unreachable.TCP, Unreachable.TIMEOUT})
-
-_AT_ONCE_SECONDS = 5.0
-
 
 def banner(state: State, verdict: Verdict, step: NextStep, moment: Moment) -> list[Split | Line]:
     """Three lines."""
@@ -44,11 +41,10 @@ def _place(state: State) -> Line:
 
 
 def _what(state: State, verdict: Verdict, moment: Moment) -> Line:
-    lost = _link_is_gone(state)
+    lost = link_is_gone(state)
     if lost is not None:
-        ago = moment.monotonic - lost
-        since = f"{clock(moment.wall - ago)} ({span(ago)})"
-        return line(("NO CONTACT", Tone.BAD), f" since {since}: your link, not the nodes")
+        lasts = span(moment.monotonic - lost)
+        return line(("NO CONTACT", Tone.BAD), f" for {lasts}: your link, not the nodes")
     title = Cell(verdict.title(), _TONES[verdict.kind])
     cause = _stopped(state) or _cause(verdict)
     down = f"; down: {', '.join(verdict.down)}" if verdict.down else ""
@@ -69,6 +65,8 @@ def _stopped(state: State) -> str:
 
 
 def _counts(state: State, verdict: Verdict, moment: Moment) -> Line:
+    if not verdict.nodes_read:
+        return line((f"0 of {verdict.nodes_total} read", Tone.WARN))
     counted = [reading for reading in state.readings(moment.monotonic) if not reading.left_out]
     serving = sum(1 for reading in counted if _serves(reading))
     total, read = verdict.nodes_total, verdict.nodes_read
@@ -86,19 +84,3 @@ def _serves(reading: NodeReading) -> bool:
         and facts.service is ServiceState.STARTED
         and facts.health in (HealthState.HEALTHY, HealthState.NONE)
     )
-
-
-def _link_is_gone(state: State) -> float | None:
-    """Since when, when all nodes fell silent within seconds: that is not the nodes' failure.
-
-    (design.md, section 6.) A single node has no others to be compared with.
-    """
-    counted = [known for known in state.known.values() if known.reading.excluded is None]
-    if len(counted) < 2:
-        return None
-    if any(known.reading.unreachable not in _LINK_CAUSES for known in counted):
-        return None
-    since = [known.since for known in counted if known.last is not None]
-    if len(since) < len(counted) or max(since) - min(since) > _AT_ONCE_SECONDS:
-        return None
-    return min(since)

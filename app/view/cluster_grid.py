@@ -29,7 +29,7 @@ COLUMNS = (
     Column("FINAL", least=5, most=14),
     Column("PHASE", least=12, most=12),
     Column("HEALTH", least=7, most=22),
-    Column("NOTE", least=4, grows=True, rank=1),
+    Column("NOTE", least=20, grows=True, rank=1),
 )
 
 _OLD_SECONDS = 5.0
@@ -118,7 +118,7 @@ def _note(reading: NodeReading, facts: NodeFacts) -> Cell:
     tone = Tone.PLAIN
     left = left_of(reading)
     if left is not None and facts.transaction is not None:
-        said.append(f"{facts.transaction.then} by itself in {span(left)}")
+        said.append(f"{facts.transaction.then} in {span(left)}")
     if facts.problem is not None:
         said.append(facts.problem.summary)
         tone = Tone.BAD

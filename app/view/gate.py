@@ -3,7 +3,7 @@
 from app.state import Run, Stage
 from app.view.next_panel import gate_lines
 from backends.domain.facts import NodeReading
-from backends.domain.gates import Gate, before_turn, before_upgrade
+from backends.domain.gates import ConditionState, Gate, before_turn, before_upgrade
 from backends.domain.states import Phase
 from widgets.cells import Line
 
@@ -40,4 +40,7 @@ def title(gate: Gate | None) -> str:
     """What the panel is about."""
     if gate is None:
         return "gate"
-    return f"gate {gate.name}: {'open' if gate.is_open else 'SHUT'}"
+    if gate.is_open:
+        return f"gate {gate.name}: open"
+    waits = all(condition.state is ConditionState.WAIT for condition in gate.blocking)
+    return f"gate {gate.name}: {'waits' if waits else 'SHUT'}"

@@ -135,8 +135,8 @@ def _monitor(run: Run, item: NodePlan, reading: NodeReading) -> Cell:
         case NodeState.INSTALLING:
             return _quiet(NONE)
         case _:
-            final = reading.facts.is_finalized
-            return Cell("final" if final else state.replace("_", " "), Tone.PLAIN)
+            final = reading.facts.is_finalized and reading.facts.final_version == item.to_version
+            return Cell("final", Tone.OK) if final else _quiet(NONE)
 
 
 def _is_back(reading: NodeReading) -> bool:

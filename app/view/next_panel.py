@@ -49,8 +49,9 @@ def gate_lines(gate: Gate) -> list[Line]:
     """Every condition of a gate: none is silent."""
     found = []
     for condition in gate.conditions:
-        then = f"; {condition.then}" if condition.then else ""
-        text = f"{condition.name}: {condition.text}{then}"
+        then = f" -> {condition.then}" if condition.then else ""
+        until = f", {condition.until}" if condition.until else ""
+        text = f"{condition.name}: {condition.text}{until}{then}"
         found.append(line(_STATES[condition.state], text))
     return found
 

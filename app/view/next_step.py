@@ -6,8 +6,9 @@ from enum import StrEnum
 from typing import Final
 
 from app.state import Run, Stage, State
+from app.view.contact import link_is_gone, meanwhile
 from app.view.gate import next_node
-from app.view.words import count, keyed, size
+from app.view.words import Moment, count, keyed, size
 from backends.domain.pace import Upcoming
 from backends.domain.plan import ACTING
 from backends.domain.problem import Exit
@@ -42,6 +43,9 @@ class NextStep:
         return (self.does, self.words if self.does else ())
 
 
+NOTHING = NextStep(Does.NOTHING, ())
+"""Where there is no step at all."""
+
 _BY_VERDICT: Final[Mapping[VerdictKind, Does]] = {
     VerdictKind.SETTLED: Does.CHOOSE,
     VerdictKind.ABSENT: Does.CHOOSE,
@@ -60,7 +64,7 @@ _ACTS: Final[Mapping[str, str]] = {
 }
 
 
-def next_step(state: State, verdict: Verdict) -> NextStep:
+def next_step(state: State, verdict: Verdict, moment: Moment) -> NextStep:
     """What is next now."""
     if state.planning:
         return NextStep(Does.NOTHING, line((state.planning, Tone.BUSY), "; nothing is changed"))
@@ -77,6 +81,8 @@ def next_step(state: State, verdict: Verdict) -> NextStep:
     if run is not None and run.outcome is not None and run.outcome.exit is Exit.WAITING:
         words = line(("n", Tone.KEY), f"  choose the release again: {run.outcome.text}")
         return NextStep(Does.CHOOSE, words)
+    if link_is_gone(state) is not None:
+        return NextStep(Does.NOTHING, line(meanwhile(state, moment)))
     return _by_verdict(state, verdict)
 
 
@@ -97,6 +103,8 @@ def _by_verdict(state: State, verdict: Verdict) -> NextStep:
     )
     does = Does.NOTHING if busy else _BY_VERDICT.get(verdict.kind, Does.NOTHING)
     text = keyed(verdict.next_action, state.called)
+    if does is Does.CHOOSE and text.startswith("u ("):
+        text = f"choose the release: {text.removeprefix('u (upgrade)').lstrip(': ')}"
     if does is Does.FINALIZE:
         text = f"finalize {verdict.to_version} for good; until then it can be rolled back"
     if verdict.kind is VerdictKind.SETTLED and text.startswith("none: "):

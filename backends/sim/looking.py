@@ -88,8 +88,14 @@ class _Watcher:
 
     def say_again(self) -> None:
         """Say the facts once more: time stands still, and so they are as new as ever."""
-        if self._said is not None:
-            self._say(dict(self._said, t="facts", every=self._told))
+        if self._said is None:
+            return
+        found = dict(self._said)
+        now = facts.quick(self._call.node, self._call.document)["transaction"]
+        if found["transaction"] and now:
+            left = now["seconds_left"]
+            found["transaction"] = dict(found["transaction"], seconds_left=left)
+        self._say(dict(found, t="facts", every=self._told))
 
     def every(self) -> float:
         """How long we may be silent now."""

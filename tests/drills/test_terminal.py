@@ -59,6 +59,7 @@ def test_make_demo_there_and_back_by_keyboard_alone(window: Terminal, tmp_path: 
         time.sleep(0.6)  # as a person does
         window.presses(key)
     window.sees("SETTLED 4.12.0", "none: 4.12.0 is finalized")
+    window.sees("n  choose a release")
     window.presses("u")
     window.sees("releases in")
     window.presses("Enter")

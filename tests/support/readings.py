@@ -1,4 +1,4 @@
-"""Readings, plans, runs and screen states for tests: everything known and well, except as asked."""
+"""Readings, plans, runs and screen states for tests: all known and well, except as asked."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -9,8 +9,8 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from app.between.news import Goes, Held, Over, Planning, Read, Ready, Refused, Waits
 from app.between.news import Began as BeganNews
+from app.between.news import Goes, Held, Over, Planning, Read, Ready, Refused, Waits
 from app.between.news import Happened as HappenedNews
 from app.runs.upgrading import Prepared
 from app.state import Known, Progress, Run, Stage, State
@@ -294,9 +294,7 @@ def runs(draw: st.DrawFn) -> Run:
     upcoming = draw(upcomings) if stage is Stage.WAITING else None
     if stage is Stage.GOING and made is not None:
         upcoming = draw(st.none() | upcomings)
-    return Run(
-        kind, RUN, stage, made, upcoming=upcoming, held=draw(st.booleans()), outcome=ended
-    )
+    return Run(kind, RUN, stage, made, upcoming=upcoming, held=draw(st.booleans()), outcome=ended)
 
 
 def _screen(

@@ -1,0 +1,51 @@
+"""Whether it is our own link that is gone, and what the nodes do while nobody can reach them."""
+
+from app.state import State
+from app.view.words import Moment, clock, left_of
+from backends.domain.states import NodeState, Unreachable
+from backends.domain.survey import listed
+
+_LINK_CAUSES = frozenset({Unreachable.TCP, Unreachable.TIMEOUT})
+
+_AT_ONCE_SECONDS = 5.0
+
+
+def link_is_gone(state: State) -> float | None:
+    """Since when, when all nodes fell silent within seconds: that is not the nodes' failure.
+
+    (design.md, section 6.) A single node has no others to be compared with.
+    """
+    counted = [known for known in state.known.values() if known.reading.excluded is None]
+    if len(counted) < 2:
+        return None
+    if any(known.reading.unreachable not in _LINK_CAUSES for known in counted):
+        return None
+    since = [known.since for known in counted if known.last is not None]
+    if len(since) < len(counted) or max(since) - min(since) > _AT_ONCE_SECONDS:
+        return None
+    return min(since)
+
+
+def meanwhile(state: State, moment: Moment) -> str:
+    """What the nodes do by themselves, from what each of them said last."""
+    deciding: list[str] = []
+    staying: list[str] = []
+    others: list[str] = []
+    for name, known in state.known.items():
+        facts = known.last.reading.facts if known.last is not None else None
+        if known.last is None or facts is None or known.reading.excluded is not None:
+            continue
+        left = left_of(known.last.aged(moment.monotonic))
+        if facts.transaction is not None and left is not None:
+            then = facts.transaction.then
+            deciding.append(f"{name} decides alone by {clock(moment.wall + left)}: {then}")
+        elif facts.state is NodeState.ACCEPTED:
+            staying.append(name)
+        else:
+            others.append(name)
+    parts = [
+        *deciding,
+        *([f"{listed(staying)} accepted, stay"] if staying else []),
+        *([f"{listed(others)} untouched"] if others else []),
+    ]
+    return "; ".join([*parts, "it is tried again"])

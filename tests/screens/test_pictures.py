@@ -1,0 +1,188 @@
+"""The golden pictures: named scenes, at the sizes that count. Look before you accept a new one."""
+
+import re
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from backends.domain.problem import Problem
+from tests.conftest import ROOT
+from tests.support.pictures import FOLDER, compare
+from tests.support.stage import Stage, on_stage
+
+Way = Callable[[Stage], Awaitable[None]]
+
+SMALL, LARGE = (80, 24), (160, 45)
+
+
+async def nothing(stage: Stage) -> None:
+    """As it is found."""
+
+
+async def second_row(stage: Stage) -> None:
+    """The cursor is on n2."""
+    await stage.presses("down")
+    await stage.settles()
+
+
+async def third_row(stage: Stage) -> None:
+    """The cursor is on n3."""
+    await stage.presses("down", "down")
+    await stage.settles()
+
+
+async def choose(stage: Stage) -> None:
+    """The list of releases."""
+    await stage.presses("u")
+    await stage.sees("4.12.0", "4.13.0")
+    await stage.settles()
+
+
+async def plan(stage: Stage, release: str = "down") -> None:
+    """The plan of the good release; nothing was begun."""
+    await choose(stage)
+    await stage.presses("down", "enter") if release == "down" else await stage.presses("enter")
+    await stage.sees("preflight for")
+    await stage.settles()
+
+
+async def before_the_first_install(stage: Stage, release: str = "down") -> None:
+    """Preflight, stage and check are done."""
+    await plan(stage, release)
+    for then in ("send", "check", "install"):
+        await stage.steps(then=then)
+    await stage.settles()
+
+
+async def first_trial(stage: Stage) -> None:
+    """n1 runs the new version for 12 s; the policy will pause after it."""
+    await before_the_first_install(stage)
+    await stage.presses("n")
+    await stage.sees("health http-1 ok")
+    await stage.passes(12)
+
+
+async def paused_after_the_first(stage: Stage) -> None:
+    """n1 is accepted."""
+    await first_trial(stage)
+    await stage.passes(20)
+    await stage.sees("paused after n1")
+    await stage.settles()
+
+
+async def second_trial(stage: Stage) -> None:
+    """n2 runs it for 12 s, n1 is accepted."""
+    await paused_after_the_first(stage)
+    await stage.presses("n")
+    await stage.sees("n2 changes now", "in trial")
+    await stage.passes(12)
+
+
+async def failed(stage: Stage) -> None:
+    """The sick release, on the first node: it has undone itself."""
+    await before_the_first_install(stage, "first")
+    await stage.presses("n")
+    await stage.sees("HTTP 503")
+    for _ in range(31):
+        await stage.moves(10)
+    await stage.sees("why n1 failed", "proven")
+    await stage.settles()
+
+
+async def choices(stage: Stage) -> None:
+    """The way back, opened in a cluster where a node has failed before."""
+    await stage.presses("R")
+    await stage.sees("what now")
+    await stage.settles()
+
+
+async def finalizing(stage: Stage) -> None:
+    """The question before the last step."""
+    await stage.presses("F")
+    await stage.sees("way back afterwards: none")
+    await stage.settles()
+
+
+async def leaving(stage: Stage) -> None:
+    """Quitting while n2 is in trial."""
+    await second_trial(stage)
+    await stage.presses("q")
+    await stage.sees("a run is under way")
+    await stage.settles()
+
+
+async def helped(stage: Stage) -> None:
+    """The help."""
+    await stage.presses("question_mark")
+    await stage.sees("Keys")
+    await stage.settles()
+
+
+async def link_gone(stage: Stage) -> None:
+    """All nodes fall silent while n3 is in trial."""
+    for node in stage.cluster.nodes.values():
+        node.unreachable = Problem("tcp", f"{node.name} cannot be reached", "no route")
+    stage.cut_links()
+    await stage.sees("NO CONTACT")
+    await stage.settles()
+
+
+PICTURES: dict[str, tuple[str, Way, tuple[tuple[int, int], ...]]] = {
+    "cluster": ("settled", nothing, (SMALL, LARGE)),
+    "half-way": ("half-way", third_row, (SMALL, LARGE)),
+    "unreachable": ("partly", second_row, (SMALL,)),
+    "down": ("down", nothing, (SMALL,)),
+    "no-contact": ("half-way", link_gone, (SMALL,)),
+    "thousand": ("thousand", nothing, (LARGE,)),
+    "releases": ("settled", choose, (SMALL,)),
+    "plan": ("settled", plan, (SMALL, LARGE)),
+    "trial": ("settled", second_trial, (SMALL, LARGE)),
+    "failed": ("settled", failed, (SMALL, LARGE)),
+    "way-back": ("failed", choices, (SMALL, LARGE)),
+    "finalize": ("ready", finalizing, (SMALL,)),
+    "leaving": ("settled", leaving, (SMALL,)),
+    "help": ("settled", helped, (SMALL,)),
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "size"),
+    [(name, size) for name, (_, _, sizes) in PICTURES.items() for size in sizes],
+    ids=lambda each: each if isinstance(each, str) else "x".join(map(str, each)),
+)
+async def test_the_screen_looks_as_in_its_picture(
+    name: str,
+    size: tuple[int, int],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    update_screenshots: bool,
+) -> None:
+    scene, way, _ = PICTURES[name]
+    async with on_stage(scene, size, tmp_path, monkeypatch) as stage:
+        await way(stage)
+        compare(stage.app, name, update=update_screenshots)
+
+
+def test_every_picture_is_of_a_scene_and_every_scene_has_its_pictures() -> None:
+    wanted = {
+        f"{name}-{width}x{height}.svg"
+        for name, (_, _, sizes) in PICTURES.items()
+        for width, height in sizes
+    }
+    assert {path.name for path in FOLDER.glob("*.svg")} == wanted
+
+
+def test_the_readme_shows_pictures_that_are_there() -> None:
+    shown = re.findall(r"screenshots/([\w.-]+\.svg)", (ROOT / "README.md").read_text())
+    assert len(set(shown)) >= 4
+    assert all((FOLDER / name).exists() for name in shown)
+
+
+def test_a_picture_fetches_nothing_and_names_nothing_of_this_machine() -> None:
+    for path in FOLDER.glob("*.svg"):
+        text = path.read_text(encoding="utf-8")
+        links = set(re.findall(r"https?://[^\s\"'<)]+", text))
+        assert links <= {"http://www.w3.org/2000/svg"}, path.name
+        assert "/tmp" not in text, path.name
+        assert str(Path.home()) not in text, path.name
