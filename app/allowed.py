@@ -6,7 +6,7 @@ from contextlib import suppress
 from app.picture import Picture
 from app.state import Stage, State
 from backends.domain.problem import LiftlockError
-from backends.domain.states import CHANGING, NodeState
+from backends.domain.states import CHANGING, NodeState, Phase
 from backends.domain.verdict import VerdictKind
 from backends.engine.acts import is_reversible, refuse_unless_all_accepted
 
@@ -21,11 +21,15 @@ def may(action: str, picture: Picture, node: str) -> bool | None:
         case "finalize":
             return True if finalizable(picture) else None
         case "hold":
-            return run is not None and run.is_under_way and run.prepared is not None
+            return picture.state.is_upgrading
         case "stop_run":
-            return run is not None and run.stage in (Stage.WAITING, Stage.READY)
+            upgrade = picture.state.upgrade
+            return upgrade is not None and upgrade.stage in (Stage.WAITING, Stage.READY)
         case "upgrade":
             return run is None or not run.is_under_way or run.kind == "upgrade"
+        case "roll_back":
+            act = picture.state.act
+            return act is None or not act.is_under_way
         case "accept":
             return acceptable(picture.state, node)
         case "adopt":
@@ -36,9 +40,8 @@ def may(action: str, picture: Picture, node: str) -> bool | None:
 
 def finalizable(picture: Picture) -> str:
     """The version that can be made final now; empty when none can."""
-    run = picture.state.run
     opened = any(is_reversible(reading) for reading in picture.readings)
-    if not opened or (run is not None and run.is_under_way):
+    if not opened or picture.state.is_busy:
         return ""
     with suppress(LiftlockError):
         return refuse_unless_all_accepted(picture.readings, None)
@@ -55,14 +58,16 @@ def acceptable(state: State, node: str) -> bool:
 
 
 def changing(state: State, begun: Sequence[str]) -> tuple[str, ...]:
-    """The nodes of the run that are changing now; one that cannot be read may be."""
-    run = state.run
-    if run is None or run.stage is not Stage.GOING or run.upcoming is None:
+    """The nodes of the run whose turn is not over; one that cannot be read may be changing."""
+    run = state.upgrade
+    if run is None or not run.is_under_way:
         return ()
-    found = []
+    found = dict.fromkeys(begun)
+    if run.stage is Stage.GOING and run.upcoming and run.upcoming.phase is Phase.INSTALL:
+        return tuple(run.upcoming.nodes)
     for node in begun:
         reading = state.reading(node)
         facts = reading.facts if reading is not None and reading.read else None
-        if facts is None or facts.state in CHANGING:
-            found.append(node)
+        if facts is not None and facts.state not in CHANGING:
+            del found[node]
     return tuple(found)

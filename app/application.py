@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import ClassVar
@@ -26,8 +27,10 @@ from app.between.news import (
     Ready,
     Recalled,
     Refused,
+    Told,
 )
 from app.commands import ALL
+from app.notebook import Notebook
 from app.picture import Picture
 from app.runs.looking import unread
 from app.screens import questions
@@ -42,11 +45,8 @@ from app.screens.upgrade import UpgradeScreen
 from app.state import Known, Stage, State, fold
 from app.theme import dress
 from app.view.help import help_lines
-from app.view.journal import lines_of
 from app.view.leaving import sentences
 from app.view.next_step import NOTHING, Does, NextStep
-from backends.engine.events import Event
-from widgets.cells import Line
 
 REPAINT_SECONDS = 0.1
 """At most ten repaints a second, whatever comes in."""
@@ -68,7 +68,7 @@ class LiftlockApp(App[int]):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("ctrl+q", "leave", "quit", show=False, priority=True),
-        Binding("colon", "command_palette", "commands", show=False),
+        Binding("colon,ctrl+p", "command_palette", "commands", show=False),
     ]
 
     class Arrived(Message):
@@ -78,11 +78,9 @@ class LiftlockApp(App[int]):
         super().__init__()
         dress(self)
         session = bridge.session
-        self._bridge = bridge
+        self.bridge = bridge
         self._mailbox = mailbox
         self._asking = asking
-        self._events: list[Event] = []
-        self._lines: list[Line] = []
         self._drained_at = 0.0
         self._is_due = False
         self._leaves_when_decided = False
@@ -97,6 +95,7 @@ class LiftlockApp(App[int]):
             product=session.profile.name,
             known={reading.name: Known(reading, now, now) for reading in unread(session)},
         )
+        self._notebook = Notebook(max(map(len, self._state.known), default=1))
         self._picture = self._drawn()
 
     # --- what is shown ------------------------------------------------------------------------
@@ -136,7 +135,7 @@ class LiftlockApp(App[int]):
                 screen.say(self._alone())
 
     def _drawn(self) -> Picture:
-        return Picture(self._state, clock.moment(), self._events, self._lines)
+        return Picture(self._state, clock.moment(), self._notebook)
 
     def _drain(self) -> None:
         self._is_due = False
@@ -153,26 +152,20 @@ class LiftlockApp(App[int]):
 
     def _write_down(self, item: News) -> None:
         match item:
-            case Recalled():
-                self._note(item.events)
+            case Recalled() | Told():
+                self._notebook.note(item.events)
             case Happened():
-                self._note([item.event])
+                self._notebook.note([item.event])
             case _:
                 pass
-
-    def _note(self, events: Iterable[Event]) -> None:
-        width = max(map(len, self._state.known), default=1)
-        for event in events:
-            self._events.append(event)
-            self._lines.extend(lines_of(event, width))
 
     def _answer(self, item: News) -> None:
         """What news ask of the screen beside being shown."""
         match item:
             case Ready():
                 self._show_upgrade()
-            case Over() if self._state.run is not None and self._state.run.failed:
-                if isinstance(self.screen, UpgradeScreen):
+            case Over() if self._state.upgrade is not None and self._state.upgrade.failed:
+                if isinstance(self.screen, UpgradeScreen) and item.kind == "upgrade":
                     self.push_screen(RollbackScreen())
             case Refused():
                 self.push_screen(ProblemScreen(item.what, item.problem))
@@ -216,16 +209,15 @@ class LiftlockApp(App[int]):
         if not isinstance(screen, LiveScreen):
             return
         if not screen.is_armed:
-            self.notify("n has just changed what it does: read the second line, then press again")
+            self.notify("n is dead for a second after a change: read the second line, press again")
             return
         match self._step().does:
             case Does.BEGIN:
-                if self._state.run is not None and self._state.run.prepared is not None:
-                    self._show_upgrade()
-                    self._bridge.upgrade(self._state.run.prepared)
+                self._show_upgrade()
+                self._begin()
             case Does.GO:
                 self._show_upgrade()
-                self._bridge.go()
+                self.bridge.go()
             case Does.CHOOSE:
                 self._choose()
             case Does.FINALIZE:
@@ -237,47 +229,58 @@ class LiftlockApp(App[int]):
             case Does.NOTHING:
                 pass
 
+    def _begin(self) -> None:
+        """Begin what is planned; a second press finds it begun."""
+        run = self._state.upgrade
+        if run is not None and run.prepared is not None:
+            self.bridge.upgrade(run.prepared)
+            self._drain()
+
     def action_upgrade(self) -> None:
         """The upgrade that is planned or under way, else the choice of a release."""
-        run = self._state.run
-        if run is not None and run.kind == "upgrade" and run.stage is not Stage.OVER:
-            self._show_upgrade()
-        else:
+        run = self._state.upgrade
+        is_seen = isinstance(self.screen, UpgradeScreen)
+        if run is None or run.stage is Stage.OVER or (is_seen and run.stage is Stage.READY):
             self._choose()
+        else:
+            self._show_upgrade()
 
     def _choose(self) -> None:
-        self._bridge.look_for_releases()
+        self.bridge.look_for_releases()
         if not isinstance(self.screen, ReleasesScreen):
             self.push_screen(ReleasesScreen())
 
     def plan_upgrade(self, path: Path) -> None:
         """Plan the upgrade to a release; it is shown when the nodes were read."""
-        self._bridge.prepare(path)
+        self.bridge.prepare(path.absolute())
 
     def try_again(self) -> None:
         """Plan the upgrade that failed once more."""
-        run = self._state.run
+        run = self._state.upgrade
         if run is not None and run.prepared is not None:
             self.plan_upgrade(run.prepared.release.tarball)
 
     def action_hold(self) -> None:
         """Wait before the next node, or go on by itself."""
-        run = self._state.run
+        run = self._state.upgrade
         if run is not None:
-            self._bridge.hold(not run.held)
+            self.bridge.hold(not run.held)
 
     def action_stop_run(self) -> None:
-        """End the run where it waits."""
-        run = self._state.run
+        """End the run where it waits; put away a plan of which nothing was begun."""
+        run = self._state.upgrade
         if run is None or run.prepared is None:
             return
         if run.stage is Stage.READY:
-            self.go_back()
+            self._state = replace(self._state, upgrade=None)
+            if isinstance(self.screen, UpgradeScreen):
+                self.go_back()
+            self.redraw()
             return
 
         def answered(said: str | None) -> None:
             if said is not None:
-                self._bridge.pause()
+                self.bridge.pause()
 
         self.push_screen(Confirm(questions.stop_run(run)), answered)
 
@@ -292,7 +295,7 @@ class LiftlockApp(App[int]):
 
         def answered(reason: str | None) -> None:
             if reason is not None:
-                self._bridge.roll_back(nodes, reason)
+                self.bridge.roll_back(nodes, reason)
 
         self.push_screen(Confirm(asked), answered)
 
@@ -306,7 +309,7 @@ class LiftlockApp(App[int]):
 
         def answered(reason: str | None) -> None:
             if reason is not None:
-                self._bridge.accept(node, reason)
+                self.bridge.accept(node, reason)
 
         reading = self._state.reading(node)
         self.push_screen(Confirm(questions.accept(node, reading)), answered)
@@ -320,13 +323,13 @@ class LiftlockApp(App[int]):
 
         def answered(said: str | None) -> None:
             if said is not None:
-                self._bridge.finalize(version)
+                self.bridge.finalize(version)
 
         self.push_screen(Confirm(asked), answered)
 
     def action_adopt(self) -> None:
         """Record what runs as finalized; it is shown first."""
-        self._bridge.adopt()
+        self.bridge.adopt()
 
     def action_journal(self) -> None:
         """The whole journal."""
@@ -351,10 +354,9 @@ class LiftlockApp(App[int]):
 
     def action_leave(self) -> None:
         """Leave; in the middle of something, say first what each way to leave means."""
-        run = self._state.run
         if isinstance(self.screen, LeaveScreen):
             return
-        if run is None or not run.is_under_way:
+        if not self._state.is_busy:
             self.go()
             return
         self.push_screen(LeaveScreen(self._alone(), bool(self._changing())), self._left)
@@ -365,7 +367,7 @@ class LiftlockApp(App[int]):
                 self.go()
             case Leave.WHEN_DECIDED:
                 self._leaves_when_decided = True
-                self._bridge.hold(True)
+                self.bridge.hold(True)
                 self.notify("leaves when the node that changes now has decided")
             case _:
                 pass
@@ -390,7 +392,7 @@ class LiftlockApp(App[int]):
         return screen.step(self._picture) if isinstance(screen, LiveScreen) else NOTHING
 
     def _changing(self) -> tuple[str, ...]:
-        return changing(self._state, self._bridge.begun)
+        return changing(self._state, self.bridge.begun)
 
     def _alone(self) -> tuple[str, ...]:
-        return sentences(self._state.run, self._picture.readings, self._bridge.begun)
+        return sentences(self._state, self._picture.readings, self.bridge.begun)

@@ -70,10 +70,10 @@ FINALIZE = Command(
     "finalize",
 )
 HOLD = Command(
-    "run.hold", "app.hold", "p", "pause", "Wait before the next node, or go on by itself", True
+    "run.hold", "app.hold", "p", "pace", "Wait before every node, or let them follow by themselves"
 )
 STOP = Command(
-    "run.stop", "app.stop_run", "x", "end run…", "End the run where it waits; it can be resumed"
+    "run.stop", "app.stop_run", "x", "end…", "End the run where it waits, or put a plan away"
 )
 ACCEPT = Command(
     "node.accept",

@@ -4,13 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+from app.notebook import Notebook
 from app.state import State
 from app.view.next_step import NextStep, next_step
 from app.view.words import Moment
 from backends.domain.facts import NodeReading
 from backends.domain.verdict import Verdict
 from backends.engine.events import Event
-from widgets.cells import Line
 
 
 @dataclass(frozen=True)
@@ -19,11 +19,13 @@ class Picture:
 
     state: State
     moment: Moment
-    events: Sequence[Event]
-    """The journal; it only grows while it is about the same run."""
+    notebook: Notebook
+    """The journal."""
 
-    lines: Sequence[Line]
-    """The journal as lines."""
+    @property
+    def events(self) -> Sequence[Event]:
+        """Everything that was told, in the order of the telling."""
+        return self.notebook.events
 
     @cached_property
     def verdict(self) -> Verdict:

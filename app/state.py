@@ -6,6 +6,8 @@ from enum import StrEnum
 from types import MappingProxyType
 
 from app.between.news import (
+    AskedToAdopt,
+    AskedToGoOn,
     Began,
     Goes,
     Happened,
@@ -28,7 +30,21 @@ from backends.domain.problem import Exit
 from backends.domain.states import Phase
 from backends.domain.verdict import Verdict, decide
 from backends.engine.events import Event, Kind
-from backends.engine.results import Outcome
+from backends.engine.results import NodeResult, Outcome, Result
+
+_BAD = frozenset(
+    {
+        Result.ROLLED_BACK,
+        Result.HELD,
+        Result.INCONSISTENT,
+        Result.LOST,
+        Result.UNHEALTHY,
+        Result.REFUSED,
+        Result.UNREACHABLE,
+        Result.LOCKED,
+    }
+)
+"""Of an upgrade."""
 
 
 class Stage(StrEnum):
@@ -65,6 +81,7 @@ class Progress:
 
     is_ok: bool = False
     problem: str = ""
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +106,12 @@ class Run:
     )
     outcome: Outcome | Done | None = None
     """How it ended; None also when it was refused."""
+
+    @property
+    def bad(self) -> tuple[NodeResult, ...]:
+        """The nodes that did not come to what was asked for."""
+        nodes = self.outcome.nodes if self.outcome is not None else ()
+        return tuple(each for each in nodes if each.result in _BAD)
 
     @property
     def is_under_way(self) -> bool:
@@ -148,11 +171,11 @@ class State:
     known: Mapping[str, Known]
     """By node, in the order of the cluster file."""
 
-    run: Run | None = None
-    """The newest run or act of this screen."""
-
     upgrade: Run | None = None
     """The newest upgrade of this screen: it stays in sight while it is finalized or undone."""
+
+    act: Run | None = None
+    """What was begun after it, or beside it: finalize, rollback, accept, adopt."""
 
     planning: str = ""
     """What is being planned; empty when nothing is."""
@@ -163,6 +186,23 @@ class State:
     releases: Releases | None = None
     refused: Refused | None = None
     """The newest refusal that nobody has seen yet."""
+
+    @property
+    def run(self) -> Run | None:
+        """What this screen is about now: an act, and when that is over a living upgrade."""
+        if self.act is not None and (self.act.is_under_way or not self.is_upgrading):
+            return self.act
+        return self.upgrade
+
+    @property
+    def is_upgrading(self) -> bool:
+        """Whether an upgrade is under way, also beside an act."""
+        return self.upgrade is not None and self.upgrade.is_under_way
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether anything is under way."""
+        return self.is_upgrading or (self.act is not None and self.act.is_under_way)
 
     def readings(self, now: float) -> tuple[NodeReading, ...]:
         """Every node, with the age its reading has at `now` of the monotonic clock."""
@@ -181,50 +221,62 @@ class State:
 def fold(state: State, news: Iterable[News]) -> State:
     """The state after these news, in their order."""
     known = dict(state.known)
-    run = state.run
-    progress = dict(run.progress) if run else {}
-    upgrade, planning = state.upgrade, state.planning
+    upgrade, act = state.upgrade, state.act
+    progress = dict(upgrade.progress) if upgrade else {}
+    planning = state.planning
     recalled, releases, refused = state.recalled, state.releases, state.refused
     for item in news:
         match item:
             case Read():
                 known[item.reading.name] = known[item.reading.name].then(item.reading, item.at)
             case Happened():
-                if item.event.node and item.event.phase is not None:
-                    key = (item.event.node, item.event.phase)
-                    progress[key] = _further(progress.get(key, Progress()), item.event)
+                event = item.event
+                if upgrade is None or event.run != upgrade.id:
+                    act = _goes_on(act)
+                elif event.node and event.phase is not None:
+                    key = (event.node, event.phase)
+                    progress[key] = _further(progress.get(key, Progress()), event)
             case Planning():
                 planning = item.what
             case Ready():
-                run, progress, planning = _ready(item), {}, ""
+                upgrade, act, progress, planning = _ready(item), None, {}, ""
+            case Began() if item.kind == "upgrade":
+                prepared = upgrade.prepared if upgrade else None
+                upgrade, act = Run("upgrade", item.run, Stage.GOING, prepared), None
+                progress, planning = {}, ""
             case Began():
-                if run is not None and run.kind == "upgrade":
-                    upgrade = replace(run, progress=MappingProxyType(progress))
-                run, progress = _began(run, item), {}
+                act = Run(item.kind, item.run, Stage.GOING)
             case Waits():
-                run = run and replace(run, stage=Stage.WAITING, upcoming=item.upcoming)
+                upgrade = upgrade and replace(upgrade, stage=Stage.WAITING, upcoming=item.upcoming)
             case Goes():
-                run = run and replace(run, stage=Stage.GOING, upcoming=item.upcoming)
+                upgrade = upgrade and replace(upgrade, stage=Stage.GOING, upcoming=item.upcoming)
             case Held():
-                run = run and replace(run, held=item.held)
+                upgrade = upgrade and replace(upgrade, held=item.held)
+            case Over() if item.kind in ("upgrade", "recover"):
+                upgrade = _over(upgrade, item)
             case Over():
-                run = _over(run, item)
+                act = _over(act, item)
+            case AskedToGoOn() | AskedToAdopt():
+                act = act and replace(act, stage=Stage.WAITING)
             case Recalled():
                 recalled = item
             case Releases():
                 releases = item
             case Refused():
                 refused, planning = item, ""
-                run = _not_begun(run)
+                if item.ended == "upgrade":
+                    upgrade = _ended(upgrade)
+                elif item.ended:
+                    act = _ended(act)
             case _:
-                pass  # questions are answered by dialogs; they are no state
-    if run is not None:
-        run = replace(run, progress=MappingProxyType(progress))
+                pass  # secrets are asked for by dialogs; they are no state
+    if upgrade is not None:
+        upgrade = replace(upgrade, progress=MappingProxyType(progress))
     return replace(
         state,
         known=MappingProxyType(known),
-        run=run,
-        upgrade=run if run is not None and run.kind == "upgrade" else upgrade,
+        upgrade=upgrade,
+        act=act,
         planning=planning,
         recalled=recalled,
         releases=releases,
@@ -237,9 +289,11 @@ def _ready(item: Ready) -> Run:
     return Run("upgrade", made.run, Stage.READY, item.prepared, item.again)
 
 
-def _began(run: Run | None, item: Began) -> Run:
-    prepared = run.prepared if run is not None and item.kind == "upgrade" else None
-    return Run(item.kind, item.run, Stage.GOING, prepared)
+def _goes_on(act: Run | None) -> Run | None:
+    """An act that waited for an answer has got it when something happens again."""
+    if act is None or act.stage is not Stage.WAITING:
+        return act
+    return replace(act, stage=Stage.GOING)
 
 
 def _over(run: Run | None, item: Over) -> Run:
@@ -247,11 +301,9 @@ def _over(run: Run | None, item: Over) -> Run:
     return replace(run, stage=Stage.OVER, upcoming=None, outcome=item.outcome)
 
 
-def _not_begun(run: Run | None) -> Run | None:
-    """What was refused while it went on has ended; what was only planned stays as it was."""
-    if run is None or not run.is_under_way:
-        return run
-    return replace(run, stage=Stage.OVER, upcoming=None)
+def _ended(run: Run | None) -> Run | None:
+    """It broke, or was refused: it has ended without an outcome."""
+    return run and replace(run, stage=Stage.OVER, upcoming=None)
 
 
 def _further(so_far: Progress, event: Event) -> Progress:
@@ -260,8 +312,13 @@ def _further(so_far: Progress, event: Event) -> Progress:
         case Kind.PHASE:
             return Progress(begun=event.time)
         case Kind.ROW if "gate" not in data:
-            counted = {"ok": "passed", "warn": "warned"}.get(str(data.get("result")), "refused")
-            return replace(so_far, **{counted: getattr(so_far, counted) + 1})
+            result = str(data.get("result"))
+            if result == "warn":
+                warnings = (*so_far.warnings, f"{data.get('name')}: {data.get('evidence')}")
+                return replace(so_far, warned=so_far.warned + 1, warnings=warnings)
+            if result == "ok":
+                return replace(so_far, passed=so_far.passed + 1)
+            return replace(so_far, refused=so_far.refused + 1)
         case Kind.PROGRESS:
             sent, of = data.get("sent"), data.get("of")
             if isinstance(sent, int) and isinstance(of, int):

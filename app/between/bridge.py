@@ -15,7 +15,7 @@ from typing import Any
 from app import clock
 from app.between.asking import Asking
 from app.between.mailbox import Mailbox
-from app.between.news import Began, Happened, Over, Planning, Read, Ready, Refused
+from app.between.news import Began, Happened, Over, Planning, Read, Ready, Refused, Told
 from app.between.pacing import ByHand
 from app.between.recalling import find_releases, newest_run
 from app.runs import acting
@@ -26,6 +26,7 @@ from app.session import Session, open_book
 from backends.domain.clean import clean
 from backends.domain.facts import NodeReading
 from backends.domain.problem import Exit, LiftlockError, Problem
+from backends.engine import telling
 from backends.engine.acts import Preview
 from backends.engine.core import Core, Running
 from backends.engine.events import Event
@@ -47,6 +48,8 @@ class Bridge:
         self._pace: ByHand | None = None
         self._upgrade: Upgrade | None = None
         self._acting: Running[None] | None = None
+        self._beside: Running[None] | None = None
+        """A rollback or an accept, which may be given while an upgrade is under way."""
 
     # --- life ---------------------------------------------------------------------------------
 
@@ -57,10 +60,11 @@ class Bridge:
 
     def leave(self) -> None:
         """End what runs here; the nodes go on alone."""
-        if self._acting is not None:
-            self._acting.cancel()
-            with suppress(asyncio.CancelledError):
-                self._acting.result()
+        for running in (self._beside, self._acting):
+            if running is not None:
+                running.cancel()
+                with suppress(asyncio.CancelledError):
+                    running.result()
 
     @property
     def begun(self) -> tuple[str, ...]:
@@ -108,22 +112,44 @@ class Bridge:
 
         self._submit(look())
 
+    def ask_journal(self, node: str) -> None:
+        """Tell what a node's own journal has of its newest transaction."""
+
+        async def ask() -> None:
+            contact = self.session.contacts.get(node)
+            reading = await contact.read() if contact is not None else None
+            facts = reading.facts if reading is not None and reading.read else None
+            if contact is None or facts is None:
+                return
+            opened = facts.transaction
+            txn, run = (opened.txn, opened.run) if opened else (facts.last_txn, facts.last_run)
+            if not txn:
+                return
+            answer = await contact.ask("journal", run=txn, offset=0, follow=False)
+            found = (
+                telling.event(message, run=run, node=node, txn=txn)
+                for message in answer.all("record")
+            )
+            self._tell(Told(node, tuple(event for event in found if event is not None)))
+
+        self._submit(ask())
+
     def prepare(self, path: Path) -> None:
         """Open a release and plan the upgrade to it; nothing is changed."""
 
         async def work() -> None:
             book = self._writable()
-            self._tell(Planning(f"planning the upgrade to {path.name}"))
             release = await asyncio.to_thread(open_for, self.session, path)
             self._tell(Ready(await prepare(self.session, book, release)))
 
+        self._tell(Planning(f"planning the upgrade to {path.name}"))
         self._act(f"plan an upgrade to {path.name}", work)
 
     def upgrade(self, prepared: Prepared) -> None:
         """Begin what was prepared, unless it has changed meanwhile: then it is shown again."""
-        self._act(
-            f"upgrade to {prepared.plan.release_version}", lambda: self._do_upgrade(prepared)
-        )
+        version = prepared.plan.release_version
+        self._tell(Planning(f"reading the nodes once more before the upgrade to {version}"))
+        self._act(f"upgrade to {version}", lambda: self._do_upgrade(prepared), "upgrade")
 
     def go(self) -> None:
         """Begin the step that the run waits with."""
@@ -141,7 +167,10 @@ class Bridge:
         """Take the open upgrades of these nodes back: one first, then ask."""
 
         async def agreed(going: object) -> None:
-            return  # they were named, and agreed to, on the screen
+            # They were named, and agreed to, on the screen. A run that is under way takes no
+            # further step: a node that changes now goes back, or is decided, and ends it.
+            if self._pace is not None:
+                self._pace.end("ended by a rollback")
 
         async def work(scene: Scene) -> list[NodeResult]:
             async def go_on(first: NodeResult) -> bool:
@@ -150,8 +179,7 @@ class Bridge:
 
             return await acting.roll_back(scene, reason, agreed, go_on)
 
-        # Without the workstation's lock, as on the command line: it is the way back.
-        self._begin("rollback", Result.ROLLED_BACK, work, nodes, locks=False)
+        self._begin("rollback", Result.ROLLED_BACK, work, nodes, beside=True)
 
     def finalize(self, version: str) -> None:
         """Make this version final everywhere: it was shown and typed."""
@@ -175,7 +203,7 @@ class Bridge:
         async def work(scene: Scene) -> list[NodeResult]:
             return [await scene.acts.accept(reading, reason) for reading in scene.chosen]
 
-        self._begin("accept", Result.ACCEPTED, work, [node], locks=False)
+        self._begin("accept", Result.ACCEPTED, work, [node], beside=True)
 
     def adopt(self) -> None:
         """Record what runs as finalized, where that is possible; it is shown first."""
@@ -223,39 +251,57 @@ class Bridge:
         work: Work,
         nodes: Collection[str] | None = None,
         *,
-        locks: bool = True,
+        beside: bool = False,
     ) -> None:
-        """Do one act on these nodes, or on all; its end is news."""
+        """Do one act on these nodes, or on all; its end is news.
+
+        What may go `beside` an upgrade takes no lock on the workstation, as on the command line.
+        """
 
         async def acted() -> None:
             book = self._writable()
             chosen = tuple(nodes) if nodes is not None else self.session.chosen
             session = replace(self.session, chosen=chosen)
             run = fresh_run(book)
-            with locked(session, kind) if locks else nullcontext():
+            with nullcontext() if beside else locked(session, kind):
                 self._tell(Began(kind, run))
                 done: Done = await act(session, book, run, kind, wanted, work, self._happened)
             self._tell(Over(kind, done))
 
-        self._act(kind, acted)
+        self._act(kind, acted, kind, beside=beside)
 
-    def _act(self, what: str, work: Callable[[], Awaitable[None]]) -> None:
-        """Run the one thing that runs here; how it broke is told, never lost."""
+    def _act(
+        self,
+        what: str,
+        work: Callable[[], Awaitable[None]],
+        kind: str = "",
+        *,
+        beside: bool = False,
+    ) -> None:
+        """Run the one thing that runs here; how it broke is told, never lost.
+
+        `kind` is the run that has ended when it breaks; empty for what begins none.
+        """
 
         async def told() -> None:
             try:
                 await work()
             except LiftlockError as error:
-                self._refused(what, error)
+                self._refused(what, error, kind)
             except Exception as error:
                 # The boundary between the threads: a defect is shown whole, never lost.
-                self._refused(what, _defect(error))
+                self._refused(what, _defect(error), kind)
 
-        if self._acting is not None and not self._acting.is_done:
+        upgrading = self._upgrade is not None
+        running = self._beside if beside and upgrading else self._acting
+        if running is not None and not running.is_done:
             busy = Problem("busy", "Something else is under way here; wait for its end.")
             self._tell(Refused(what, busy, Exit.LOCKED))
             return
-        self._acting = self._submit(told())
+        if beside and upgrading:
+            self._beside = self._submit(told())
+        else:
+            self._acting = self._submit(told())
 
     def _submit(self, work: Coroutine[Any, Any, None]) -> Running[None]:
         if self._core is None:
@@ -279,8 +325,8 @@ class Bridge:
     def _happened(self, event: Event) -> None:
         self._tell(Happened(event))
 
-    def _refused(self, what: str, error: LiftlockError) -> None:
-        self._tell(Refused(what, error.problem, error.exit_code))
+    def _refused(self, what: str, error: LiftlockError, ended: str = "") -> None:
+        self._tell(Refused(what, error.problem, error.exit_code, ended))
 
 
 def _defect(error: Exception) -> LiftlockError:

@@ -30,6 +30,14 @@ class Happened:
 
 
 @dataclass(frozen=True, slots=True)
+class Told:
+    """A node's own journal of its newest transaction, whoever followed it."""
+
+    node: str
+    events: tuple[Event, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Recalled:
     """The newest run of this cluster in the book, from before this screen."""
 
@@ -122,6 +130,8 @@ class Refused:
     what: str
     problem: Problem
     exit: Exit
+    ended: str = ""
+    """The kind of run that has ended by it; empty: what is under way goes on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +162,7 @@ class AskedToAdopt:
 News = (
     Read
     | Happened
+    | Told
     | Recalled
     | Releases
     | Planning

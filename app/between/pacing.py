@@ -18,12 +18,13 @@ class ByHand:
         self._tell = tell
         self._held = False
         self._installs = False
+        self._end = ""
         self._answer: asyncio.Future[str] | None = None
 
     async def may_begin(self, upcoming: Upcoming) -> str:
         """Wait for a person where one is wanted; "" or why the run pauses here."""
-        reason = ""
-        if self._waits_before(upcoming):
+        reason = "" if upcoming.resumes else self._end
+        if not reason and self._waits_before(upcoming):
             self._answer = asyncio.get_running_loop().create_future()
             self._tell(Waits(upcoming))
             try:
@@ -38,7 +39,6 @@ class ByHand:
     def go(self) -> None:
         """A person says: begin what is waited for."""
         if self._answer is not None and not self._answer.done():
-            self.hold(False)
             self._answer.set_result("")
 
     def pause(self, why: str) -> None:
@@ -46,8 +46,13 @@ class ByHand:
         if self._answer is not None and not self._answer.done():
             self._answer.set_result(why)
 
+    def end(self, why: str) -> None:
+        """A person says: no further step, wherever the run is; what changes now is finished."""
+        self._end = why
+        self.pause(why)
+
     def hold(self, held: bool) -> None:
-        """Whether to wait before the next node although the policy would go on."""
+        """Whether to wait before every node although the policy would go on."""
         if held is not self._held:
             self._held = held
             self._tell(Held(held))

@@ -85,7 +85,8 @@ async def act(
         end_run(book, scribe, Exit.INTERRUPTED, "interrupted", observe)
         raise Interrupted(begun) from None
     code = exit_of_act(results, wanted)
-    text = f"{kind}: " + ", ".join(f"{item.node} {item.result}" for item in results)
+    words = (f"{item.node} {item.result.replace('_', ' ')}" for item in results)
+    text = f"{kind}: {', '.join(words)}"
     end_run(book, scribe, code, text, observe)
     return Done(run, kind, code, tuple(results), text)
 

@@ -63,7 +63,8 @@ def _one(node: str, facts: NodeFacts | None, made: Plan) -> str:
         return f"{node} is back on {facts.selected or 'nothing'}, proven."
     opened = facts.transaction
     if opened is None or opened.decides_at_seconds is None:
-        doing = "goes on without you" if facts.state in CHANGING else "is"
+        is_changing = facts.state in CHANGING
+        doing = "goes on without you" if is_changing else "is about to change, or goes on alone"
         state = facts.state.replace("_", " ")
         return f"{node} {doing} ({state}). After {window} in trial it {policy}, unless accepted."
     ends = datetime.fromtimestamp(time.time() + opened.decides_at_seconds, UTC).astimezone()

@@ -62,10 +62,8 @@ class ClusterScreen(LiveScreen):
         grid.show(rows)
         order = "worst first" if self._worst_first else "as in the cluster file"
         grid.entitle("nodes", order)
-        if self.has_class("-narrow"):
-            grid.styles.height = min(len(rows) + 1 + _FRAME, self.size.height // 2)
-        else:
-            grid.styles.height = None
+        narrow = self.has_class("-narrow")
+        self.size_to(grid, min(len(rows) + 1 + _FRAME, self.size.height // 2) if narrow else None)
         self._show_node(picture)
 
     @on(Grid.Pointed)

@@ -59,6 +59,7 @@ class Confirm(ModalScreen[str | None]):
         asked = self._asked
         with Vertical(classes="dialog") as box:
             box.border_title = asked.title.replace("[", r"\[")
+            box.border_subtitle = "Tab moves, Enter takes, Esc is no"
             yield Lines(id="text", classes="words")
             for number, (_, what) in enumerate(asked.words):
                 field = Input(placeholder=f"type {what}", id=f"word-{number}", classes="word")
@@ -89,7 +90,10 @@ class Confirm(ModalScreen[str | None]):
     @on(Button.Pressed, "#yes")
     def _agree(self, event: Button.Pressed) -> None:
         event.stop()
-        if time.monotonic() - self._since < DEAD_SECONDS or not self._is_typed():
+        if time.monotonic() - self._since < DEAD_SECONDS:
+            self.notify("read it first, then press again")
+            return
+        if not self._is_typed():
             return
         reasons = [field.value.strip() for field in self.query("#reason").results(Input)]
         self.dismiss(reasons[0] if reasons else "")

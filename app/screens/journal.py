@@ -23,7 +23,6 @@ class JournalScreen(LiveScreen):
     def show_body(self, picture: Picture) -> None:
         """All entries of the run."""
         entries = self.query_one("#first", Lines)
-        run = picture.events[-1].run if picture.events else ""
         entries.empty = "nothing has happened yet, on this workstation"
-        entries.entitle(f"journal of run {run}" if run else "journal")
-        entries.show(picture.lines)
+        entries.entitle("journal")
+        entries.show(picture.notebook.lines())

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, cast
 
 from textual.app import ComposeResult
 from textual.binding import BindingType
+from textual.dom import DOMNode
 from textual.screen import Screen
 from textual.widget import Widget
 
@@ -37,6 +38,8 @@ class LiveScreen(Screen[None]):
         super().__init__()
         self._target: object = None
         self._target_since = 0.0
+        self._hidden: list[Widget] = []
+        """What is hidden while one panel has the whole screen."""
 
     @property
     def operator(self) -> "LiftlockApp":
@@ -70,7 +73,8 @@ class LiveScreen(Screen[None]):
         if step.target != self._target:
             self._target = step.target
             self._target_since = time.monotonic()
-        lines = banner(picture.state, picture.verdict, step, picture.moment)
+        narrow = self.has_class("-narrow")
+        lines = banner(picture.state, picture.verdict, step, picture.moment, narrow=narrow)
         self.query_one("#banner", Bar).show(lines)
         self.show_body(picture)
         self.refresh_bindings()
@@ -92,9 +96,41 @@ class LiveScreen(Screen[None]):
         """The node under the cursor, where there is one."""
         return ""
 
+    @property
+    def is_zoomed(self) -> bool:
+        """Whether one panel has the whole screen."""
+        return bool(self._hidden)
+
     def action_zoom(self) -> None:
-        """Give the focused panel the whole screen, or take it back."""
-        if self.maximized is not None:
-            self.minimize()
-        elif self.focused is not None:
-            self.maximize(self.focused)
+        """Give the focused panel the screen below the banner, or give it back."""
+        if self._hidden:
+            self._give_back()
+            return
+        widget: DOMNode | None = self.focused
+        while widget is not None and widget is not self and widget.parent is not None:
+            for other in widget.parent.children:
+                if other is not widget and other.display and not isinstance(other, Bar | Keys):
+                    other.display = False
+                    self._hidden.append(other)
+            if isinstance(widget, Widget):
+                widget.styles.height = None
+                widget.add_class("-zoomed")
+            widget = widget.parent
+
+    def _give_back(self) -> None:
+        for widget in self._hidden:
+            widget.display = True
+        for widget in self.query(".-zoomed").results(Widget):
+            widget.remove_class("-zoomed")
+        self._hidden.clear()
+        self.show(self.operator.picture())
+
+    def size_to(self, widget: Widget, height: int | None) -> None:
+        """Make a panel as high as what it shows, unless it has the whole screen."""
+        if not self.is_zoomed:
+            widget.styles.height = height
+
+    def reveal(self, widget: Widget, shown: bool) -> None:
+        """Show or hide a panel, unless another one has the whole screen."""
+        if not self.is_zoomed:
+            widget.display = shown

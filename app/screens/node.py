@@ -39,7 +39,13 @@ class NodeScreen(LiveScreen):
             facts.show(node_panel.lines_of(known, picture.moment))
         facts.entitle(f"node {self._node}")
         entries.entitle(f"journal of {self._node}")
-        entries.show(journal(picture.events, picture.name_width, self._node))
+        found = picture.notebook.of_node(self._node)
+        entries.show(journal(found, picture.name_width, self._node))
+
+    def on_mount(self) -> None:
+        """Its own journal is asked for: it knows more than what was followed from here."""
+        super().on_mount()
+        self.operator.bridge.ask_journal(self._node)
 
     @property
     def node(self) -> str:

@@ -34,8 +34,11 @@ class ReleasesScreen(LiveScreen):
         found = picture.state.releases
         grid.empty = "looking …" if found is None else f"no release in {found.folder}"
         title = "releases" if found is None else f"releases in {found.folder}"
-        grid.entitle(title, "Enter plans the upgrade; nothing is changed yet")
+        grid.entitle(f"{title}: Enter plans the upgrade, nothing is changed yet")
+        is_first = grid.cursor is None
         grid.show(releases.rows(picture.state) if found is not None else [])
+        if is_first and found is not None:
+            grid.point_at(releases.likely(picture.state, picture.verdict))
 
     @on(Grid.Opened)
     def _take(self, event: Grid.Opened) -> None:

@@ -44,6 +44,13 @@ class RollbackScreen(LiveScreen):
             with Vertical(id="right"):
                 yield OptionList(id="choices", classes="panel")
 
+    def on_mount(self) -> None:
+        """What the node did alone, its own journal knows best."""
+        super().on_mount()
+        node = failure.failed_node(self.operator.picture().state)
+        if node:
+            self.operator.bridge.ask_journal(node)
+
     def step(self, picture: Picture) -> NextStep:
         """What `n` leads to elsewhere is here already."""
         step = picture.step

@@ -14,6 +14,7 @@ from app.screens.node import NodeScreen
 from app.state import Run
 from app.view import gate, matrix, next_panel
 from app.view.stepper import stepper
+from backends.domain.gates import Gate
 from widgets.bar import Bar
 from widgets.grid import Grid
 from widgets.lines import Lines
@@ -52,8 +53,8 @@ class UpgradeScreen(LiveScreen):
         rows = matrix.rows(state, run, picture.moment)
         grid.show(rows)
         grid.entitle(_title(run))
-        most = self.size.height // 3
-        grid.styles.height = min(len(rows) + 1 + _FRAME[self.has_class("-narrow")], most)
+        frame = _FRAME[self.has_class("-narrow")]
+        self.size_to(grid, min(len(rows) + 1 + frame, self.size.height // 3))
         panel = self.query_one("#next", Lines)
         now = state.run or run
         panel.entitle(next_panel.title(now))
@@ -62,10 +63,15 @@ class UpgradeScreen(LiveScreen):
         before = self.query_one("#gate", Lines)
         before.entitle(gate.title(found))
         before.show(gate.lines_of(found))
-        before.display = found is not None and not self.has_class("-narrow")
+        self.reveal(before, found is not None and self._has_room_for(found))
         entries = self.query_one("#journal", Lines)
         entries.entitle("journal, all nodes")
-        entries.show(picture.lines)
+        entries.empty = "nothing has happened yet in this run"
+        entries.show(picture.notebook.lines(run.id, *([state.act.id] if state.act else [])))
+
+    def _has_room_for(self, found: Gate) -> bool:
+        """Where there is little room a gate is shown when something keeps it shut."""
+        return not self.has_class("-narrow") or not found.is_open
 
     @on(Grid.Opened)
     def _open(self, event: Grid.Opened) -> None:

@@ -1,11 +1,12 @@
 """The first lines of every screen: what the cluster is and why; what is next; the way back."""
 
 from app.state import State
-from app.view.contact import link_is_gone
+from app.view.contact import beginning, link_is_gone
 from app.view.next_step import NextStep, way_back
 from app.view.words import Moment, span
 from backends.domain.facts import NodeReading
 from backends.domain.states import HealthState, ServiceState
+from backends.domain.survey import are, listed
 from backends.domain.verdict import Verdict, VerdictKind
 from widgets.bar import Split
 from widgets.cells import Cell, Line, Tone, line
@@ -25,10 +26,15 @@ _TONES = {
 }
 
 
-def banner(state: State, verdict: Verdict, step: NextStep, moment: Moment) -> list[Split | Line]:
-    """Three lines."""
+def banner(
+    state: State, verdict: Verdict, step: NextStep, moment: Moment, *, narrow: bool = False
+) -> list[Split | Line]:
+    """Three lines; where there is little room, nothing is said about services that all serve."""
+    counts = _counts(state, verdict, moment)
+    if narrow and all(cell.tone is Tone.PLAIN for cell in counts):
+        counts = ()
     return [
-        Split((*_place(state), *_what(state, verdict, moment)), _counts(state, verdict, moment)),
+        Split((*_place(state), *_what(state, verdict, moment)), counts),
         step.words,
         way_back(state, verdict),
     ]
@@ -45,10 +51,16 @@ def _what(state: State, verdict: Verdict, moment: Moment) -> Line:
     if lost is not None:
         lasts = span(moment.monotonic - lost)
         return line(("NO CONTACT", Tone.BAD), f" for {lasts}: your link, not the nodes")
-    title = Cell(verdict.title(), _TONES[verdict.kind])
-    cause = _stopped(state) or _cause(verdict)
-    down = f"; down: {', '.join(verdict.down)}" if verdict.down else ""
-    return line(title, *([f": {cause}"] if cause else []), (down, Tone.BAD))
+    parts: list[Cell] = []
+    if verdict.down:
+        parts += [Cell(f"DOWN {listed(verdict.down)}", Tone.BAD), Cell("; ")]
+    stopped = _stopped(state)
+    if stopped:
+        parts += [Cell("STOPPED", Tone.BAD), Cell(f": {stopped}; now ")]
+    tone = Tone.BAD if verdict.down else _TONES[verdict.kind]
+    parts.append(Cell(verdict.title(), tone))
+    cause = _begins(state) or ("" if stopped else _cause(verdict))
+    return (*parts, Cell(f": {cause}")) if cause else tuple(parts)
 
 
 def _cause(verdict: Verdict) -> str:
@@ -61,7 +73,16 @@ def _cause(verdict: Verdict) -> str:
 def _stopped(state: State) -> str:
     """How the run of this screen ended, while nothing else began."""
     run = state.run
-    return run.outcome.text if run is not None and run.failed and run.outcome else ""
+    if run is None or not run.failed or run.outcome is None:
+        return ""
+    words = ", ".join(f"{each.node} {each.result.replace('_', ' ')}" for each in run.bad)
+    return words or run.outcome.text
+
+
+def _begins(state: State) -> str:
+    """What has just begun, as long as no reading of the node shows it."""
+    nodes = beginning(state)
+    return f"{are(nodes, 'begins', 'begin')} to change" if nodes else ""
 
 
 def _counts(state: State, verdict: Verdict, moment: Moment) -> Line:

@@ -1,8 +1,8 @@
 """Whether it is our own link that is gone, and what the nodes do while nobody can reach them."""
 
-from app.state import State
+from app.state import Stage, State
 from app.view.words import Moment, clock, left_of
-from backends.domain.states import NodeState, Unreachable
+from backends.domain.states import NodeState, Phase, Unreachable
 from backends.domain.survey import listed
 
 _LINK_CAUSES = frozenset({Unreachable.TCP, Unreachable.TIMEOUT})
@@ -49,3 +49,39 @@ def meanwhile(state: State, moment: Moment) -> str:
         *([f"{listed(others)} untouched"] if others else []),
     ]
     return "; ".join([*parts, "it is tried again"])
+
+
+def beginning(state: State) -> tuple[str, ...]:
+    """The nodes whose install has begun, while no reading of them shows it yet."""
+    run = state.upgrade
+    if run is None or run.stage is not Stage.GOING or run.upcoming is None:
+        return ()
+    if run.upcoming.phase is not Phase.INSTALL:
+        return ()
+    return tuple(node for node in run.upcoming.nodes if not _is_open(state, node))
+
+
+def _is_open(state: State, node: str) -> bool:
+    """Whether it is read that something was begun there, or it cannot be read at all."""
+    reading = state.reading(node)
+    facts = reading.facts if reading is not None and reading.read else None
+    return facts is None or facts.is_open
+
+
+def lost_in_its_turn(state: State, moment: Moment) -> str:
+    """A node of the run that changes, and cannot be read: what it decides, and when."""
+    run = state.upgrade
+    if run is None or run.stage is not Stage.GOING or run.upcoming is None:
+        return ""
+    if run.upcoming.phase is not Phase.INSTALL or run.prepared is None:
+        return ""
+    for node in run.upcoming.nodes:
+        known = state.known.get(node)
+        if known is None or known.reading.read:
+            continue
+        left = left_of(known.last.aged(moment.monotonic)) if known.last is not None else None
+        policy = run.prepared.plan.policy.if_operator_vanishes
+        window = run.prepared.plan.limits.accept_window_seconds
+        by = f"by {clock(moment.wall + left)}" if left is not None else f"within {window:g} s"
+        return f"no contact with {node}: it decides alone {by}: {policy}; it is tried again"
+    return ""

@@ -7,27 +7,15 @@ from enum import StrEnum
 from app.state import State
 from app.view.journal import lines_of as entry_lines
 from app.view.node_panel import problem
+from app.view.words import fact
 from backends.domain.facts import NodeFacts, NodeReading
 from backends.domain.states import HealthState, NodeState, Phase
 from backends.domain.survey import listed
 from backends.domain.undoing import returns
 from backends.engine.acts import is_reversible
 from backends.engine.events import Event, Kind
-from backends.engine.results import NodeResult, Result
+from backends.engine.results import NodeResult
 from widgets.cells import Line, Tone, line
-
-_BAD = frozenset(
-    {
-        Result.ROLLED_BACK,
-        Result.HELD,
-        Result.INCONSISTENT,
-        Result.LOST,
-        Result.UNHEALTHY,
-        Result.REFUSED,
-        Result.UNREACHABLE,
-        Result.LOCKED,
-    }
-)
 
 _BAD_STATES = (
     NodeState.INCONSISTENT,
@@ -65,10 +53,8 @@ class Choice:
 def failed_node(state: State) -> str:
     """The node that this is about: of the run that ended here, else the worst one as read now."""
     run = state.run
-    if run is not None and run.outcome is not None:
-        bad = [result.node for result in run.outcome.nodes if result.result in _BAD]
-        if bad:
-            return bad[-1]
+    if run is not None and run.bad:
+        return run.bad[-1].node
     for wanted in _BAD_STATES:
         for known in state.known.values():
             facts = known.reading.facts
@@ -94,7 +80,9 @@ def title(state: State, node: str) -> str:
 def why(state: State, events: Sequence[Event], node: str, width: int) -> list[Line]:
     """What failed on a node: the newest failing check first, with its evidence."""
     if not node:
-        return [line("nothing has failed; what is not final can be rolled back")]
+        opened = any(is_reversible(known.reading) for known in state.known.values())
+        rest = "what is not final can be rolled back" if opened else "nothing is open to roll back"
+        return [line(f"nothing has failed; {rest}")]
     events = _of_its_run(events, node)
     found: list[Line] = []
     failing = [
@@ -168,7 +156,7 @@ def choices(state: State, readings: Sequence[NodeReading]) -> list[Choice]:
         found.append(_roll_back(going))
     if len(going) > 1:
         found += [_roll_back([reading]) for reading in reversed(going)]
-    run = state.run
+    run = state.upgrade
     if run is not None and run.prepared is not None and run.failed:
         version = run.prepared.plan.release_version
         found.append(
@@ -185,7 +173,9 @@ def _leave(readings: Sequence[NodeReading]) -> Choice:
     versions: dict[str, list[str]] = {}
     for reading in readings:
         facts = reading.facts if reading.read else None
-        word = "not read" if facts is None else str(facts.version or "nothing")
+        word = "not read" if facts is None else fact(facts.version)
+        if facts is not None and facts.is_down:
+            word += ", DOWN"
         versions.setdefault(word, []).append(reading.name)
     now = ", ".join(f"{listed(names)} on {word}" for word, names in versions.items())
     moving = [

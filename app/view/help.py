@@ -27,6 +27,7 @@ def help_lines(commands: Iterable[Command]) -> list[Line]:
         key = _KEYS.get(command.key, command.key)
         found.append(line((f"  {key:<6} ", Tone.KEY), command.help))
     found += [
+        line(("  :      ", Tone.KEY), "All commands by name; ctrl+p as well"),
         line(("  arrows ", Tone.KEY), "move; j k g G, page up, page down, ctrl+u, ctrl+d as well"),
         (),
         line(("Letters of the grid", Tone.STRONG)),

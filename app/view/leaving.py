@@ -3,16 +3,18 @@
 from collections.abc import Sequence
 
 from app.runs.leaving import alone
-from app.state import Run
+from app.state import State
 from backends.domain.facts import NodeReading
 
 
 def sentences(
-    run: Run | None, readings: Sequence[NodeReading], begun: Sequence[str]
+    state: State, readings: Sequence[NodeReading], begun: Sequence[str]
 ) -> tuple[str, ...]:
     """One sentence for each thing that goes on; empty when nothing is under way."""
-    if run is None or not run.is_under_way:
-        return ()
-    if run.prepared is None:
-        return (f"What the {run.kind} has begun goes on alone; no other node is begun.",)
-    return tuple(alone(readings, run.prepared.plan, begun).sentences())
+    found: list[str] = []
+    act, upgrade = state.act, state.upgrade
+    if act is not None and act.is_under_way:
+        found.append(f"What the {act.kind} has begun goes on alone; no other node is begun.")
+    if upgrade is not None and upgrade.is_under_way and upgrade.prepared is not None:
+        found += alone(readings, upgrade.prepared.plan, begun).sentences()
+    return tuple(found)

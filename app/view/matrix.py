@@ -1,10 +1,10 @@
 """Node by phase: how far every node of the run is, with honest progress and no per cent."""
 
-from app.state import Progress, Run, Stage, State
+from app.state import Run, Stage, State
 from app.view.words import NONE, Moment, left_of, size, span
 from backends.domain.facts import NodeReading
 from backends.domain.plan import NodePlan, Treatment
-from backends.domain.states import NodeState, Phase
+from backends.domain.states import HealthState, NodeState, Phase
 from widgets.cells import Cell, Tone
 from widgets.grid import Column, Row
 
@@ -12,9 +12,9 @@ COLUMNS = (
     Column("", least=1, most=1),
     Column("NODE", least=4, most=16),
     Column("ROLE", least=4, most=10, rank=2),
-    Column("PREFLIGHT", least=9, most=15),
+    Column("PREFLIGHT", least=9, most=12),
     Column("STAGE", least=10, most=18),
-    Column("CHECK", least=7, most=15),
+    Column("CHECK", least=6, most=12),
     Column("INSTALL", least=9, most=14),
     Column("MONITOR", least=12, grows=True),
 )
@@ -78,17 +78,14 @@ def _early(run: Run, item: NodePlan, phase: Phase) -> Cell:
         return _quiet("next" if waiting and run.stage is Stage.WAITING else NONE)
     if done.problem:
         return Cell("REFUSED", Tone.BAD)
-    counted = f"{done.passed} ok" if done.passed else ""
-    warned = f"{done.warned} warn" if done.warned else ""
-    if phase is Phase.STAGE:
-        counted = size(done.of) if done.of else "had it all"
     if not done.is_ok:
-        doing = f"{size(done.sent)} of {size(done.of)}" if done.of else counted or "…"
+        doing = f"{size(done.sent)} of {size(done.of)}" if done.of else "…"
         return Cell(doing, Tone.BUSY if run.is_under_way else Tone.QUIET)
-    words = ", ".join(filter(None, (counted, warned)))
     if phase is Phase.STAGE:
-        return Cell(f"ok, {words}", Tone.OK)
-    return Cell(words or "ok", Tone.WARN if warned else Tone.OK)
+        return Cell(f"ok, {size(done.of) if done.of else 'had it all'}", Tone.OK)
+    if done.warned:
+        return Cell(f"ok, {done.warned} warn", Tone.WARN)
+    return Cell("ok", Tone.OK)
 
 
 def _install(run: Run, item: NodePlan, reading: NodeReading) -> Cell:
@@ -120,10 +117,11 @@ def _monitor(run: Run, item: NodePlan, reading: NodeReading) -> Cell:
         case NodeState.ACCEPTED:
             return Cell("accepted", Tone.OK)
         case NodeState.MONITORING:
-            window = f", {span(left)} to decide" if left is not None else ""
+            window = f", {span(left)} left" if left is not None else ""
             healthy = reading.facts.transaction is not None and reading.facts.transaction.healthy
-            word = "healthy" if healthy else "trial"
-            return Cell(f"{word}{window}", Tone.BUSY)
+            if reading.facts.health is HealthState.FAILING:
+                return Cell(f"FAILING{window}", Tone.BAD)
+            return Cell(f"{'healthy' if healthy else 'trial'}{window}", Tone.BUSY)
         case NodeState.ROLLING_BACK:
             return Cell("goes back", Tone.WARN)
         case NodeState.ROLLED_BACK:
@@ -143,13 +141,3 @@ def _is_back(reading: NodeReading) -> bool:
     return (
         reading.read and reading.facts is not None and reading.facts.state is NodeState.ROLLED_BACK
     )
-
-
-def totals(progress: Progress) -> str:
-    """The checks of a phase, counted."""
-    parts = (
-        f"{progress.passed} ok" if progress.passed else "",
-        f"{progress.warned} warn" if progress.warned else "",
-        f"{progress.refused} refused" if progress.refused else "",
-    )
-    return ", ".join(filter(None, parts))

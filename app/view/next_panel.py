@@ -24,7 +24,8 @@ def title(run: Run) -> str:
     if run.stage is Stage.READY:
         return "n: preflight"
     if run.stage is Stage.WAITING and run.upcoming is not None:
-        return f"n: {run.upcoming.phase} {listed(run.upcoming.nodes)}"
+        waits = f"; {run.upcoming.waits}" if run.upcoming.waits else ""
+        return f"n: {run.upcoming.phase} {listed(run.upcoming.nodes)}{waits}"
     if run.upcoming is not None:
         return f"now: {run.upcoming.phase} {listed(run.upcoming.nodes)}"
     return f"{run.kind} {run.id} has ended" if run.stage is Stage.OVER else run.kind
@@ -42,7 +43,7 @@ def lines_of(run: Run) -> list[Line]:
         return [*again, *_overview(made, run.prepared.gate)]
     if run.upcoming is None:
         return []
-    return _upcoming(made, run.upcoming)
+    return [*_upcoming(made, run.upcoming), *_warnings(run)]
 
 
 def gate_lines(gate: Gate) -> list[Line]:
@@ -115,6 +116,17 @@ def _upcoming(made: Plan, upcoming: Upcoming) -> list[Line]:
         found.append(line(("undo, in this order", Tone.STRONG)))
         found += [line((f"{number:>2}  ", Tone.QUIET), act) for number, act in enumerate(undo, 1)]
     return found
+
+
+def _warnings(run: Run) -> list[Line]:
+    """What checks have warned about, once for all nodes that have it."""
+    found: dict[str, list[str]] = {}
+    for (node, _), done in run.progress.items():
+        for text in done.warnings:
+            found.setdefault(text, []).append(node)
+    return [
+        line(("warn  ", Tone.WARN), f"{text} ({listed(nodes)})") for text, nodes in found.items()
+    ]
 
 
 def _ended(run: Run) -> list[Line]:

@@ -1,19 +1,20 @@
 """What is next, what `n` does about it, and who or what it waits for otherwise."""
 
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
 from app.state import Run, Stage, State
-from app.view.contact import link_is_gone, meanwhile
-from app.view.gate import next_node
-from app.view.words import Moment, count, keyed, size
+from app.view.contact import beginning, link_is_gone, lost_in_its_turn, meanwhile
+from app.view.gate import followers, gate_of, next_node
+from app.view.words import PHASE_WORDS, Moment, count, keyed, size, span
+from backends.domain.facts import NodeFacts
 from backends.domain.pace import Upcoming
-from backends.domain.plan import ACTING
+from backends.domain.plan import Treatment
 from backends.domain.problem import Exit
 from backends.domain.states import CHANGING, Phase
-from backends.domain.survey import listed
+from backends.domain.survey import are, listed
 from backends.domain.verdict import Verdict, VerdictKind
 from widgets.cells import Line, Tone, line
 
@@ -56,6 +57,8 @@ _BY_VERDICT: Final[Mapping[VerdictKind, Does]] = {
     VerdictKind.INCONSISTENT: Does.ROLL_BACK,
 }
 
+_HEALTHY = "; accepted when healthy"
+
 _ACTS: Final[Mapping[str, str]] = {
     "rollback": "rolling back: an undo that has begun is finished, also without you",
     "finalize": "finalizing: what has begun is finished, also without you",
@@ -67,87 +70,142 @@ _ACTS: Final[Mapping[str, str]] = {
 def next_step(state: State, verdict: Verdict, moment: Moment) -> NextStep:
     """What is next now."""
     if state.planning:
-        return NextStep(Does.NOTHING, line((state.planning, Tone.BUSY), "; nothing is changed"))
+        return _nothing((state.planning, Tone.BUSY), "; nothing is changed")
     run = state.run
     if run is not None and run.stage is Stage.READY:
-        return _before(run)
-    if run is not None and run.stage is Stage.WAITING and run.upcoming is not None:
-        return NextStep(Does.GO, _begin_words(run, run.upcoming))
+        return _before(run, state, moment)
+    if run is not None and run.stage is Stage.WAITING:
+        if run.upcoming is None:
+            return _nothing((f"the {run.kind} waits for your answer", Tone.WARN))
+        return _press(Does.GO, _begin_words(run, run.upcoming))
     if run is not None and run.stage is Stage.GOING:
-        return NextStep(Does.NOTHING, _going(run))
-    if run is not None and run.failed:
-        words = line(("n", Tone.KEY), f"  what failed in run {run.id}, and what can be done now")
-        return NextStep(Does.ROLL_BACK, words)
-    if run is not None and run.outcome is not None and run.outcome.exit is Exit.WAITING:
-        words = line(("n", Tone.KEY), f"  choose the release again: {run.outcome.text}")
-        return NextStep(Does.CHOOSE, words)
+        lost = lost_in_its_turn(state, moment)
+        return _nothing((lost, Tone.BAD)) if lost else NextStep(Does.NOTHING, _going(run))
     if link_is_gone(state) is not None:
-        return NextStep(Does.NOTHING, line(meanwhile(state, moment)))
+        return _nothing(meanwhile(state, moment))
+    if run is not None and run.failed:
+        return _press(Does.ROLL_BACK, f"what failed in run {run.id}, and what can be done now")
+    outcome = run.outcome if run is not None and run is state.upgrade else None
+    if outcome is not None and outcome.exit is Exit.WAITING:
+        return _press(Does.CHOOSE, f"choose the release again: {outcome.text}")
     return _by_verdict(state, verdict)
 
 
 def way_back(state: State, verdict: Verdict) -> Line:
-    """How what is not final is undone."""
+    """How what is not final is undone; nodes that are not read are named."""
+    nodes = beginning(state)
+    upgrade = state.upgrade
+    if verdict.way_back.startswith("none") and upgrade is not None:
+        if nodes:
+            return line("way back  ", ("R", Tone.KEY), f": takes {listed(nodes)} back, once begun")
+        if upgrade.stage is not Stage.OVER:
+            return line("way back  nothing to take back yet; after an install ", ("R", Tone.KEY))
     text = keyed(verdict.way_back, state.called)
+    unread = [
+        name
+        for name, known in state.known.items()
+        if not known.reading.read and known.reading.excluded is None
+    ]
+    if unread and text.startswith("R"):
+        text += f"; not known of {listed(unread)}"
     if text.startswith(("R ", "R:")):
         return line("way back  ", ("R", Tone.KEY), text[1:])
     return line("way back  ", text)
 
 
+def _press(does: Does, words: str) -> NextStep:
+    return NextStep(does, line(("n", Tone.KEY), "  ", words))
+
+
+def _nothing(*words: str | tuple[str, Tone]) -> NextStep:
+    return NextStep(Does.NOTHING, line(*words))
+
+
 def _by_verdict(state: State, verdict: Verdict) -> NextStep:
-    busy = any(
-        known.reading.read
+    busy = [
+        known.reading.facts
+        for known in state.known.values()
+        if known.reading.read
         and known.reading.facts is not None
         and known.reading.facts.state in CHANGING
-        for known in state.known.values()
-    )
-    does = Does.NOTHING if busy else _BY_VERDICT.get(verdict.kind, Does.NOTHING)
+    ]
+    if busy and not state.is_busy:
+        return _nothing(*_of_others(busy))
+    does = _BY_VERDICT.get(verdict.kind, Does.NOTHING)
     text = keyed(verdict.next_action, state.called)
+    if busy or (verdict.down and does is not Does.ROLL_BACK):
+        return _nothing(f"next  {text}")  # a service is started on its node, by no key
+    if verdict.kind is VerdictKind.SETTLED:
+        lies = verdict.cause.partition("; ")[2] or "nothing is under way"
+        return _press(does, f"choose a release to upgrade to; {lies}")
     if does is Does.CHOOSE and text.startswith("u ("):
         text = f"choose the release: {text.removeprefix('u (upgrade)').lstrip(': ')}"
     if does is Does.FINALIZE:
         text = f"finalize {verdict.to_version} for good; until then it can be rolled back"
-    if verdict.kind is VerdictKind.SETTLED and text.startswith("none: "):
-        text = "choose a release to upgrade to; " + text.removeprefix("none: ")
-    if not does:
-        return NextStep(does, line("next  ", text))
-    return NextStep(does, line(("n", Tone.KEY), "  ", text))
+    return _press(does, text) if does else _nothing(f"next  {text}")
 
 
-def _before(run: Run) -> NextStep:
+def _of_others(busy: Sequence[NodeFacts]) -> tuple[str | tuple[str, Tone], ...]:
+    """Nodes that change although no run of this screen is under way."""
+    first = busy[0]
+    opened = first.transaction
+    state = PHASE_WORDS[first.state].split(" ", 1)[-1]
+    if opened is None or opened.decides_at_seconds is None:
+        return (f"next  wait for {listed([facts.node for facts in busy])} ({state})",)
+    return (
+        f"{first.node} in trial, {opened.then} in {span(opened.decides_at_seconds)}; ",
+        ("a", Tone.KEY),
+        " accepts it, ",
+        ("u", Tone.KEY),
+        f" and {opened.to_version} goes on with the run",
+    )
+
+
+def _before(run: Run, state: State, moment: Moment) -> NextStep:
     prepared = run.prepared
     if prepared is None:
         raise AssertionError("only what was prepared is ready")
     version = prepared.plan.release_version
     if prepared.left:
-        words = f"  bring {listed(prepared.left)} back to rest first; then plan again"
-        return NextStep(Does.BEGIN, line(("n", Tone.KEY), words))
-    if prepared.gate is not None and not prepared.gate.is_open:
-        return NextStep(Does.NOTHING, line(("the gate is shut", Tone.BAD), "; nothing was begun"))
+        left = listed(prepared.left)
+        return _press(Does.BEGIN, f"bring {left} back to rest first; then it is planned again")
+    gate = gate_of(run, state.readings(moment.monotonic), state.called)
+    if gate is not None and not gate.is_open:
+        why = f": {gate.blocking[0].text}; "
+        return _nothing(("gate shut", Tone.BAD), why, ("x", Tone.KEY), " puts the plan away")
     todo = [item.node for item in prepared.todo]
     if not todo:
-        return NextStep(Does.NOTHING, line(f"nothing to do: no node has to change for {version}"))
-    resumed = [item.node for item in prepared.todo if item.steps and item.treatment is ACTING[1]]
+        return _nothing(
+            f"nothing to do: no node has to change for {version}; ",
+            ("x", Tone.KEY),
+            " puts the plan away",
+        )
+    resumed = [item.node for item in prepared.todo if item.treatment is Treatment.RESUME]
     if resumed:
-        words = f"  take the upgrade to {version} up again; {listed(resumed)} first"
-        return NextStep(Does.BEGIN, line(("n", Tone.KEY), words))
-    words = f"  preflight for {version} on {listed(todo)}; nothing is changed"
-    return NextStep(Does.BEGIN, line(("n", Tone.KEY), words))
+        words = f"take the upgrade to {version} up again; {listed(resumed)} first"
+        return _press(Does.BEGIN, words)
+    return _press(Does.BEGIN, f"preflight for {version} on {listed(todo)}; nothing is changed")
 
 
-def _begin_words(run: Run, upcoming: Upcoming) -> Line:
-    made = run.prepared.plan if run.prepared else None
-    version = made.release_version if made else ""
+def _begin_words(run: Run, upcoming: Upcoming) -> str:
+    version = run.prepared.plan.release_version if run.prepared else ""
     nodes = listed(upcoming.nodes)
     on = count(len(upcoming.nodes), "node")
-    words: Mapping[Phase, Callable[[], str]] = {
-        Phase.STAGE: lambda: f"send {version}{_bytes(run)} to {on}; nothing that runs is touched",
-        Phase.CHECK: lambda: f"check what was staged on {on}; nothing that runs is touched",
-        Phase.INSTALL: lambda: f"install {version} on {nodes}, watch it, accept it",
-    }
-    text = words.get(upcoming.phase, lambda: f"{upcoming.phase} on {nodes}")()
-    waits = f"  ({upcoming.waits})" if upcoming.waits else ""
-    return line(("n", Tone.KEY), f"  {text}{waits}")
+    match upcoming.phase:
+        case Phase.STAGE:
+            return f"send {version}{_bytes(run)} to {on}; nothing that runs is touched"
+        case Phase.CHECK:
+            return f"check what was staged on {on}; nothing that runs is touched"
+        case Phase.INSTALL:
+            rest = followers(run)
+            then = (
+                f", then {listed(rest)} by {_selves(rest)} (p)"
+                if rest
+                else ", watch it, accept it"
+            )
+            return f"install {version} on {nodes}{then}"
+        case _:
+            return f"{upcoming.phase} on {nodes}"
 
 
 def _bytes(run: Run) -> str:
@@ -162,11 +220,14 @@ def _going(run: Run) -> Line:
     nodes = listed(upcoming.nodes)
     if upcoming.phase is not Phase.INSTALL:
         return line((f"{upcoming.phase} on {nodes}", Tone.BUSY), "; waits for the nodes")
-    following = next_node(run)
     then: Line = ()
-    if following and run.held:
-        then = line(f", then waits before {following} ", ("p", Tone.KEY), " goes on")
+    rest, following = followers(run), next_node(run)
+    if rest:
+        then = line(f", then {rest[0]} by itself · ", ("p", Tone.KEY), " waits before it")
     elif following:
-        then = line(f", then {following} by itself ", ("p", Tone.KEY), " waits before it")
-    healthy = "accepted when healthy"
-    return line((f"{nodes} changes now", Tone.BUSY), f"; {healthy}", *then)
+        then = line(f", then waits before {following}")
+    return line((f"{are(upcoming.nodes, 'changes', 'change')} now", Tone.BUSY), _HEALTHY, *then)
+
+
+def _selves(nodes: Sequence[str]) -> str:
+    return "itself" if len(nodes) == 1 else "themselves"

@@ -5,6 +5,7 @@ from datetime import datetime
 from app.state import State
 from app.view.words import NONE, size
 from backends.domain.facts import is_value
+from backends.domain.verdict import Verdict, VerdictKind
 from widgets.cells import Cell, Tone
 from widgets.grid import Column, Row
 
@@ -40,6 +41,14 @@ def rows(state: State) -> list[Row]:
             )
         )
     return found
+
+
+def likely(state: State, verdict: Verdict) -> str:
+    """The release that an open upgrade goes to, by its path; empty when none is open."""
+    found = state.releases.found if state.releases else ()
+    if verdict.kind in (VerdictKind.SETTLED, VerdictKind.ABSENT):
+        return ""
+    return next((each.path for each in found if each.version == verdict.to_version), "")
 
 
 def _note(state: State, version: str) -> str:

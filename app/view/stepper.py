@@ -1,6 +1,7 @@
 """The six phases on one line: what is done, what is under way, what comes."""
 
 from app.state import Run, Stage, State
+from backends.domain.plan import Treatment
 from backends.domain.problem import Exit
 from backends.domain.states import Phase
 from widgets.cells import Cell, Line, Tone, line
@@ -31,6 +32,8 @@ def _phase(state: State, run: Run, phase: Phase) -> Cell:
         return _on_nodes(run, phase)
     if phase is Phase.FINALIZE:
         return _finalize(state)
+    if _was_before(run, phase):
+        return Cell(f"ok {phase}", Tone.QUIET)
     if any(done.problem for done in begun):
         return Cell(f"x {phase}", Tone.BAD)
     if begun and all(done.is_ok for done in begun):
@@ -38,8 +41,15 @@ def _phase(state: State, run: Run, phase: Phase) -> Cell:
     if begun and run.is_under_way:
         return Cell(f"› {phase}", Tone.BUSY)
     if _waits_with(run, phase):
-        return Cell(f"? {phase}", Tone.KEY)
+        return Cell(f"n {phase}", Tone.KEY)
     return Cell(str(phase), Tone.QUIET)
+
+
+def _was_before(run: Run, phase: Phase) -> bool:
+    """Whether an earlier try has done it on every node: what is resumed is past these phases."""
+    todo = run.prepared.todo if run.prepared else ()
+    resumed = all(item.treatment is Treatment.RESUME for item in todo)
+    return bool(todo) and resumed and phase in (Phase.PREFLIGHT, Phase.STAGE, Phase.CHECK)
 
 
 def _finalize(state: State) -> Cell:
@@ -66,7 +76,7 @@ def _on_nodes(run: Run, phase: Phase) -> Cell:
     if there:
         return Cell(f"› {phase}{count}", Tone.BUSY)
     if phase is Phase.INSTALL and _waits_with(run, phase):
-        return Cell(f"? {phase}", Tone.KEY)
+        return Cell(f"n {phase}", Tone.KEY)
     return Cell(str(phase), Tone.QUIET)
 
 

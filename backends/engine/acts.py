@@ -8,6 +8,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from backends.domain.clean import line
 from backends.domain.facts import NodeFacts, NodeReading, is_value, same
 from backends.domain.problem import Exit, LiftlockError, Problem
 from backends.domain.states import HealthState, NodeState, Outcome, Phase
@@ -56,7 +57,8 @@ class Acts:
             return NodeResult(reading.name, Result.ALREADY, forward=True)
         answer = await self._contacts[reading.name].accept(facts.transaction.run, "manual", reason)
         if answer.is_ok:
-            self._say(reading.name, Phase.MONITOR, "accepted; still reversible")
+            why = f": {line(reason)}" if reason else ""
+            self._say(reading.name, Phase.MONITOR, f"accepted; still reversible{why}")
             return NodeResult(reading.name, Result.ACCEPTED, forward=True)
         return self._failed(reading.name, Phase.MONITOR, answer)
 

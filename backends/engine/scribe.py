@@ -135,21 +135,14 @@ class Scribe:
 
     def record(self, message: Mapping[str, object], *, node: str, txn: str) -> None:
         """Say one record of the node's journal; the same one twice is written once."""
-        record = message["record"]
-        if not isinstance(record, dict) or record["t"] in telling.QUIET:
-            return
-        data: dict[str, object] = {"record": record["t"], "n": record["n"]}
-        log = telling.evidence_of(record)
-        if log:
-            data["log"] = log
-        if isinstance(record.get("ok"), bool):
-            data["ok"] = record["ok"]
-        self.say(
-            Kind.RECORD,
-            telling.tell(record),
-            node=node,
-            phase=telling.phase_of(record),
-            data=data,
-            key=f"{txn}.{node}.{record['n']}",
-            at=float(record["wt"]),
-        )
+        event = telling.event(message, run=self.run, node=node, txn=txn)
+        if event is not None:
+            self.say(
+                event.kind,
+                event.text,
+                node=node,
+                phase=event.phase,
+                data=event.data,
+                key=event.key,
+                at=event.time,
+            )

@@ -5,6 +5,7 @@ from typing import Any, Final
 
 from backends.domain.clean import Clean, clean, line
 from backends.domain.states import Phase
+from backends.engine.events import Event, Kind
 
 Record = Mapping[str, Any]
 
@@ -32,6 +33,29 @@ def tell(record: Record) -> Clean:
     teller = _TELLERS.get(record["t"])
     text = teller(record) if teller else f"{record['t']} {_rest(record)}"
     return line(text)
+
+
+def event(message: Mapping[str, Any], *, run: str, node: str, txn: str) -> Event | None:
+    """A record of a node's journal as an event; None for what tells an operator nothing."""
+    record = message["record"]
+    if not isinstance(record, dict) or record["t"] in QUIET:
+        return None
+    data: dict[str, object] = {"record": record["t"], "n": record["n"]}
+    log = evidence_of(record)
+    if log:
+        data["log"] = log
+    if isinstance(record.get("ok"), bool):
+        data["ok"] = record["ok"]
+    return Event(
+        time=float(record["wt"]),
+        run=run,
+        node=node,
+        phase=phase_of(record),
+        kind=Kind.RECORD,
+        text=tell(record),
+        data=data,
+        key=f"{txn}.{node}.{record['n']}",
+    )
 
 
 def evidence_of(record: Record) -> Clean:

@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 from app.between.news import Began as BeganNews
 from app.between.news import Goes, Held, Over, Planning, Read, Ready, Refused, Waits
 from app.between.news import Happened as HappenedNews
+from app.notebook import Notebook
+from app.picture import Picture
 from app.runs.upgrading import Prepared
 from app.state import Known, Progress, Run, Stage, State
 from app.view.words import Moment
@@ -62,6 +64,9 @@ def cluster(*readings: NodeReading | Known, **other: Any) -> State:
     for each in readings:
         one = each if isinstance(each, Known) else known(each)
         made[one.reading.name] = one
+    run: Run | None = other.pop("run", None)
+    if run is not None:
+        other.setdefault("upgrade" if run.kind == "upgrade" else "act", run)
     about: dict[str, Any] = {
         "called": "harbor",
         "cluster": "harbor",
@@ -70,6 +75,11 @@ def cluster(*readings: NodeReading | Known, **other: Any) -> State:
         "known": MappingProxyType(made),
     }
     return State(**(about | other))
+
+
+def picture(state: State, moment: Moment = NOW) -> Picture:
+    """What one repaint shows; nothing was told yet."""
+    return Picture(state, moment, Notebook(2))
 
 
 def old(name: str, **other: Any) -> NodeReading:
@@ -301,7 +311,7 @@ def _screen(
     readings: Sequence[NodeReading], run: Run | None, planning: str, after: float
 ) -> State:
     found = [known(each, at=NOW.monotonic - after) for each in readings]
-    return cluster(*found, run=run, upgrade=run, planning=planning)
+    return cluster(*found, run=run, planning=planning)
 
 
 def _finite(reading: NodeReading) -> NodeReading:
