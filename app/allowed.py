@@ -1,14 +1,12 @@
 """Which commands can be given now: pure, asked for every key at every repaint."""
 
 from collections.abc import Sequence
-from contextlib import suppress
 
 from app.picture import Picture
 from app.state import Stage, State
-from backends.domain.problem import LiftlockError
+from app.view.finality import final_version
 from backends.domain.states import CHANGING, NodeState, Phase
 from backends.domain.verdict import VerdictKind
-from backends.engine.acts import is_reversible, refuse_unless_all_accepted
 
 
 def may(action: str, picture: Picture, node: str) -> bool | None:
@@ -33,28 +31,25 @@ def may(action: str, picture: Picture, node: str) -> bool | None:
         case "accept":
             return acceptable(picture.state, node)
         case "adopt":
-            return picture.verdict.kind is VerdictKind.UNMANAGED
+            if picture.verdict.kind is not VerdictKind.UNMANAGED:
+                return False
+            return None if picture.state.is_busy else True
         case _:
             return True
 
 
 def finalizable(picture: Picture) -> str:
     """The version that can be made final now; empty when none can."""
-    opened = any(is_reversible(reading) for reading in picture.readings)
-    if not opened or picture.state.is_busy:
-        return ""
-    with suppress(LiftlockError):
-        return refuse_unless_all_accepted(picture.readings, None)
-    return ""
+    return "" if picture.state.is_busy else final_version(picture.readings)
 
 
 def acceptable(state: State, node: str) -> bool:
     """Whether a node waits to be accepted."""
     reading = state.reading(node)
     facts = reading.facts if reading is not None and reading.read else None
-    if facts is None or facts.transaction is None:
+    if reading is None or facts is None or facts.transaction is None:
         return False
-    return facts.state in (NodeState.MONITORING, NodeState.HELD)
+    return reading.left_out is None and facts.state in (NodeState.MONITORING, NodeState.HELD)
 
 
 def changing(state: State, begun: Sequence[str]) -> tuple[str, ...]:

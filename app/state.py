@@ -27,10 +27,13 @@ from app.runs.upgrading import Prepared
 from backends.domain.facts import NodeReading
 from backends.domain.pace import Upcoming
 from backends.domain.problem import Exit
-from backends.domain.states import Phase
+from backends.domain.states import Phase, Unreachable
 from backends.domain.verdict import Verdict, decide
 from backends.engine.events import Event, Kind
 from backends.engine.results import NodeResult, Outcome, Result
+
+BUSY = "busy"
+"""The code of a refusal that is about something else than what was asked for."""
 
 _BAD = frozenset(
     {
@@ -45,6 +48,10 @@ _BAD = frozenset(
     }
 )
 """Of an upgrade."""
+
+
+LINK_CAUSES = frozenset({Unreachable.DNS, Unreachable.TCP, Unreachable.TIMEOUT})
+"""What a link that is gone looks like; everything else is said by the node."""
 
 
 class Stage(StrEnum):
@@ -138,12 +145,17 @@ class Known:
     last: "Known | None" = None
     """What was read last of a node that cannot be read now."""
 
+    fell: float = 0.0
+    """Since when nothing comes from it, by the monotonic clock; not when it was refused."""
+
     def then(self, reading: NodeReading, at: float) -> "Known":
         """What is known after the next reading."""
         since = self.since if reading.read is self.reading.read else at
         if reading.read:
             return Known(reading, at, since)
-        return Known(reading, at, since, self if self.reading.read else self.last)
+        is_silent = reading.unreachable in LINK_CAUSES
+        fell = self.fell if is_silent and self.reading.unreachable in LINK_CAUSES else at
+        return Known(reading, at, since, self if self.reading.read else self.last, fell)
 
     def aged(self, now: float) -> NodeReading:
         """The reading with the age, and the countdown of a trial, that it has now."""
@@ -252,7 +264,7 @@ def fold(state: State, news: Iterable[News]) -> State:
                 upgrade = upgrade and replace(upgrade, stage=Stage.GOING, upcoming=item.upcoming)
             case Held():
                 upgrade = upgrade and replace(upgrade, held=item.held)
-            case Over() if item.kind in ("upgrade", "recover"):
+            case Over() if item.kind == "upgrade":
                 upgrade = _over(upgrade, item)
             case Over():
                 act = _over(act, item)
@@ -263,7 +275,8 @@ def fold(state: State, news: Iterable[News]) -> State:
             case Releases():
                 releases = item
             case Refused():
-                refused, planning = item, ""
+                refused = item
+                planning = planning if item.problem.code == BUSY else ""
                 if item.ended == "upgrade":
                     upgrade = _ended(upgrade)
                 elif item.ended:

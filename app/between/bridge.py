@@ -23,11 +23,14 @@ from app.runs.acting import Done, Scene, Work, act
 from app.runs.keeping import fresh_run, locked
 from app.runs.upgrading import Prepared, Upgrade, bring_to_rest, open_for, prepare
 from app.session import Session, open_book
+from app.state import BUSY
 from backends.domain.clean import clean
 from backends.domain.facts import NodeReading
 from backends.domain.problem import Exit, LiftlockError, Problem
+from backends.domain.states import Unreachable
 from backends.engine import telling
 from backends.engine.acts import Preview
+from backends.engine.contact import Contact
 from backends.engine.core import Core, Running
 from backends.engine.events import Event
 from backends.engine.results import NodeResult, Result
@@ -96,7 +99,24 @@ class Bridge:
     async def _watch(self) -> None:
         async with asyncio.TaskGroup() as group:
             for contact in self.session.contacts.values():
-                group.create_task(contact.watch(self._see))
+                group.create_task(self._watch_one(contact))
+
+    async def _watch_one(self, contact: Contact) -> None:
+        """Watch a node; a defect that ends it is shown on that node, and ends no other watch."""
+        try:
+            await contact.watch(self._see)
+        except Exception as error:
+            found = _defect(error)
+            self._see(
+                NodeReading(
+                    contact.node,
+                    contact.subject.role,
+                    contact.subject.address,
+                    unreachable=Unreachable.PROTOCOL,
+                    problem=found.problem,
+                )
+            )
+            self._refused(f"watch {contact.node}", found)
 
     def _see(self, reading: NodeReading) -> None:
         self._tell(Read(reading, clock.monotonic()))
@@ -295,7 +315,7 @@ class Bridge:
         upgrading = self._upgrade is not None
         running = self._beside if beside and upgrading else self._acting
         if running is not None and not running.is_done:
-            busy = Problem("busy", "Something else is under way here; wait for its end.")
+            busy = Problem(BUSY, "Something else is under way here; wait for its end.")
             self._tell(Refused(what, busy, Exit.LOCKED))
             return
         if beside and upgrading:

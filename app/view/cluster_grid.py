@@ -15,7 +15,7 @@ from app.view.words import (
     span,
     state_of,
 )
-from backends.domain.facts import Fact, NodeFacts, NodeReading, Unknown, is_value, same
+from backends.domain.facts import Fact, NodeFacts, NodeReading, ReadStatus, Unknown, is_value, same
 from backends.domain.states import REACH_WORDS, HealthState, NodeState, ServiceState
 from widgets.cells import Cell, Tone
 from widgets.grid import Column, Row
@@ -53,7 +53,7 @@ def _row(known: Known, moment: Moment) -> Row:
         unread = Cell(UNREAD, Tone.QUIET)
         note = _note_of_unread(known, reading, moment)
         phase = Cell(PHASE_WORDS[state], TONES[state])
-        if reading.excluded is None and reading.unreachable is None:
+        if reading.excluded is None and reading.status is ReadStatus.DETERMINING:
             phase = Cell("asking …", Tone.BUSY)
         why = REACH_WORDS[reading.unreachable] if reading.unreachable else ""
         health = Cell(why or NONE, Tone.WARN if why else Tone.QUIET)

@@ -1,11 +1,9 @@
 """Whether it is our own link that is gone, and what the nodes do while nobody can reach them."""
 
-from app.state import Stage, State
+from app.state import LINK_CAUSES, Stage, State
 from app.view.words import Moment, clock, left_of
-from backends.domain.states import NodeState, Phase, Unreachable
+from backends.domain.states import CHANGING, NEEDS_PERSON, NodeState, Phase
 from backends.domain.survey import listed
-
-_LINK_CAUSES = frozenset({Unreachable.TCP, Unreachable.TIMEOUT})
 
 _AT_ONCE_SECONDS = 5.0
 
@@ -18,9 +16,9 @@ def link_is_gone(state: State) -> float | None:
     counted = [known for known in state.known.values() if known.reading.excluded is None]
     if len(counted) < 2:
         return None
-    if any(known.reading.unreachable not in _LINK_CAUSES for known in counted):
+    if any(known.reading.unreachable not in LINK_CAUSES for known in counted):
         return None
-    since = [known.since for known in counted if known.last is not None]
+    since = [known.fell for known in counted if known.last is not None]
     if len(since) < len(counted) or max(since) - min(since) > _AT_ONCE_SECONDS:
         return None
     return min(since)
@@ -38,7 +36,12 @@ def meanwhile(state: State, moment: Moment) -> str:
         left = left_of(known.last.aged(moment.monotonic))
         if facts.transaction is not None and left is not None:
             then = facts.transaction.then
-            deciding.append(f"{name} decides alone by {clock(moment.wall + left)}: {then}")
+            by = f"decides alone by {clock(moment.wall + left)}" if left > 0 else "has decided"
+            deciding.append(f"{name} {by}: {then}")
+        elif facts.state in CHANGING:
+            deciding.append(f"{name} goes on alone ({facts.state.replace('_', ' ')})")
+        elif facts.state in NEEDS_PERSON:
+            deciding.append(f"{name} waits for a person")
         elif facts.state is NodeState.ACCEPTED:
             staying.append(name)
         else:

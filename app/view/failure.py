@@ -9,8 +9,8 @@ from app.view.journal import lines_of as entry_lines
 from app.view.node_panel import problem
 from app.view.words import fact
 from backends.domain.facts import NodeFacts, NodeReading
-from backends.domain.states import HealthState, NodeState, Phase
-from backends.domain.survey import listed
+from backends.domain.states import CHANGING, HealthState, NodeState, Phase
+from backends.domain.survey import are, listed
 from backends.domain.undoing import returns
 from backends.engine.acts import is_reversible
 from backends.engine.events import Event, Kind
@@ -24,6 +24,10 @@ _BAD_STATES = (
     NodeState.ROLLING_BACK,
     NodeState.ROLLED_BACK,
 )
+
+
+_FAILINGS = frozenset({"ROLLBACK", "HELD", "UNPROVEN"})
+"""Records after which a node is not where it was to be."""
 
 
 class Does(StrEnum):
@@ -128,8 +132,10 @@ def did(events: Sequence[Event], node: str, width: int) -> list[Line]:
 def _of_its_run(events: Sequence[Event], node: str) -> Sequence[Event]:
     """The events of the newest run in which the node failed or went back."""
     for event in reversed(events):
-        went_back = event.data.get("record") == "ROLLBACK" or event.kind is Kind.PROBLEM
-        if event.node == node and went_back:
+        record, failed = event.data.get("record"), event.data.get("ok") is False
+        if event.node != node:
+            continue
+        if failed or record in _FAILINGS or event.kind is Kind.PROBLEM:
             return [each for each in events if each.run == event.run]
     return events
 
@@ -137,7 +143,7 @@ def _of_its_run(events: Sequence[Event], node: str) -> Sequence[Event]:
 def choices(state: State, readings: Sequence[NodeReading]) -> list[Choice]:
     """What can be done, the safest first."""
     found = [_leave(readings)]
-    going = [reading for reading in readings if is_reversible(reading)]
+    going = [reading for reading in readings if _goes_back(reading)]
     held = [
         reading.facts.node
         for reading in going
@@ -169,6 +175,12 @@ def choices(state: State, readings: Sequence[NodeReading]) -> list[Choice]:
     return found
 
 
+def _goes_back(reading: NodeReading) -> bool:
+    """Whether it was read that an upgrade is open there, and not decided to be final."""
+    opened = reading.facts.transaction if reading.read and reading.facts is not None else None
+    return is_reversible(reading) and opened is not None and opened.decision != "FINALIZE"
+
+
 def _leave(readings: Sequence[NodeReading]) -> Choice:
     versions: dict[str, list[str]] = {}
     for reading in readings:
@@ -185,8 +197,22 @@ def _leave(readings: Sequence[NodeReading]) -> Choice:
         and reading.facts.transaction is not None
         and reading.facts.transaction.decides_at_seconds is not None
     ]
-    then = f"{listed(moving)} decides alone" if moving else "nothing moves until you act"
-    return Choice(Does.LEAVE, "leave it as it is", (f"now {now}", then))
+    busy = [
+        reading.name
+        for reading in readings
+        if reading.read
+        and reading.facts is not None
+        and reading.facts.state in CHANGING
+        and reading.name not in moving
+    ]
+    unread = [reading.name for reading in readings if not reading.read and not reading.excluded]
+    then = [
+        *([f"{are(moving, 'decides', 'decide')} alone"] if moving else []),
+        *([f"{are(busy, 'goes', 'go')} on alone"] if busy else []),
+        *([f"not known of {listed(unread)}"] if unread else []),
+    ]
+    words = "; ".join(then) or "nothing moves until you act"
+    return Choice(Does.LEAVE, "leave it as it is", (f"now {now}", words))
 
 
 def _roll_back(going: Sequence[NodeReading]) -> Choice:
@@ -210,7 +236,7 @@ def summary(node: str, facts: NodeFacts | None) -> str:
         return f"what {node} did; it cannot be read now"
     if facts.state is NodeState.ROLLED_BACK:
         health = "" if facts.health is HealthState.HEALTHY else f", health {facts.health}"
-        return f"what {node} did: it is back on {facts.selected or 'nothing'}, proven{health}"
+        return f"what {node} did: it is back on {fact(facts.selected)}, proven{health}"
     return f"what {node} did: it is {facts.state.replace('_', ' ')}"
 
 

@@ -1,7 +1,7 @@
 """Node by phase: how far every node of the run is, with honest progress and no per cent."""
 
 from app.state import Run, Stage, State
-from app.view.words import NONE, Moment, left_of, size, span
+from app.view.words import NONE, Moment, fact, left_of, size, span
 from backends.domain.facts import NodeReading
 from backends.domain.plan import NodePlan, Treatment
 from backends.domain.states import HealthState, NodeState, Phase
@@ -52,12 +52,23 @@ def _row(run: Run, item: NodePlan, reading: NodeReading) -> Row:
         case Treatment.EXCLUDED:
             cells = [_quiet(NONE)] * 4 + [_quiet(f"left out: {item.reason}")]
         case Treatment.ALREADY | Treatment.ACCEPTED:
-            before = "accepted before" if item.treatment is Treatment.ACCEPTED else "final there"
-            cells = [_quiet(NONE)] * 3 + [_quiet("before"), Cell(before, Tone.OK)]
+            cells = [_quiet(NONE)] * 3 + [_quiet("before"), _there(item, reading)]
         case _:
             cells = [_early(run, item, phase) for phase in _BEFORE_INSTALL]
             cells += [_install(run, item, reading), _monitor(run, item, reading)]
     return Row(item.node, (turn, name, role, *cells))
+
+
+def _there(item: NodePlan, reading: NodeReading) -> Cell:
+    """A node that was on the version before: what it says now, and not what was planned."""
+    facts = reading.facts if reading.read else None
+    if facts is None:
+        return Cell("not read", Tone.WARN)
+    if item.treatment is Treatment.ACCEPTED and facts.state is NodeState.ACCEPTED:
+        return Cell("accepted before", Tone.OK)
+    if facts.is_finalized and not facts.is_open:
+        return Cell("final there", Tone.OK)
+    return Cell(facts.state.replace("_", " "), Tone.WARN)
 
 
 def _has_its_turn(run: Run, node: str) -> bool:
@@ -94,8 +105,10 @@ def _install(run: Run, item: NodePlan, reading: NodeReading) -> Cell:
     back = run.progress.get((item.node, Phase.ROLLBACK))
     if back is not None:
         return Cell("undone" if _is_back(reading) else "undoing", Tone.WARN)
-    if trial is not None:
+    if trial is not None and trial.record:
         return Cell("ok", Tone.OK)
+    if trial is not None and not reading.read:
+        return Cell("not known", Tone.WARN)
     if done is not None and done.problem:
         return Cell("REFUSED", Tone.BAD)
     if done is not None:
@@ -125,7 +138,7 @@ def _monitor(run: Run, item: NodePlan, reading: NodeReading) -> Cell:
         case NodeState.ROLLING_BACK:
             return Cell("goes back", Tone.WARN)
         case NodeState.ROLLED_BACK:
-            return Cell(f"is back on {reading.facts.selected or 'nothing'}, proven", Tone.WARN)
+            return Cell(f"is back on {fact(reading.facts.selected)}, proven", Tone.WARN)
         case NodeState.HELD:
             return Cell("held, waits for you", Tone.WARN)
         case NodeState.INCONSISTENT:

@@ -22,7 +22,7 @@ _STATES = {
 def title(run: Run) -> str:
     """What the panel is about."""
     if run.stage is Stage.READY:
-        return "n: preflight"
+        return "the plan"
     if run.stage is Stage.WAITING and run.upcoming is not None:
         waits = f"; {run.upcoming.waits}" if run.upcoming.waits else ""
         return f"n: {run.upcoming.phase} {listed(run.upcoming.nodes)}{waits}"

@@ -7,11 +7,13 @@ from typing import Final
 
 from app.state import Run, Stage, State
 from app.view.contact import beginning, link_is_gone, lost_in_its_turn, meanwhile
+from app.view.finality import final_version, why_not
 from app.view.gate import followers, gate_of, next_node
-from app.view.words import PHASE_WORDS, Moment, count, keyed, size, span
-from backends.domain.facts import NodeFacts
+from app.view.words import ALWAYS, PHASE_WORDS, Moment, count, keyed, size, span
+from backends.domain.facts import NodeFacts, NodeReading
 from backends.domain.pace import Upcoming
 from backends.domain.plan import Treatment
+from backends.domain.policy import Accept
 from backends.domain.problem import Exit
 from backends.domain.states import CHANGING, Phase
 from backends.domain.survey import are, listed
@@ -37,25 +39,26 @@ class NextStep:
 
     does: Does
     words: Line
+    about: Hashable = ()
+    """What it would act on, whole: a strip cuts long lists."""
 
     @property
     def target(self) -> Hashable:
-        """What `n` would act on: while this is new on the screen, `n` is dead."""
-        return (self.does, self.words if self.does else ())
+        """While this is new on the screen, `n` is dead."""
+        return (self.does, self.words, self.about) if self.does else self.does
 
 
 NOTHING = NextStep(Does.NOTHING, ())
 """Where there is no step at all."""
 
-_BY_VERDICT: Final[Mapping[VerdictKind, Does]] = {
-    VerdictKind.SETTLED: Does.CHOOSE,
-    VerdictKind.ABSENT: Does.CHOOSE,
-    VerdictKind.UPGRADING: Does.CHOOSE,
-    VerdictKind.READY_TO_FINALIZE: Does.FINALIZE,
-    VerdictKind.UNMANAGED: Does.ADOPT,
-    VerdictKind.FAILED: Does.ROLL_BACK,
-    VerdictKind.INCONSISTENT: Does.ROLL_BACK,
+_BY_KEY: Final[Mapping[str, Does]] = {
+    "u": Does.CHOOSE,
+    "F": Does.FINALIZE,
+    "A": Does.ADOPT,
+    "R": Does.ROLL_BACK,
+    "a": Does.ROLL_BACK,
 }
+"""What `n` does where the advice begins with a key: the same, or what leads there."""
 
 _HEALTHY = "; accepted when healthy"
 
@@ -77,7 +80,9 @@ def next_step(state: State, verdict: Verdict, moment: Moment) -> NextStep:
     if run is not None and run.stage is Stage.WAITING:
         if run.upcoming is None:
             return _nothing((f"the {run.kind} waits for your answer", Tone.WARN))
-        return _press(Does.GO, _begin_words(run, run.upcoming))
+        upcoming = run.upcoming
+        about = (run.id, upcoming.phase, upcoming.nodes)
+        return _press(Does.GO, _begin_words(run, upcoming), about)
     if run is not None and run.stage is Stage.GOING:
         lost = lost_in_its_turn(state, moment)
         return _nothing((lost, Tone.BAD)) if lost else NextStep(Does.NOTHING, _going(run))
@@ -88,7 +93,7 @@ def next_step(state: State, verdict: Verdict, moment: Moment) -> NextStep:
     outcome = run.outcome if run is not None and run is state.upgrade else None
     if outcome is not None and outcome.exit is Exit.WAITING:
         return _press(Does.CHOOSE, f"choose the release again: {outcome.text}")
-    return _by_verdict(state, verdict)
+    return _by_verdict(state, verdict, moment)
 
 
 def way_back(state: State, verdict: Verdict) -> Line:
@@ -113,15 +118,15 @@ def way_back(state: State, verdict: Verdict) -> Line:
     return line("way back  ", text)
 
 
-def _press(does: Does, words: str) -> NextStep:
-    return NextStep(does, line(("n", Tone.KEY), "  ", words))
+def _press(does: Does, words: str, about: Hashable = ()) -> NextStep:
+    return NextStep(does, line(("n", Tone.KEY), "  ", words), about)
 
 
 def _nothing(*words: str | tuple[str, Tone]) -> NextStep:
     return NextStep(Does.NOTHING, line(*words))
 
 
-def _by_verdict(state: State, verdict: Verdict) -> NextStep:
+def _by_verdict(state: State, verdict: Verdict, moment: Moment) -> NextStep:
     busy = [
         known.reading.facts
         for known in state.known.values()
@@ -131,18 +136,31 @@ def _by_verdict(state: State, verdict: Verdict) -> NextStep:
     ]
     if busy and not state.is_busy:
         return _nothing(*_of_others(busy))
-    does = _BY_VERDICT.get(verdict.kind, Does.NOTHING)
-    text = keyed(verdict.next_action, state.called)
-    if busy or (verdict.down and does is not Does.ROLL_BACK):
+    can = set(ALWAYS)
+    final = final_version(_read(state, moment))
+    if final:
+        can.add("finalize")
+    if verdict.kind is VerdictKind.UNMANAGED:
+        can.add("adopt")
+    text = keyed(verdict.next_action, state.called, can)
+    if busy or verdict.down:
         return _nothing(f"next  {text}")  # a service is started on its node, by no key
     if verdict.kind is VerdictKind.SETTLED:
         lies = verdict.cause.partition("; ")[2] or "nothing is under way"
-        return _press(does, f"choose a release to upgrade to; {lies}")
-    if does is Does.CHOOSE and text.startswith("u ("):
+        return _press(Does.CHOOSE, f"choose a release to upgrade to; {lies}", verdict.kind)
+    if verdict.kind is VerdictKind.READY_TO_FINALIZE:
+        if not final:
+            return _nothing(f"next  not to be finalized yet: {why_not(_read(state, moment))}")
+        words = f"finalize {final} for good; until then it can be rolled back"
+        return _press(Does.FINALIZE, words, final)
+    does = _BY_KEY.get(text[:1], Does.NOTHING) if text[1:3] == " (" else Does.NOTHING
+    if does is Does.CHOOSE:
         text = f"choose the release: {text.removeprefix('u (upgrade)').lstrip(': ')}"
-    if does is Does.FINALIZE:
-        text = f"finalize {verdict.to_version} for good; until then it can be rolled back"
     return _press(does, text) if does else _nothing(f"next  {text}")
+
+
+def _read(state: State, moment: Moment) -> tuple[NodeReading, ...]:
+    return state.readings(moment.monotonic)
 
 
 def _of_others(busy: Sequence[NodeFacts]) -> tuple[str | tuple[str, Tone], ...]:
@@ -168,7 +186,8 @@ def _before(run: Run, state: State, moment: Moment) -> NextStep:
     version = prepared.plan.release_version
     if prepared.left:
         left = listed(prepared.left)
-        return _press(Does.BEGIN, f"bring {left} back to rest first; then it is planned again")
+        words = f"bring {left} back to rest first; then it is planned again"
+        return _press(Does.BEGIN, words, (prepared.plan.id, prepared.left))
     gate = gate_of(run, state.readings(moment.monotonic), state.called)
     if gate is not None and not gate.is_open:
         why = f": {gate.blocking[0].text}; "
@@ -183,8 +202,9 @@ def _before(run: Run, state: State, moment: Moment) -> NextStep:
     resumed = [item.node for item in prepared.todo if item.treatment is Treatment.RESUME]
     if resumed:
         words = f"take the upgrade to {version} up again; {listed(resumed)} first"
-        return _press(Does.BEGIN, words)
-    return _press(Does.BEGIN, f"preflight for {version} on {listed(todo)}; nothing is changed")
+    else:
+        words = f"preflight for {version} on {listed(todo)}; nothing is changed"
+    return _press(Does.BEGIN, words, (prepared.plan.id, tuple(todo)))
 
 
 def _begin_words(run: Run, upcoming: Upcoming) -> str:
@@ -226,7 +246,9 @@ def _going(run: Run) -> Line:
         then = line(f", then {rest[0]} by itself · ", ("p", Tone.KEY), " waits before it")
     elif following:
         then = line(f", then waits before {following}")
-    return line((f"{are(upcoming.nodes, 'changes', 'change')} now", Tone.BUSY), _HEALTHY, *then)
+    by_hand = run.prepared is not None and run.prepared.plan.policy.accept is Accept.MANUAL
+    accepted = "; you accept it when it is healthy (a)" if by_hand else _HEALTHY
+    return line((f"{are(upcoming.nodes, 'changes', 'change')} now", Tone.BUSY), accepted, *then)
 
 
 def _selves(nodes: Sequence[str]) -> str:

@@ -80,5 +80,5 @@ def _day(created: str) -> str:
     """When it was built, where the operator is."""
     try:
         return f"{datetime.fromisoformat(created).astimezone():%Y-%m-%d %H:%M}"
-    except ValueError:
+    except (ValueError, OverflowError):
         return created or NONE

@@ -27,7 +27,8 @@ def stepper(state: State, run: Run) -> Line:
 
 
 def _phase(state: State, run: Run, phase: Phase) -> Cell:
-    begun = [done for (_, each), done in run.progress.items() if each is phase]
+    todo = {item.node for item in run.prepared.todo} if run.prepared else set()
+    begun = [done for (node, each), done in run.progress.items() if each is phase and node in todo]
     if phase in (Phase.INSTALL, Phase.MONITOR):
         return _on_nodes(run, phase)
     if phase is Phase.FINALIZE:
@@ -73,6 +74,8 @@ def _on_nodes(run: Run, phase: Phase) -> Cell:
         return Cell(f"x {phase}", Tone.BAD)
     if run.outcome is not None and run.outcome.exit is Exit.OK and there:
         return Cell(f"ok {phase}{count}", Tone.OK)
+    if there and run.stage is Stage.OVER:
+        return Cell(f"{phase}{count}", Tone.WARN)
     if there:
         return Cell(f"› {phase}{count}", Tone.BUSY)
     if phase is Phase.INSTALL and _waits_with(run, phase):

@@ -1,7 +1,8 @@
 """Words and marks that several parts of the screen share."""
 
+import math
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
@@ -124,18 +125,30 @@ def fact(value: Fact) -> str:
     return NONE if value is None else value
 
 
-def keyed(text: str, called: str) -> str:
-    """A sentence of the command line with the keys of the screen in place of its commands."""
+ALWAYS: Final = frozenset({"upgrade", "rollback", "accept"})
+"""Commands whose keys lead somewhere in every state."""
+
+
+def keyed(text: str, called: str, can: Collection[str] = frozenset(_KEYS)) -> str:
+    """A sentence of the command line with the keys of the screen in place of its commands.
+
+    Only of those that `can` be given now: a key that does nothing is not named.
+    """
     found = text
     for command, key in _KEYS.items():
+        if command not in can:
+            continue
         words = rf"liftlock {command} {re.escape(called)}(?: RELEASE)?((?: -n [^\s:;]+)?)"
         found = re.sub(rf"{words}(?=[:;, ]|$)", rf"{key} ({command}\1)", found)
     return found
 
 
 def clock(seconds: float) -> str:
-    """A time of day where the operator is."""
-    return f"{_local(seconds):%H:%M:%S}"
+    """A time of day where the operator is; "?" for one that no clock can show."""
+    try:
+        return f"{_local(seconds):%H:%M:%S}"
+    except (ValueError, OverflowError, OSError):
+        return UNREAD
 
 
 def day_and_clock(seconds: float) -> str:
@@ -147,12 +160,14 @@ def local_time(text: str) -> str:
     """A node's time (ISO 8601), where the operator is; as it came when it is none."""
     try:
         return day_and_clock(datetime.fromisoformat(text).timestamp())
-    except ValueError:
+    except (ValueError, OverflowError, OSError):
         return text
 
 
 def span(seconds: float) -> str:
     """A length of time that a tired person reads at a glance: 12 s, 4:07 min, 14 h, 3 days."""
+    if not math.isfinite(seconds):
+        return UNREAD
     whole = max(0, round(seconds))
     if whole < 60:
         return f"{whole} s"
@@ -167,7 +182,7 @@ def size(count: int) -> str:
     """A number of bytes, in decimal units."""
     value = float(count)
     for unit in ("B", "kB", "MB", "GB"):
-        if value < 1000 or unit == "GB":
+        if round(value, 1) < 1000 or unit == "GB":
             return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
         value /= 1000
     raise AssertionError("the last unit takes everything")

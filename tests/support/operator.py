@@ -100,7 +100,7 @@ async def at_the_screen(
         with Core() as core:
             living = bridge.open(core)
             try:
-                async with app.run_test(size=size) as pilot:
+                async with app.run_test(size=size, notifications=True) as pilot:
                     yield Operator(app, pilot)
             finally:
                 bridge.leave()
