@@ -29,7 +29,7 @@ COLUMNS = (
     Column("FINAL", least=5, most=14),
     Column("PHASE", least=12, most=12),
     Column("HEALTH", least=7, most=22),
-    Column("NOTE", least=20, grows=True, rank=1),
+    Column("NOTE", least=14, grows=True, rank=1),
 )
 
 _OLD_SECONDS = 5.0
