@@ -40,7 +40,7 @@ def may(action: str, picture: Picture, node: str) -> bool | None:
 
 def finalizable(picture: Picture) -> str:
     """The version that can be made final now; empty when none can."""
-    return "" if picture.state.is_busy else final_version(picture.readings)
+    return "" if picture.state.is_busy else final_version(picture.state.as_read)
 
 
 def acceptable(state: State, node: str) -> bool:

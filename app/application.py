@@ -31,7 +31,7 @@ from app.between.news import (
 )
 from app.commands import ALL
 from app.notebook import Notebook
-from app.picture import Picture
+from app.picture import Judge, Picture
 from app.runs.looking import unread
 from app.screens import questions
 from app.screens.cluster import ClusterScreen
@@ -96,6 +96,7 @@ class LiftlockApp(App[int]):
             known={reading.name: Known(reading, now, now) for reading in unread(session)},
         )
         self._notebook = Notebook(max(map(len, self._state.known), default=1))
+        self._judge = Judge()
         self._picture = self._drawn()
 
     # --- what is shown ------------------------------------------------------------------------
@@ -135,7 +136,7 @@ class LiftlockApp(App[int]):
                 screen.say(self._alone())
 
     def _drawn(self) -> Picture:
-        return Picture(self._state, clock.moment(), self._notebook)
+        return Picture(self._state, clock.moment(), self._notebook, self._judge)
 
     def _drain(self) -> None:
         self._is_due = False

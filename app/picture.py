@@ -1,7 +1,8 @@
 """Everything that one repaint shows: made once, given to every screen that can be seen."""
 
+import operator
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from app.notebook import Notebook
@@ -27,10 +28,12 @@ class Picture:
         """Everything that was told, in the order of the telling."""
         return self.notebook.events
 
+    judge: "Judge" = field(default_factory=lambda: Judge())
+
     @cached_property
     def verdict(self) -> Verdict:
         """What the cluster is."""
-        return self.state.verdict()
+        return self.judge.verdict(self.state)
 
     @cached_property
     def step(self) -> NextStep:
@@ -46,3 +49,23 @@ class Picture:
     def name_width(self) -> int:
         """Letters of the longest node name."""
         return max((len(name) for name in self.state.known), default=1)
+
+
+class Judge:
+    """Decides what the cluster is once for the same facts: beats only say that they still hold."""
+
+    def __init__(self) -> None:
+        self._seen: list[object] = []
+        self._verdict: Verdict | None = None
+
+    def verdict(self, state: State) -> Verdict:
+        """What the cluster is."""
+        seen: list[object] = [
+            part
+            for reading in state.as_read
+            for part in (reading.facts, reading.unreachable, reading.problem, reading.excluded)
+        ]
+        same = len(seen) == len(self._seen) and all(map(operator.is_, seen, self._seen))
+        if self._verdict is None or not same:
+            self._seen, self._verdict = seen, state.verdict()
+        return self._verdict

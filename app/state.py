@@ -216,6 +216,11 @@ class State:
         """Whether anything is under way."""
         return self.is_upgrading or (self.act is not None and self.act.is_under_way)
 
+    @property
+    def as_read(self) -> tuple[NodeReading, ...]:
+        """Every node as it was read last, for what does not depend on how long ago that was."""
+        return tuple(known.reading for known in self.known.values())
+
     def readings(self, now: float) -> tuple[NodeReading, ...]:
         """Every node, with the age its reading has at `now` of the monotonic clock."""
         return tuple(known.aged(now) for known in self.known.values())
@@ -227,7 +232,7 @@ class State:
 
     def verdict(self) -> Verdict:
         """What the cluster is."""
-        return decide([known.reading for known in self.known.values()], self.called)
+        return decide(self.as_read, self.called)
 
 
 def fold(state: State, news: Iterable[News]) -> State:

@@ -46,6 +46,7 @@ class ClusterScreen(LiveScreen):
     def __init__(self) -> None:
         super().__init__()
         self._worst_first = False
+        self._rows = cluster_grid.Rows()
 
     def body(self) -> ComposeResult:
         """The grid, and the side panel."""
@@ -58,7 +59,7 @@ class ClusterScreen(LiveScreen):
     def show_body(self, picture: Picture) -> None:
         """Grid, facts and the newest entries."""
         grid = self.query_one("#first", Grid)
-        rows = cluster_grid.rows(picture.state, picture.moment, worst_first=self._worst_first)
+        rows = self._rows.rows(picture.state, picture.moment, worst_first=self._worst_first)
         grid.show(rows)
         order = "worst first" if self._worst_first else "as in the cluster file"
         grid.entitle("nodes", order)

@@ -30,7 +30,7 @@ def banner(
     state: State, verdict: Verdict, step: NextStep, moment: Moment, *, narrow: bool = False
 ) -> list[Split | Line]:
     """Three lines; where there is little room, nothing is said about services that all serve."""
-    counts = _counts(state, verdict, moment)
+    counts = _counts(state, verdict)
     if narrow and all(cell.tone is Tone.PLAIN for cell in counts):
         counts = ()
     return [
@@ -85,10 +85,10 @@ def _begins(state: State) -> str:
     return f"{are(nodes, 'begins', 'begin')} to change" if nodes else ""
 
 
-def _counts(state: State, verdict: Verdict, moment: Moment) -> Line:
+def _counts(state: State, verdict: Verdict) -> Line:
     if not verdict.nodes_read:
         return line((f"0 of {verdict.nodes_total} read", Tone.WARN))
-    counted = [reading for reading in state.readings(moment.monotonic) if not reading.left_out]
+    counted = [reading for reading in state.as_read if not reading.left_out]
     serving = sum(1 for reading in counted if _serves(reading))
     total, read = verdict.nodes_total, verdict.nodes_read
     found = line((f"serving {serving}/{total}", Tone.PLAIN if serving == total else Tone.WARN))

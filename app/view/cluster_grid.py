@@ -32,16 +32,52 @@ COLUMNS = (
     Column("NOTE", least=14, grows=True, rank=1),
 )
 
-_OLD_SECONDS = 5.0
-"""Only an age above this is worth a word."""
+_OLD_SECONDS = 15.0
+"""Only an age above this is worth a word: looks are 5 s apart, idle beats 10 s."""
+
+
+class Rows:
+    """Makes the rows; one in which nothing can have changed is the same row as before."""
+
+    def __init__(self) -> None:
+        self._made: dict[str, tuple[Known, float, Row]] = {}
+        """By node: what it was made of, when by the monotonic clock, and the row."""
+
+    def rows(self, state: State, moment: Moment, *, worst_first: bool = False) -> list[Row]:
+        """The rows, in the order of the cluster file or with the worst first."""
+        known = list(state.known.values())
+        if worst_first:
+            known.sort(key=lambda each: SEVERITY.index(state_of(each.reading)))
+        return [self._row(each, moment) for each in known]
+
+    def _row(self, known: Known, moment: Moment) -> Row:
+        made = self._made.get(known.reading.name)
+        if made is not None and _lasts(made[0], made[1], known, moment.monotonic):
+            row = made[2]
+        else:
+            row = _row(known, moment)
+        self._made[known.reading.name] = (known, moment.monotonic, row)
+        return row
+
+
+def _lasts(before: Known, made: float, known: Known, now: float) -> bool:
+    """Whether a row that was made of the one is that of the other now, too.
+
+    What counts down, has an age worth a word, or cannot be read has words about time in it.
+    """
+    reading = known.reading
+    if not reading.read or reading.facts is not before.reading.facts:
+        return False
+    opened = reading.facts.transaction if reading.facts is not None else None
+    age = (reading.age_seconds or 0.0) + now - known.at
+    was = (before.reading.age_seconds or 0.0) + made - before.at
+    counts_down = opened is not None and opened.decides_at_seconds is not None
+    return not counts_down and max(age, was) <= _OLD_SECONDS
 
 
 def rows(state: State, moment: Moment, *, worst_first: bool = False) -> list[Row]:
-    """The rows, in the order of the cluster file or with the worst first."""
-    known = list(state.known.values())
-    if worst_first:
-        known.sort(key=lambda each: SEVERITY.index(state_of(each.reading)))
-    return [_row(each, moment) for each in known]
+    """The rows, all made anew."""
+    return Rows().rows(state, moment, worst_first=worst_first)
 
 
 def _row(known: Known, moment: Moment) -> Row:
@@ -130,7 +166,7 @@ def _note(reading: NodeReading, facts: NodeFacts) -> Cell:
     selects_other = is_value(facts.selected) and not same(facts.selected, facts.running)
     if selects_other and not facts.nothing_runs:
         said.append(f"next start {fact(facts.selected)}")
-    if reading.age_seconds is not None and reading.age_seconds > _OLD_SECONDS + 10:
+    if reading.age_seconds is not None and reading.age_seconds > _OLD_SECONDS:
         said.append(f"read {span(reading.age_seconds)} ago")
     return Cell("; ".join(said), tone)
 

@@ -10,7 +10,7 @@ from app.view.contact import beginning, link_is_gone, lost_in_its_turn, meanwhil
 from app.view.finality import final_version, why_not
 from app.view.gate import followers, gate_of, next_node
 from app.view.words import ALWAYS, PHASE_WORDS, Moment, count, keyed, size, span
-from backends.domain.facts import NodeFacts, NodeReading
+from backends.domain.facts import NodeFacts
 from backends.domain.pace import Upcoming
 from backends.domain.plan import Treatment
 from backends.domain.policy import Accept
@@ -93,7 +93,7 @@ def next_step(state: State, verdict: Verdict, moment: Moment) -> NextStep:
     outcome = run.outcome if run is not None and run is state.upgrade else None
     if outcome is not None and outcome.exit is Exit.WAITING:
         return _press(Does.CHOOSE, f"choose the release again: {outcome.text}")
-    return _by_verdict(state, verdict, moment)
+    return _by_verdict(state, verdict)
 
 
 def way_back(state: State, verdict: Verdict) -> Line:
@@ -126,7 +126,7 @@ def _nothing(*words: str | tuple[str, Tone]) -> NextStep:
     return NextStep(Does.NOTHING, line(*words))
 
 
-def _by_verdict(state: State, verdict: Verdict, moment: Moment) -> NextStep:
+def _by_verdict(state: State, verdict: Verdict) -> NextStep:
     busy = [
         known.reading.facts
         for known in state.known.values()
@@ -137,7 +137,7 @@ def _by_verdict(state: State, verdict: Verdict, moment: Moment) -> NextStep:
     if busy and not state.is_busy:
         return _nothing(*_of_others(busy))
     can = set(ALWAYS)
-    final = final_version(_read(state, moment))
+    final = final_version(state.as_read)
     if final:
         can.add("finalize")
     if verdict.kind is VerdictKind.UNMANAGED:
@@ -150,17 +150,13 @@ def _by_verdict(state: State, verdict: Verdict, moment: Moment) -> NextStep:
         return _press(Does.CHOOSE, f"choose a release to upgrade to; {lies}", verdict.kind)
     if verdict.kind is VerdictKind.READY_TO_FINALIZE:
         if not final:
-            return _nothing(f"next  not to be finalized yet: {why_not(_read(state, moment))}")
+            return _nothing(f"next  not to be finalized yet: {why_not(state.as_read)}")
         words = f"finalize {final} for good; until then it can be rolled back"
         return _press(Does.FINALIZE, words, final)
     does = _BY_KEY.get(text[:1], Does.NOTHING) if text[1:3] == " (" else Does.NOTHING
     if does is Does.CHOOSE:
         text = f"choose the release: {text.removeprefix('u (upgrade)').lstrip(': ')}"
     return _press(does, text) if does else _nothing(f"next  {text}")
-
-
-def _read(state: State, moment: Moment) -> tuple[NodeReading, ...]:
-    return state.readings(moment.monotonic)
 
 
 def _of_others(busy: Sequence[NodeFacts]) -> tuple[str | tuple[str, Tone], ...]:
