@@ -32,7 +32,8 @@ class ByHand:
             finally:
                 self._answer = None
         if not reason:
-            self._installs = self._installs or upcoming.phase is Phase.INSTALL
+            fresh = upcoming.phase is Phase.INSTALL and not upcoming.resumes
+            self._installs = self._installs or fresh
             self._tell(Goes(upcoming))
         return reason
 

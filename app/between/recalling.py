@@ -3,9 +3,11 @@
 from pathlib import Path
 
 from app.between.news import Recalled, ReleaseFound, Releases
+from backends.domain.clean import clean, line
 from backends.domain.problem import LiftlockError
 from backends.domain.states import Phase
 from backends.engine.events import Event, Kind
+from backends.engine.reading import LAST_MOMENT
 from backends.releases.read import TARBALL_SUFFIX, open_release
 from backends.store.book import Book, Entry, Run
 
@@ -21,7 +23,14 @@ def find_releases(folder: Path) -> Releases:
 
 
 def newest_run(book: Book, cluster: str) -> Recalled | None:
-    """The newest run of a cluster in which something was done on a node."""
+    """The newest run of a cluster in which something was done on a node.
+
+    Whatever is written there is shown as far as it is understood: another version of this program
+    may have written it, and nobody may be kept from watching the nodes by it.
+
+    Raises:
+        LiftlockError: The history cannot be read at all.
+    """
     for run in book.runs(cluster, limit=_RUNS_LOOKED_AT):
         entries = book.entries(run.id)
         if any(entry.node for entry in entries):
@@ -57,13 +66,29 @@ def _end(run: Run) -> str:
 
 
 def _event(entry: Entry) -> Event:
+    """A line of the journal; words that this version does not know become part of its text."""
+    text: str = clean(entry.text)
+    phase, kind = None, Kind.RECORD
+    if entry.phase in set(Phase):
+        phase = Phase(entry.phase)
+    elif entry.phase:
+        text = f"{line(entry.phase)}: {text}"
+    if entry.kind in set(Kind):
+        kind = Kind(entry.kind)
+    else:
+        text = f"{line(entry.kind)}: {text}"
     return Event(
-        time=entry.time,
+        time=_moment(entry.time),
         run=entry.run,
         node=entry.node,
-        phase=Phase(entry.phase) if entry.phase else None,
-        kind=Kind(entry.kind),
-        text=entry.text,
-        data=entry.data,
+        phase=phase,
+        kind=kind,
+        text=text,
+        data=entry.data if isinstance(entry.data, dict) else {},
         key=entry.key or "",
     )
+
+
+def _moment(seconds: float) -> float:
+    """A time that a clock can show; what is none is the beginning of all."""
+    return seconds if 0 <= seconds <= LAST_MOMENT else 0.0

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
-from app.runs.keeping import about, end_run
+from app.runs.keeping import about, always_ended, end_run
 from app.runs.looking import chosen, look, unknown_nodes
 from app.session import Session
 from backends.domain.facts import NodeReading
@@ -69,6 +69,7 @@ async def act(
     Raises:
         LiftlockError: It was refused or declined; the book says so.
         Interrupted: It was cancelled; the book says so.
+        Exception: Nobody expected it; the book says that it broke off.
     """
     readings, _ = await look(session)
     book.begin(about(session, run, kind, note))
@@ -76,13 +77,10 @@ async def act(
     acts = Acts(session.chosen_contacts, scribe)
     scene = Scene(session, run, acts, readings, chosen(session, readings))
     try:
-        results = await work(scene) + unknown_nodes(session)
-    except LiftlockError as error:
-        end_run(book, scribe, error.exit_code, str(error), observe)
-        raise
+        with always_ended(book, scribe, observe):
+            results = await work(scene) + unknown_nodes(session)
     except asyncio.CancelledError:
         begun = tuple(sorted({entry.node for entry in book.entries(run) if entry.node}))
-        end_run(book, scribe, Exit.INTERRUPTED, "interrupted", observe)
         raise Interrupted(begun) from None
     code = exit_of_act(results, wanted)
     words = (f"{item.node} {item.result.replace('_', ' ')}" for item in results)

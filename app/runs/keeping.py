@@ -1,8 +1,10 @@
 """Every run is kept in the book, from before its first act to its end."""
 
+import asyncio
 import json
 import time
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict
 from datetime import UTC, date, datetime
 
@@ -71,6 +73,22 @@ def end_run(book: Book, scribe: Scribe, exit_code: Exit, text: str, observe: Obs
         said = {"code": found.code, "evidence": found.evidence, "advice": found.advice}
         text = f"{found.code}: {found.summary}"
         observe(Event(time.time(), scribe.run, "", None, Kind.PROBLEM, text, said))
+
+
+@contextmanager
+def always_ended(book: Book, scribe: Scribe, observe: Observer) -> Iterator[None]:
+    """However the work in here breaks, its run has an end in the book; then it breaks."""
+    try:
+        yield
+    except asyncio.CancelledError:
+        end_run(book, scribe, Exit.INTERRUPTED, "interrupted", observe)
+        raise
+    except LiftlockError as error:
+        end_run(book, scribe, error.exit_code, str(error), observe)
+        raise
+    except Exception as error:
+        end_run(book, scribe, Exit.ERROR, f"broke off: {type(error).__name__}", observe)
+        raise
 
 
 def plain(made: Plan) -> dict[str, object]:

@@ -1,16 +1,15 @@
 """An upgrade, from a release on disk to nodes that have accepted it. It never finalizes."""
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from app.runs.keeping import about, end_run, fresh_run
+from app.runs.keeping import about, always_ended, end_run, fresh_run
 from app.runs.looking import look, unknown_nodes
 from app.session import Session
 from backends.domain.facts import NodeReading
 from backends.domain.gates import Gate, Target, before_upgrade
-from backends.domain.plan import ACTING, NodePlan, Plan, Treatment
+from backends.domain.plan import NodePlan, Plan, Treatment, changing, in_turn
 from backends.domain.problem import Exit, LiftlockError, Problem
 from backends.domain.states import NodeState
 from backends.engine.conductor import Conductor, target_of
@@ -35,15 +34,19 @@ class Prepared:
 
     target: Target
     gate: Gate | None
-    """The one before the first node, where there is one to install."""
+    """The one before the first node, where there is one to install.
+
+    None also while a node is changing: what is begun is taken up whatever else is wrong, and what
+    holds before the others is only known after it. The run asks the gate then.
+    """
 
     left: tuple[str, ...]
     """The nodes whose updater died in the middle: they are brought to rest first."""
 
     @property
     def todo(self) -> tuple[NodePlan, ...]:
-        """The nodes that are to be changed."""
-        return tuple(item for item in self.plan.nodes if item.treatment in ACTING)
+        """The nodes that are to be changed, in the order in which it is their turn."""
+        return in_turn(self.plan)
 
 
 def open_for(session: Session, path: Path) -> Release:
@@ -99,12 +102,13 @@ async def prepare(
     made = plan_from(session, release, readings, run or fresh_run(book))
     target = target_of(made, release)
     installs = any(item.treatment is Treatment.INSTALL for item in made.nodes)
+    asked = installs and not changing(made)
     return Prepared(
         release=release,
         plan=made,
         readings=tuple(readings),
         target=target,
-        gate=before_upgrade(readings, target, session.name) if installs else None,
+        gate=before_upgrade(readings, target, session.name) if asked else None,
         left=tuple(_left_in_the_middle(session, readings)),
     )
 
@@ -116,7 +120,8 @@ async def bring_to_rest(
     run = fresh_run(book)
     book.begin(about(session, run, "recover", note, release))
     scribe = Scribe(book, run, observe)
-    bad = await recover_first(session.chosen_contacts, scribe)
+    with always_ended(book, scribe, observe):
+        bad = await recover_first(session.chosen_contacts, scribe)
     code = exit_of_upgrade(bad)
     text = ", ".join(f"{item.node} {item.result}" for item in bad) or "nodes brought to rest"
     end_run(book, scribe, code, text, observe)
@@ -158,26 +163,21 @@ class Upgrade:
 
         Raises:
             asyncio.CancelledError: It was interrupted here; nodes that were begun go on alone.
+            Exception: Nobody expected it; the book says that it broke off.
         """
         made = self._prepared.plan
         self._book.begin(
             about(self._session, made.run, "upgrade", self._note, self._prepared.release, made)
         )
-        try:
+        with always_ended(self._book, self._scribe, self._observe):
             result = await self._conductor.run()
-        except asyncio.CancelledError:
-            self._end(Exit.INTERRUPTED, "interrupted")
-            raise
         unknown = unknown_nodes(self._session)
         if unknown:
             nodes = (*result.nodes, *unknown)
             code = exit_of_upgrade(nodes, stopped=result.exit)
             result = replace(result, nodes=nodes, exit=code)
-        self._end(result.exit, result.text)
+        end_run(self._book, self._scribe, result.exit, result.text, self._observe)
         return result
-
-    def _end(self, code: Exit, text: str) -> None:
-        end_run(self._book, self._scribe, code, text, self._observe)
 
 
 def _left_in_the_middle(session: Session, readings: Sequence[NodeReading]) -> list[str]:

@@ -94,6 +94,9 @@ SEVERITY: Final = (
 )
 """The worst comes first."""
 
+_LONGEST_SECONDS: Final = 100 * 365 * 86400
+"""What is said to last longer is nonsense."""
+
 _KEYS: Final[Mapping[str, str]] = {
     "upgrade": "u",
     "rollback": "R",
@@ -166,7 +169,7 @@ def local_time(text: str) -> str:
 
 def span(seconds: float) -> str:
     """A length of time that a tired person reads at a glance: 12 s, 4:07 min, 14 h, 3 days."""
-    if not math.isfinite(seconds):
+    if not math.isfinite(seconds) or seconds > _LONGEST_SECONDS:
         return UNREAD
     whole = max(0, round(seconds))
     if whole < 60:

@@ -6,7 +6,7 @@ the planner and driven by the conductor; nothing in here acts.
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 
@@ -156,6 +156,56 @@ def batches(items: Sequence[NodePlan], policy: Policy) -> list[list[NodePlan]]:
         else:
             found.append([item])
     return found
+
+
+def changing(plan: Plan) -> tuple[NodePlan, ...]:
+    """The nodes that are taken up before anything else: the accept window of each is running."""
+    return tuple(item for item in plan.nodes if item.treatment is Treatment.RESUME)
+
+
+def in_turn(plan: Plan) -> tuple[NodePlan, ...]:
+    """The nodes that the plan changes, in the order in which it is their turn.
+
+    Those that are changing already come first, wherever they stand in the plan.
+    """
+    fresh = (item for item in plan.nodes if item.treatment is Treatment.INSTALL)
+    return (*changing(plan), *fresh)
+
+
+def paused(
+    pause: Pause,
+    done: Sequence[NodePlan],
+    following: Sequence[NodePlan],
+    accepted: Collection[str],
+) -> str:
+    """Why a person is waited for between `done` and the `following` nodes, or "".
+
+    `done` are those whose turn was last. `accepted` are all that this run has brought to accepted,
+    also before it was taken up again: after the first of them is a pause, and only once.
+    """
+    names = [item.node for item in done]
+    waits = bool(done) and (
+        pause is Pause.ALL
+        or (pause is Pause.FIRST and bool(accepted) and set(accepted) <= set(names))
+        or (pause is Pause.AFTER_ROLE and done[-1].role != following[0].role)
+    )
+    return f"paused after {', '.join(names)} ({pause.value})" if waits else ""
+
+
+def stored(plan: Plan) -> dict[str, object]:
+    """What every node keeps as `run.json`: enough to resume from any workstation."""
+    content = asdict(plan)
+    return {
+        "schema": "liftlock.run/1",
+        "run": plan.run,
+        "plan_id": plan.id,
+        "cluster": plan.cluster,
+        "version": plan.release_version,
+        "digest": plan.release_digest,
+        "policy": content["policy"],
+        "limits": content["limits"],
+        "nodes": [item.node for item in plan.nodes],
+    }
 
 
 def _canonical(value: object) -> object:

@@ -15,6 +15,7 @@ from backends.domain.states import HealthState, NodeState, Outcome, Phase
 from backends.engine.answer import Answer
 from backends.engine.contact import Contact
 from backends.engine.events import Kind
+from backends.engine.reading import back_in_words, in_words
 from backends.engine.results import NodeResult, Result
 from backends.engine.scribe import Scribe
 from backends.engine.upload import Message
@@ -175,11 +176,11 @@ class Acts:
     def _ended(self, node: str, facts: NodeFacts) -> NodeResult:
         """How the transaction that was to be undone has ended: perhaps somebody finalized it."""
         if facts.last_outcome == "undone" and facts.state is NodeState.ROLLED_BACK:
-            self._say(node, Phase.ROLLBACK, f"is back on {facts.selected or 'nothing'}, proven")
+            self._say(node, Phase.ROLLBACK, back_in_words(facts))
             return NodeResult(node, Result.ROLLED_BACK)
         problem = Problem(
             "finalized-meanwhile",
-            f"{node} did not go back: {facts.final_version} is final there",
+            f"{node} did not go back: {in_words(facts.final_version)} is final there",
             advice="a finalized version is upgraded, not undone",
         )
         self._scribe.problem(problem, node=node, phase=Phase.ROLLBACK)

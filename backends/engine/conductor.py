@@ -1,23 +1,32 @@
 """Drives a plan: journal first, then act. One core for the screen and the command line.
 
-Preflight, stage and check run over all nodes before the first install; then one node (or batch)
-after the other is installed, watched and accepted. A node that fails goes back by itself and stops
-the run. Starting again takes up what the nodes say. It never finalizes.
+What is changing already is taken up before anything else. Preflight, stage and check run over
+all other nodes before the first install; then one node (or batch) after the other is installed,
+watched and accepted. A node that fails goes back by itself and stops the run. Starting again takes
+up what the nodes say. It never finalizes.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import replace
 
 from backends.domain.facts import NodeReading
 from backends.domain.gates import Gate, Target, before_turn, before_upgrade
 from backends.domain.pace import Upcoming
-from backends.domain.plan import ACTING, NodePlan, Plan, Treatment, batches
-from backends.domain.policy import Pause
+from backends.domain.plan import (
+    NodePlan,
+    Plan,
+    Treatment,
+    batches,
+    changing,
+    paused,
+    stored,
+)
 from backends.domain.problem import Exit, LiftlockError, Problem
 from backends.domain.states import Outcome, Phase
 from backends.engine.answer import Answer
 from backends.engine.contact import Contact, read_all
+from backends.engine.ending import arrived, has_failed, stopped_by
 from backends.engine.events import Kind
 from backends.engine.pace import ByPolicy, Pace
 from backends.engine.planner import problem_of_refusal
@@ -27,17 +36,6 @@ from backends.engine.scribe import Scribe
 from backends.engine.spool import spool
 from backends.engine.turn import Turn
 from backends.releases.read import Release
-
-_FAILED = {
-    Result.ROLLED_BACK: Outcome.UNDONE,
-    Result.HELD: Outcome.FAILED,
-    Result.INCONSISTENT: Outcome.UNPROVEN,
-    Result.LOST: Outcome.UNREACHABLE,
-    Result.UNREACHABLE: Outcome.UNREACHABLE,
-    Result.REFUSED: Outcome.REFUSED,
-    Result.LOCKED: Outcome.REFUSED,
-    Result.UNHEALTHY: Outcome.FAILED,
-}
 
 
 class Stopped(Exception):
@@ -96,7 +94,11 @@ class Conductor:
             data={"plan": self._plan.id},
         )
         try:
+            self._leave_out()
+            resumed = changing(self._plan)
+            await self._take_up(resumed)
             await self._look_at_those_there()
+            self._stop_if_reached()
             fresh = self._treated(Treatment.INSTALL)
             if fresh:
                 await self._may_begin(Phase.PREFLIGHT, fresh)
@@ -107,14 +109,15 @@ class Conductor:
                 await self._stage(fresh)
                 await self._may_begin(Phase.CHECK, fresh)
                 await self._check(fresh)
-            await self._install()
+                await self._install(resumed, fresh)
         except Paused as pause:
             return self._outcome(str(pause), paused=True)
         except Stopped as stop:
             return self._outcome(stop.text, problem=stop.problem)
         except LiftlockError as error:
             return self._broken_off(error)
-        return self._arrived()
+        text, problem = arrived(self._plan, self._results.values())
+        return self._outcome(text, problem=problem)
 
     async def _may_begin(self, phase: Phase, items: Sequence[NodePlan], waits: str = "") -> None:
         """Ask whoever paces the run.
@@ -135,30 +138,52 @@ class Conductor:
     def _treated(self, *treatments: Treatment) -> list[NodePlan]:
         return [item for item in self._plan.nodes if item.treatment in treatments]
 
-    async def _look_at_those_there(self) -> None:
-        """What is on the version already is verified and left alone (design.md, section 6)."""
+    def _leave_out(self) -> None:
         for item in self._treated(Treatment.EXCLUDED):
             problem = Problem("left-out", f"{item.node} is left out: {item.reason}")
             self._results[item.node] = NodeResult(item.node, Result.EXCLUDED, problem)
+
+    async def _take_up(self, items: Sequence[NodePlan]) -> None:
+        """What is changing already, all at once: none can wait for a person, or for another one.
+
+        A batch limits how many begin to change. These have begun, and whoever is not taken up in
+        time goes back by itself.
+        """
+        if items:
+            await self._may_begin(Phase.INSTALL, items)
+            await self._turns(items)
+
+    async def _look_at_those_there(self) -> None:
+        """What is on the version already is verified and left alone (design.md, section 6).
+
+        It is told as a part of preflight: nothing is sent to these nodes, and nothing checked that
+        was sent.
+        """
 
         async def one(item: NodePlan) -> NodeResult:
             forward = item.treatment is Treatment.ACCEPTED
             answer = await self._contacts[item.node].rows(
                 "installed",
-                lambda row: self._scribe.row(row, node=item.node, phase=Phase.CHECK),
+                lambda row: self._scribe.row(row, node=item.node, phase=Phase.PREFLIGHT),
                 version=self._plan.release_version,
                 digest=self._plan.release_digest,
             )
             if answer.is_ok:
+                self._passed(
+                    item.node,
+                    Phase.PREFLIGHT,
+                    f"on {self._plan.release_version} already: verified and left alone",
+                )
                 return NodeResult(item.node, Result.ALREADY, forward=forward)
             reached = answer.outcome not in (Outcome.UNREACHABLE, Outcome.TIMED_OUT)
             result = Result.UNHEALTHY if reached else Result.UNREACHABLE
+            if answer.problem is not None:
+                self._scribe.problem(answer.problem, node=item.node, phase=Phase.PREFLIGHT)
             return NodeResult(item.node, result, answer.problem, forward)
 
         there = self._treated(Treatment.ALREADY, Treatment.ACCEPTED)
         for found in await asyncio.gather(*(one(item) for item in there)):
             self._results[found.node] = found
-        self._stop_if_reached()
 
     def _broken_off(self, error: LiftlockError) -> RunOutcome:
         """The outcome when this side failed: nodes that were begun go on alone."""
@@ -166,29 +191,6 @@ class Conductor:
             self._results[node] = NodeResult(node, Result.LOST, error.problem)
         text = f"broken off here: {error.problem.summary}"
         return self._outcome(text, problem=error.problem, stopped=error.exit_code)
-
-    def _arrived(self) -> RunOutcome:
-        """The outcome when nothing stopped the run; a run in which no node counts is none."""
-        version = self._plan.release_version
-        results = list(self._results.values())
-        arrived = [r.node for r in results if r.forward or r.result is Result.ALREADY]
-        others = [
-            f"{r.node} {r.result.replace('_', ' ')}" for r in results if r.node not in arrived
-        ]
-        beside = f"; {', '.join(others)}" if others else ""
-        if all(r.result is Result.EXCLUDED for r in results):
-            problem = Problem(
-                "nobody-counts",
-                "No node was upgraded: all are left out.",
-                "\n".join(f"{item.node}: {item.reason}" for item in self._plan.nodes),
-                "Take a node in again, or name another one.",
-            )
-            return self._outcome("no node was upgraded", problem=problem)
-        if not arrived:
-            return self._outcome(f"no node is on {version}{beside}")
-        reversible = any(r.forward and r.result is not Result.FINALIZED for r in results)
-        state = "accepted and still reversible" if reversible else "there before, left alone"
-        return self._outcome(f"{', '.join(arrived)} on {version}, {state}{beside}")
 
     async def read(self) -> list[NodeReading]:
         """Read every node of the cluster anew, all at once."""
@@ -217,7 +219,7 @@ class Conductor:
                     return await contact.stage(
                         self._release,
                         self._plan.run,
-                        self._stored_plan(),
+                        stored(self._plan),
                         source,
                         lambda sent, of: self._progress(contact.node, sent, of),
                     )
@@ -236,11 +238,11 @@ class Conductor:
 
         await self._all(nodes, Phase.CHECK, one)
 
-    async def _install(self) -> None:
-        """Batch by batch, each when it may begin."""
-        done: list[NodePlan] = []
-        for items in batches(self._treated(*ACTING), self._plan.policy):
-            waits = self._pause(done, items) if done else ""
+    async def _install(self, done: Sequence[NodePlan], fresh: Sequence[NodePlan]) -> None:
+        """Batch by batch, each when it may begin; `done` are those that were taken up before."""
+        policy = self._plan.policy
+        for items in batches(fresh, policy):
+            waits = paused(policy.pause, done, items, self._accepted())
             await self._may_begin(Phase.INSTALL, items, waits)
             await self._turns(items)
             self._stop_if_reached()
@@ -257,36 +259,25 @@ class Conductor:
             turn = Turn(self._contacts[item.node], self._plan, self._scribe, self._called)
             resumed = item.treatment is Treatment.RESUME
             turns.append(turn.resume() if resumed else turn.take())
-        for result in await asyncio.gather(*turns):
-            self._results[result.node] = result
+        # One that breaks does not leave the others alone: they are in trial, and wait for us.
+        found = await asyncio.gather(*turns, return_exceptions=True)
+        self._results |= {each.node: each for each in found if isinstance(each, NodeResult)}
+        for each in found:
+            if isinstance(each, BaseException):
+                raise each
 
     def _stop_if_reached(self) -> None:
-        counts: dict[Outcome, int] = {}
-        for result in self._results.values():
-            outcome = _FAILED.get(result.result)
-            if outcome is not None:
-                counts[outcome] = counts.get(outcome, 0) + 1
-        reached = self._plan.policy.stopped_by(counts)
-        if reached is None:
-            return
-        bad = [result for result in self._results.values() if result.result in _FAILED]
-        words = ", ".join(f"{result.node} {result.result.replace('_', ' ')}" for result in bad)
-        raise Stopped(f"stopped: {words}; no further node is started", bad[-1].problem)
+        text, problem = stopped_by(self._results, self._plan.policy)
+        if text:
+            raise Stopped(text, problem)
 
-    def _pause(self, done: Sequence[NodePlan], following: Sequence[NodePlan]) -> str:
-        """Why the run waits for a person before the next node, or ""."""
-        policy = self._plan.policy.pause
-        accepted = [r for r in self._results.values() if r.result is Result.ACCEPTED]
-        before = any(r.result is Result.ALREADY and r.forward for r in self._results.values())
-        waits = (
-            policy is Pause.ALL
-            or (policy is Pause.FIRST and not before and len(accepted) == len(done))
-            or (policy is Pause.AFTER_ROLE and done[-1].role != following[0].role)
-        )
-        if not waits:
-            return ""
-        names = ", ".join(item.node for item in done)
-        return f"paused after {names} ({policy.value})"
+    def _accepted(self) -> list[str]:
+        """The nodes that this run has brought to accepted, now or before it was taken up again."""
+        return [
+            each.node
+            for each in self._results.values()
+            if each.forward and each.result in (Result.ACCEPTED, Result.ALREADY)
+        ]
 
     async def _gate(self, gate: Gate) -> None:
         self._scribe.say(Kind.RESULT, f"gate {gate.name}:")
@@ -299,7 +290,11 @@ class Conductor:
         if gate.is_open:
             return
         lines = [f"{c.name}: {c.text}; {c.then}".rstrip("; ") for c in gate.blocking]
-        raise Stopped(f"the gate {gate.name} is shut", problem_of_refusal(gate.name, lines))
+        problem = problem_of_refusal(gate.name, lines)
+        if self._begun:
+            advice = "No further node was begun. Settle what is named, then start again."
+            problem = replace(problem, advice=advice)
+        raise Stopped(f"the gate {gate.name} is shut", problem)
 
     async def _all(
         self,
@@ -320,12 +315,14 @@ class Conductor:
             self._results[result.node] = result
         if bad:
             names = ", ".join(result.node for result in bad)
-            raise Stopped(f"{phase} did not pass on {names}; nothing was changed", bad[0].problem)
+            raise Stopped(
+                f"{phase} did not pass on {names}; nothing was changed there", bad[0].problem
+            )
 
     def _result(self, node: str, phase: Phase, answer: Answer) -> NodeResult | None:
         """A node's result when a phase before the install did not pass; None when it did."""
         if answer.is_ok:
-            self._scribe.say(Kind.RESULT, "ok", node=node, phase=phase, data={"outcome": "ok"})
+            self._passed(node, phase, "ok")
             return None
         problem = answer.problem or Problem("no-reason", f"{node}: {phase} ended {answer.outcome}")
         self._scribe.problem(problem, node=node, phase=phase)
@@ -333,6 +330,9 @@ class Conductor:
             return NodeResult(node, Result.UNREACHABLE, problem)
         locked = problem.code == "locked"
         return NodeResult(node, Result.LOCKED if locked else Result.REFUSED, problem)
+
+    def _passed(self, node: str, phase: Phase, text: str) -> None:
+        self._scribe.say(Kind.RESULT, text, node=node, phase=phase, data={"outcome": "ok"})
 
     def _progress(self, node: str, sent: int, of: int) -> None:
         self._scribe.say(
@@ -342,21 +342,6 @@ class Conductor:
             phase=Phase.STAGE,
             data={"sent": sent, "of": of},
         )
-
-    def _stored_plan(self) -> dict[str, object]:
-        """What every node keeps as `run.json`: enough to resume from any workstation."""
-        plan = asdict(self._plan)
-        return {
-            "schema": "liftlock.run/1",
-            "run": self._plan.run,
-            "plan_id": self._plan.id,
-            "cluster": self._plan.cluster,
-            "version": self._plan.release_version,
-            "digest": self._plan.release_digest,
-            "policy": plan["policy"],
-            "limits": plan["limits"],
-            "nodes": [item.node for item in self._plan.nodes],
-        }
 
     def _outcome(
         self,
@@ -370,7 +355,7 @@ class Conductor:
             self._results.get(item.node, NodeResult(item.node, Result.NOT_STARTED))
             for item in self._plan.nodes
         )
-        bad = any(node.result in _FAILED for node in nodes)
+        bad = any(has_failed(node) for node in nodes)
         why = Exit.OK if problem is None or (bad and stopped is Exit.REFUSED) else stopped
         code = exit_of_upgrade(nodes, paused=paused, stopped=why)
         return RunOutcome(self._plan.run, code, nodes, text, problem)

@@ -5,7 +5,7 @@ An answer without its `end` line is unknown: neither success nor failure. Every 
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 
@@ -100,8 +100,9 @@ class Contact:
     def _reading(self, message: Message) -> NodeReading:
         try:
             facts = reading.node_facts(self.node, message)
-        except (KeyError, TypeError, ValueError) as error:
-            problem = Problem("bad-answer", f"{self.node}: the facts make no sense", str(error))
+        except reading.NO_SENSE as error:
+            why = line(f"{type(error).__name__}: {error}")
+            problem = Problem("bad-answer", f"{self.node}: the facts make no sense", why)
             return self._unread(problem)
         return self._placed(facts=facts, age_seconds=0.0)
 
@@ -181,7 +182,8 @@ class Contact:
     async def journal_end(self, run: str) -> int:
         """Bytes of a node's journal that are there already; 0 when it cannot be read."""
         answer = await self.ask("journal", run=run, offset=0, follow=False)
-        return max((int(message["offset"]) for message in answer.all("record")), default=0)
+        offsets = (message.get("offset") for message in answer.all("record"))
+        return max((each for each in offsets if isinstance(each, int)), default=0)
 
     async def stage(
         self,
@@ -295,13 +297,8 @@ class Contact:
                 message = wire.decode(raw)
                 kind = message["t"]
             except (wire.WireError, KeyError) as error:
-                problem = Problem(
-                    "protocol-mismatch",
-                    f"{self.node}: what it says is no answer",
-                    line(f"{error}: {raw[:200]!r}"),
-                    "look at what its login shell prints",
-                )
-                return Answer(Outcome.UNREACHABLE, problem, tuple(messages))
+                what = f"{error}: {raw[:200]!r}"
+                return self._nonsense("what it says is no answer", what, messages)
             if kind == "end":
                 return self._ended(message, tuple(messages))
             if kind == "hello" and message.get("protocol") != wire.PROTOCOL:
@@ -313,24 +310,30 @@ class Contact:
                 return Answer(Outcome.UNREACHABLE, problem, tuple(messages))
             if keep or not messages:
                 messages.append(message)
-            self._tell_recovery(message)
-            await observe(channel, message)
-
-    def _tell_recovery(self, message: Message) -> None:
-        if message["t"] == "recovering":
-            text = f"was left in the middle ({line(str(message['last']))}); brings itself to rest"
-            self.on_recovery(self.node, text)
-        elif message["t"] == "recovered":
-            self.on_recovery(self.node, f"is now {line(str(message['state'])).replace('_', ' ')}")
+            if recovery := reading.recovery(message):
+                self.on_recovery(self.node, recovery)
+            try:
+                await observe(channel, message)
+            except reading.NO_SENSE as error:
+                what = f"{type(error).__name__}: {error}; {raw[:200]!r}"
+                return self._nonsense("what it says makes no sense", what, messages)
 
     def _ended(self, message: Message, messages: tuple[Message, ...]) -> Answer:
         try:
             outcome = Outcome(message["outcome"])
             problem = reading.problem(message["problem"])
-        except (KeyError, TypeError, ValueError) as error:
-            problem = Problem("protocol-mismatch", f"{self.node}: a bad end", line(str(error)))
-            return Answer(Outcome.UNREACHABLE, problem, messages)
+        except reading.NO_SENSE as error:
+            return self._nonsense("a bad end", str(error), messages)
         return Answer(outcome, problem, messages)
+
+    def _nonsense(self, what: str, evidence: str, messages: Sequence[Message]) -> Answer:
+        problem = Problem(
+            "protocol-mismatch",
+            f"{self.node}: {what}",
+            line(evidence),
+            "look at what its login shell prints",
+        )
+        return Answer(Outcome.UNREACHABLE, problem, tuple(messages))
 
     async def _without_end(self, channel: Channel, messages: tuple[Message, ...]) -> Answer:
         status = await channel.exit_status()

@@ -14,8 +14,11 @@ class Pace(Protocol):
 
 
 class ByPolicy:
-    """No person is there: what the policy lets go on goes on, everything else pauses the run."""
+    """No person is there: what the policy lets go on goes on, everything else pauses the run.
+
+    What is changing already never waits: it would go back by itself meanwhile.
+    """
 
     async def may_begin(self, upcoming: Upcoming) -> str:
         """The policy's own reason to wait."""
-        return upcoming.waits
+        return "" if upcoming.resumes else upcoming.waits

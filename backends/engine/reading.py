@@ -1,6 +1,7 @@
 """What the updater says about a node, turned into cleaned, immutable facts.
 
-The border: bytes came in through the wire, and nothing that leaves here can drive a terminal.
+The border: bytes came in through the wire, and nothing that leaves here can drive a terminal, or
+be a number that no clock can show.
 """
 
 from collections.abc import Mapping
@@ -19,6 +20,17 @@ from backends.domain.facts import (
 from backends.domain.problem import Problem
 from backends.domain.states import HealthState, NodeState, Phase, ServiceState
 
+LAST_MOMENT = datetime(9999, 12, 31, tzinfo=UTC).timestamp()
+"""Seconds since 1970: there is a date for it in every zone. No clock is that wrong."""
+
+_LONGEST_SECONDS = 10 * 366 * 86_400.0
+"""No accept window is longer, however often it was extended."""
+
+_LAST_PID = 2**31 - 1
+
+NO_SENSE = (KeyError, TypeError, ValueError, OverflowError)
+"""What taking a message apart raises when a node says something else than was asked."""
+
 _PHASES: Mapping[str, Phase] = {
     "installing": Phase.INSTALL,
     "monitoring": Phase.MONITOR,
@@ -33,7 +45,8 @@ def node_facts(node: str, message: Mapping[str, Any]) -> NodeFacts:
     """The facts in a `facts` message.
 
     Raises:
-        KeyError, TypeError, ValueError: It is no `facts` message of this protocol.
+        KeyError, TypeError, ValueError: It is no `facts` message of this protocol, or has a
+            number in it that makes no sense.
     """
     finalized = message["finalized"]
     return NodeFacts(
@@ -42,7 +55,7 @@ def node_facts(node: str, message: Mapping[str, Any]) -> NodeFacts:
         state=NodeState(message["state"]),
         running=_fact(message["running"]),
         selected=_fact(message["selected"]),
-        staged=tuple(line(version) for version in message["staged"]),
+        staged=tuple(line(version) for version in _list(message["staged"])),
         previous=_version(message["previous"]),
         finalized=_unknown(finalized)
         if _is_unknown(finalized)
@@ -55,7 +68,7 @@ def node_facts(node: str, message: Mapping[str, Any]) -> NodeFacts:
         ),
         boot_id=_fact(message["boot_id"]),
         start_id=_fact(message["start_id"]),
-        pid=message["pid"],
+        pid=_pid(message["pid"]),
         service=ServiceState(message["service"]),
         service_text=clean(message["service_text"]),
         health=HealthState(message["health"]),
@@ -79,15 +92,57 @@ def problem(message: Mapping[str, Any] | None) -> Problem | None:
     )
 
 
-def utc(seconds: float) -> str:
-    """A moment as text, UTC."""
+def recovery(message: Mapping[str, Any]) -> str:
+    """What a node says about bringing itself to rest, in words; "" when it says something else."""
+    if message["t"] == "recovering":
+        last = line(str(message.get("last", "where is not known")))
+        return f"was left in the middle ({last}); brings itself to rest"
+    if message["t"] == "recovered":
+        state = line(str(message.get("state", NodeState.UNKNOWN)))
+        return f"is now {state.replace('_', ' ')}"
+    return ""
+
+
+def utc(seconds: object) -> str:
+    """A moment, in seconds since 1970, as text, UTC.
+
+    Raises:
+        ValueError: It is no moment of any clock.
+    """
+    seconds = number(seconds, 0, LAST_MOMENT)
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def number(value: object, least: float, most: float) -> float:
+    """A number that lies between two others.
+
+    Raises:
+        ValueError: It is none, or not finite, or lies elsewhere.
+    """
+    if isinstance(value, int | float) and not isinstance(value, bool) and least <= value <= most:
+        return value
+    raise ValueError(f"{str(value)[:80]!r} is no number from {least:g} to {most:g}")
+
+
+def in_words(fact: Fact) -> str:
+    """A version for a sentence, whatever was read."""
+    if isinstance(fact, Unknown):
+        return f"an unknown version: {fact.reason}"
+    return fact or "nothing"
+
+
+def back_in_words(facts: NodeFacts) -> str:
+    """What is said of a node that went back. What cannot be read is not called proven."""
+    proven = "" if isinstance(facts.selected, Unknown) else ", proven"
+    return f"is back on {in_words(facts.selected)}{proven}"
 
 
 def _transaction(state: str, message: Mapping[str, Any] | None) -> OpenTransaction | None:
     if message is None:
         return None
-    source = message["from"]
+    source, left = message["from"], message["seconds_left"]
+    if left is not None:
+        left = number(left, -_LONGEST_SECONDS, _LONGEST_SECONDS)
     return OpenTransaction(
         run=line(message["run"]),
         txn=line(message["txn"]),
@@ -96,11 +151,11 @@ def _transaction(state: str, message: Mapping[str, Any] | None) -> OpenTransacti
         from_version=line(source["version"]) if source else None,
         operator=line(message["operator"]),
         since=utc(message["since"]),
-        driver_alive=bool(message["driver"]),
-        decides_at_seconds=message["seconds_left"],
+        driver_alive=_bool(message["driver"]),
+        decides_at_seconds=left,
         then=line(message["then"]),
         to_digest=line(message["to"]["digest"]),
-        healthy=bool(message["healthy"]),
+        healthy=_bool(message["healthy"]),
         decision=line(message["decision"] or ""),
     )
 
@@ -123,6 +178,22 @@ def _version(value: Any) -> VersionRef | Unknown | None:
     if value is None:
         return None
     return VersionRef(line(value["version"]), line(value["digest"]), line(value["path"]))
+
+
+def _pid(value: object) -> int | None:
+    return None if value is None else int(number(value, 1, _LAST_PID))
+
+
+def _bool(value: object) -> bool:
+    if not isinstance(value, bool):
+        raise TypeError(f"{str(value)[:80]!r} is neither true nor false")
+    return value
+
+
+def _list(value: object) -> list[Any]:
+    if not isinstance(value, list | tuple):
+        raise TypeError(f"{str(value)[:80]!r} is no list")
+    return list(value)
 
 
 def _is_unknown(value: Any) -> bool:

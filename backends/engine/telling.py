@@ -5,6 +5,7 @@ from typing import Any, Final
 
 from backends.domain.clean import Clean, clean, line
 from backends.domain.states import Phase
+from backends.engine import reading
 from backends.engine.events import Event, Kind
 
 Record = Mapping[str, Any]
@@ -47,7 +48,7 @@ def event(message: Mapping[str, Any], *, run: str, node: str, txn: str) -> Event
     if isinstance(record.get("ok"), bool):
         data["ok"] = record["ok"]
     return Event(
-        time=float(record["wt"]),
+        time=reading.number(record["wt"], 0, reading.LAST_MOMENT),
         run=run,
         node=node,
         phase=phase_of(record),

@@ -17,6 +17,7 @@ from backends.domain.problem import Problem
 from backends.domain.states import CHANGING, NodeState, Outcome, Phase
 from backends.engine.contact import Contact
 from backends.engine.events import Kind
+from backends.engine.reading import back_in_words
 from backends.engine.results import NodeResult, Result
 from backends.engine.scribe import Scribe
 
@@ -97,7 +98,7 @@ class Turn:
             },
         )
         for message in answer.all("begun"):
-            self._txn = str(message["txn"])
+            self._txn = str(message.get("txn", self._txn))
         if answer.outcome is Outcome.REFUSED and answer.problem is not None:
             self._scribe.problem(answer.problem, node=self._node, phase=Phase.INSTALL)
             locked = answer.problem.code in _LOCKED
@@ -205,7 +206,7 @@ class Turn:
             case _ if facts.is_finalized and facts.final_version == self._plan.release_version:
                 return NodeResult(node, Result.FINALIZED, forward=True)
             case NodeState.ROLLED_BACK if facts.last_run == self._plan.run:
-                self._end(Phase.ROLLBACK, f"is back on {facts.selected or 'nothing'}, proven")
+                self._end(Phase.ROLLBACK, back_in_words(facts))
                 journal = f"liftlock journal {self._called} {self._plan.run}"
                 return NodeResult(
                     node,

@@ -245,7 +245,11 @@ def _entry(  # one parameter a column
     data: str,
     key: str | None,
 ) -> Entry:
-    return Entry(seq, run, time, node, phase, kind, text, json.loads(data), key)
+    try:
+        about = json.loads(data)
+    except ValueError:
+        about = {"damaged": data}  # one line that is broken hides no other one
+    return Entry(seq, run, time, node, phase, kind, text, about, key)
 
 
 def _unwritable(path: Path, error: sqlite3.Error) -> LiftlockError:

@@ -38,14 +38,14 @@ def walk(window: Terminal, version: str) -> None:
     window.sees("preflight for " + version)
     window.steps(then="send " + version)
     window.steps(then="check what was staged")
-    window.steps(then=f"install {version} on n1")
+    window.steps(then=f"install {version} on n1, then n2, n3, n4, n5 by themselves")
     time.sleep(1.2)
     window.presses("n")
 
 
 def test_make_demo_there_and_back_by_keyboard_alone(window: Terminal, tmp_path: Path) -> None:
     window.runs("make", "--silent", "demo", folder=ROOT, environment=environment(tmp_path))
-    shown = window.sees("SETTLED 4.11.0", "serving 5/5")
+    shown = window.sees("SETTLED 4.11.0", "n  choose a release")
     assert all(f"n{number}" in shown for number in range(1, 6))
     window.presses("u")
     window.sees("4.13.0", "4.12.0")
@@ -66,7 +66,7 @@ def test_make_demo_there_and_back_by_keyboard_alone(window: Terminal, tmp_path: 
     walk(window, "4.13.0")
     window.sees("why n1 failed", "HTTP 503", "what n1 did: it is back on 4.12.0, proven")
     window.sees("leave it as it is", "try 4.13.0 again")
-    window.sees("SETTLED 4.12.0: stopped: n1")
+    window.sees("STOPPED: n1 rolled back; now SETTLED 4.12.0")
     window.presses("q")
     window.sees("ended with 0")
     assert not [*(tmp_path / "tmp").iterdir()], "the demo's folder is left"
@@ -76,7 +76,7 @@ def test_a_window_that_closes_leaves_neither_process_nor_folder(
     window: Terminal, tmp_path: Path
 ) -> None:
     window.runs("make", "--silent", "demo", folder=ROOT, environment=environment(tmp_path))
-    window.sees("SETTLED 4.11.0", "serving 5/5")
+    window.sees("SETTLED 4.11.0", "n  choose a release")
     (folder,) = (tmp_path / "tmp").iterdir()
     window.close()
     give_up = time.monotonic() + 20

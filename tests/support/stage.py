@@ -44,8 +44,13 @@ class Stage(Operator):
         await asyncio.to_thread(moving.result)
 
     async def passes(self, seconds: float) -> None:
-        """Let so much time pass, and see what has come of it."""
+        """Let so much time pass, and see what has come of it.
+
+        What a node said before and nobody had read yet counts as said now: its next beat, which
+        comes within a second of real time, puts that right.
+        """
         await self.moves(seconds)
+        await self.pilot.pause(1.2)
         await self.settles()
 
     def cut_links(self) -> None:

@@ -175,7 +175,6 @@ def test_contact_that_comes_back_is_not_lost_any_more() -> None:
     assert LOST not in words(cluster(one.then(node("n1"), 950.0), other))
 
 
-# DEFECT (small): `since` is that of the first silence, whatever its cause was.
 def test_a_node_that_was_refused_first_and_silent_later_did_not_fall_with_the_others() -> None:
     first_refused = fallen(node("n1"), silent("n1", Unreachable.AUTHENTICATION), 900.0)
     later = first_refused.then(silent("n1", Unreachable.TCP), 990.0)

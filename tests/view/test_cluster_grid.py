@@ -59,7 +59,6 @@ def test_a_node_that_has_not_answered_yet_is_asked_and_not_lost() -> None:
     assert all(cell.tone is not Tone.OK for cell in row(awaited("n1")).cells)
 
 
-# DEFECT (small): an answer that is no reading is not being asked any more.
 def test_a_node_that_answered_nonsense_is_not_said_to_be_asked() -> None:
     found = texts(NodeReading("n1", problem=Problem("bad-answer", "The facts make no sense.")))
     assert "The facts make no sense." in found[NOTE]
@@ -266,7 +265,6 @@ def test_text_of_a_node_is_inert(text: str) -> None:
     assert panel(lost).isprintable() or "\n" in panel(lost)
 
 
-# DEFECT (small): a number that a node sends and that no clock can show ends the screen.
 @pytest.mark.parametrize("left", [float("nan"), float("inf"), 1e300])
 def test_a_countdown_that_is_no_number_does_not_end_the_screen(left: float) -> None:
     assert row(trial(left)).cells[NAME].text == "n1"

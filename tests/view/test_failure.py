@@ -97,8 +97,6 @@ def test_an_older_failure_of_the_same_node_is_not_told() -> None:
     assert "old" not in text(failure.did([*older, *STORY], "n2", 2))
 
 
-# DEFECT: the run is found by a rollback or a problem in it. A node that is held has neither, so
-# the reason of an older run is told for it.
 def test_a_held_node_is_not_explained_by_an_older_run() -> None:
     older = [check("n2", False, "an old story", "1101-aaa"), back("n2", "old", "1101-aaa")]
     held = [
@@ -177,13 +175,11 @@ def test_a_held_node_can_be_kept_or_taken_back() -> None:
     assert Does.ROLL_BACK in found
 
 
-# DEFECT: facts of a node that cannot be read now are not what is open now.
 def test_what_was_open_on_a_node_that_is_silent_now_is_not_offered() -> None:
     gone = upgraded("n1", unreachable=silent("x").unreachable)
     assert Does.ROLL_BACK not in does(cluster(gone, node("n2")))
 
 
-# DEFECT: finalize has begun there: the way back says "none", the choice offers one.
 def test_what_is_being_made_final_is_not_offered_to_be_rolled_back() -> None:
     decided = transaction(decision="FINALIZE", driver_alive=False)
     state = cluster(upgraded("n1", state=NodeState.INCONSISTENT, transaction=decided))
@@ -209,7 +205,6 @@ def test_leaving_a_node_in_trial_says_that_it_decides_alone() -> None:
     assert "n1 decides alone" in leave(trial, old("n2"))
 
 
-# DEFECT: "nothing moves until you act" while a node is being installed or goes back.
 @pytest.mark.parametrize(
     "state", [NodeState.INSTALLING, NodeState.ROLLING_BACK, NodeState.FINALIZING]
 )
@@ -217,12 +212,10 @@ def test_leaving_a_node_that_changes_is_not_said_to_be_still(state: NodeState) -
     assert "nothing moves" not in leave(upgraded("n1", state=state), old("n2"))
 
 
-# DEFECT: nobody knows whether a node that cannot be read decides something by itself.
 def test_leaving_a_node_that_cannot_be_read_is_not_said_to_be_still() -> None:
     assert "nothing moves" not in leave(silent("n1"), old("n2"))
 
 
-# DEFECT: `Unknown(reason='permission denied')` on the screen.
 def test_a_version_that_cannot_be_read_is_not_shown_as_python() -> None:
     assert "Unknown(" not in leave(node("n1", running=LOST), old("n2"))
 
@@ -236,7 +229,6 @@ def test_where_the_failed_node_is_now_is_said(state: NodeState) -> None:
     assert ("proven" in failure.summary("n2", facts)) is (state is NodeState.ROLLED_BACK)
 
 
-# DEFECT: as above, and "proven" beside it.
 def test_a_summary_of_what_cannot_be_read_is_not_shown_as_python() -> None:
     facts = old("n2", state=NodeState.ROLLED_BACK, selected=LOST).facts
     assert "Unknown(" not in failure.summary("n2", facts)

@@ -75,7 +75,6 @@ def test_news_in_one_batch_or_one_by_one_make_the_same_state_of_a_run(letters: l
     assert same(fold(state, letters), one_by_one(state, letters))
 
 
-# DEFECT (small): what happens before anything began is kept within a batch, and lost between two.
 def test_news_before_the_first_run_make_the_same_state_however_they_come() -> None:
     letters: list[News] = [
         Happened(event(Kind.PHASE, phase=Phase.ROLLBACK)),
@@ -235,9 +234,6 @@ def test_a_run_that_broke_is_over_and_what_is_only_planned_stays() -> None:
     assert fold(start(), [Planning("planning"), broke]).planning == ""
 
 
-# DEFECT (severe): a second act is refused because the first one goes on; the screen takes the
-# refusal for the end of the first. It says that the run has ended, `q` leaves without a question,
-# and no node is told to be changing, while one is.
 @pytest.mark.parametrize(
     "first", [Goes(installs("n1")), Waits(installs("n1"))], ids=["goes", "waits"]
 )
@@ -247,14 +243,10 @@ def test_a_second_act_that_is_refused_does_not_end_the_first(first: News) -> Non
     assert state.run.is_under_way
 
 
-# DEFECT: and what is being planned is no longer said to be.
 def test_a_second_act_that_is_refused_does_not_end_the_planning() -> None:
     assert fold(start(), [Planning("planning the upgrade"), BUSY]).planning
 
 
-# DEFECT: bringing nodes to rest is a run of its own that has neither a beginning nor a name here:
-# meanwhile the screen says that nothing was begun (`n` begins it again, `q` does not ask), and its
-# end becomes the end of the upgrade that was only planned.
 def test_bringing_nodes_to_rest_is_not_the_end_of_the_planned_upgrade() -> None:
     ended = outcome(code=Exit.NEEDS_PERSON)
     state = fold(start(), [*READ, Ready(MADE), Over("recover", replace(ended, run="r9"))])

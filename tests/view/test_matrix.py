@@ -150,8 +150,6 @@ def test_an_install_is_ok_when_the_node_is_in_trial() -> None:
     assert "1:00 min" in cell(state, MONITOR).text
 
 
-# DEFECT: contact that is lost in the middle of an install is told in the phase monitor, and the
-# matrix takes that for a trial: INSTALL reads "ok" although nothing proves that it ended.
 @pytest.mark.parametrize(
     "told",
     [
@@ -206,7 +204,6 @@ def test_what_goes_back_is_undoing_until_it_is_proven() -> None:
     assert "4.11" in cell(state, MONITOR).text
 
 
-# DEFECT: a version that could not be read is shown as `Unknown(reason=...)`, beside "proven".
 def test_a_node_that_went_back_to_what_cannot_be_read_is_not_shown_as_python() -> None:
     back = record("ROLLBACK", phase=Phase.ROLLBACK)
     unsure = old("n1", state=NodeState.ROLLED_BACK, selected=LOST)
@@ -214,7 +211,6 @@ def test_a_node_that_went_back_to_what_cannot_be_read_is_not_shown_as_python() -
     assert "Unknown(" not in cell(state, MONITOR).text
 
 
-# DEFECT (small): "final" is read from the node, whatever version that is.
 def test_a_node_that_is_final_on_the_old_version_is_not_said_to_be_final() -> None:
     back = record("ROLLBACK", phase=Phase.ROLLBACK)
     state = after(BEGUN, TRIAL, back, readings=(old("n1", state=NodeState.STAGED), old("n2")))
@@ -226,7 +222,6 @@ def test_a_refused_install_is_red() -> None:
     assert cell(after(BEGUN, bad), INSTALL).tone is Tone.BAD
 
 
-# DEFECT (small): a run that is over is still shown as going.
 @pytest.mark.parametrize("result", [Result.HELD, Result.LOST])
 def test_no_phase_is_under_way_after_the_end_of_the_run(result: Result) -> None:
     state = after(BEGUN, TRIAL, readings=(upgraded("n1", state=NodeState.HELD), old("n2")))
@@ -268,7 +263,6 @@ def test_a_node_that_was_there_before_is_said_to_be(treatment: Treatment) -> Non
     assert cell(state, MONITOR).tone is Tone.OK
 
 
-# DEFECT: it is said from the plan, whatever the node says now, or does not say any more.
 @pytest.mark.parametrize("treatment", [Treatment.ALREADY, Treatment.ACCEPTED])
 @pytest.mark.parametrize(
     "now",
@@ -282,8 +276,6 @@ def test_a_node_that_was_there_before_is_only_ok_as_long_as_it_says_so(
     assert cell(state, MONITOR).tone is not Tone.OK
 
 
-# DEFECT: the rows of what was there before count as a check that began and never ends: the stepper
-# says that `check` is under way before the preflight, and it never becomes ok.
 def test_looking_at_what_was_there_before_is_not_the_phase_check() -> None:
     there = event(Kind.ROW, "ok files", phase=Phase.CHECK, result="ok")
     readings = (node("n1"), old("n2"))
@@ -360,7 +352,6 @@ def test_the_panel_before_the_beginning_shows_the_gate_and_why_it_is_shown_again
     assert "the plan is another one" in said(again)
 
 
-# DEFECT (small): the title promises what `n` does not do here.
 def test_the_title_promises_nothing_where_the_gate_is_shut() -> None:
     assert not next_panel.title(upgrade("n1", stage=Stage.READY, shut=True)).startswith("n:")
 

@@ -120,8 +120,6 @@ def test_the_target_follows_node_version_and_phase() -> None:
     assert target(waiting("n1")) == base
 
 
-# DEFECT: a list of names is cut after eight, and the target is what is written: other nodes, the
-# same target, and `n` is not dead although it would act elsewhere.
 def test_the_target_follows_the_ninth_node_too() -> None:
     many = [f"n{number}" for number in range(12)]
 
@@ -132,7 +130,6 @@ def test_the_target_follows_the_ninth_node_too() -> None:
     assert target(ready(many[:10])) != target(ready([*many[:9], "n11"]))
 
 
-# DEFECT: `send 4.12 to 2 nodes` names no node.
 def test_the_target_of_a_stage_follows_its_nodes() -> None:
     one, other = waiting("n1", "n2", phase=Phase.STAGE), waiting("n1", "n3", phase=Phase.STAGE)
     assert target(one) != target(other)
@@ -215,14 +212,11 @@ def test_what_changes_now_and_who_comes_next_is_said() -> None:
     assert "waits before n2" in going(held=True)
 
 
-# DEFECT: with `pause = first` (the default) and `all` the run waits for a person after n1, and the
-# strip says that n2 begins by itself.
 @pytest.mark.parametrize("pause", [Pause.FIRST, Pause.ALL])
 def test_the_next_node_is_not_said_to_begin_by_itself_where_the_policy_waits(pause: Pause) -> None:
     assert "by itself" not in going(pause)
 
 
-# DEFECT: with `accept = manual` nobody but a person accepts.
 def test_a_node_that_a_person_must_accept_is_not_said_to_be_accepted_by_itself() -> None:
     assert "accepted when healthy" not in going(accept=Accept.MANUAL)
 
@@ -263,7 +257,6 @@ def test_what_all_have_accepted_is_finalized_by_its_version() -> None:
     assert finalizable(picture(state)) == NEW
 
 
-# DEFECT: the strip offers to finalize, and the key does nothing: a node is down or fails a check.
 @pytest.mark.parametrize(
     "about",
     [
@@ -283,7 +276,6 @@ def opened(decision: str) -> object:
     return transaction(decision=decision, driver_alive=False)
 
 
-# DEFECT: `n` opens one thing and the words beside it name another one.
 @pytest.mark.parametrize(
     ("state", "wrong"),
     [
@@ -353,7 +345,6 @@ def test_without_contact_it_is_said_what_each_node_does_by_itself() -> None:
     assert re.search(r"n3 [^;]*untouched", said)
 
 
-# DEFECT: contact that is lost in an install, an undo or a finalize is told as "untouched".
 @pytest.mark.parametrize(
     "state",
     [
@@ -371,12 +362,10 @@ def test_without_contact_a_node_that_changed_is_not_said_to_be_untouched(
     assert "untouched" not in said
 
 
-# DEFECT: what was to be decided by 02:14 is said to be decided "by now", for ever.
 def test_without_contact_a_deadline_that_is_over_is_not_still_to_come() -> None:
     assert clock(NOW.wall) not in gone(in_trial(30.0), upgraded("n2"))
 
 
-# DEFECT: while a run of this screen goes, the strip goes on to promise an accept.
 def test_without_contact_a_run_does_not_promise_what_nobody_can_do() -> None:
     fell = [fallen(each, silent(each.name), 940.0) for each in (in_trial(90.0), old("n2"))]
     run = upgrade("n1", "n2", upcoming=installs("n1"), policy=Policy(pause=Pause.NONE))
@@ -449,14 +438,11 @@ def test_no_key_of_an_act_is_live_while_a_run_goes_that_would_refuse_it(state: S
         assert shown.verdict.kind is VerdictKind.UNMANAGED
 
 
-# DEFECT: a second act is refused as busy while an upgrade goes, and A is live. (`a` and the choice
-# of what to roll back are live as well; a trial with accept = manual waits for just that.)
 def test_adopt_is_grey_while_a_run_goes() -> None:
     run = upgrade("n1", upcoming=Upcoming(Phase.STAGE, ("n1",)))
     assert may("adopt", picture(cluster(node("n1", finalized=None), run=run)), "") is not True
 
 
-# DEFECT: a node that the cluster file leaves out is left alone by the act itself.
 def test_a_node_that_is_left_out_is_not_accepted() -> None:
     held = upgraded("n1", state=NodeState.HELD, excluded="dead")
     assert not may("accept", picture(cluster(held)), "n1")

@@ -80,7 +80,6 @@ def test_when_it_was_built_is_told_where_the_operator_is(zone: Callable[[str], N
     assert rows(found(created="once"))[0].cells[BUILT].text == "once"
 
 
-# DEFECT (small): one manifest ends the screen of releases.
 def test_a_day_at_the_end_of_time_does_not_end_the_screen(zone: Callable[[str], None]) -> None:
     zone("Asia/Tokyo")
     assert rows(found(created="9999-12-31T23:59:59Z"))

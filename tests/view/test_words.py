@@ -91,8 +91,6 @@ def test_a_key_in_the_strip_can_be_pressed_when_all_have_accepted() -> None:
 FINAL_BEFORE = Finalized("4.11", "1101-aaa")
 
 
-# DEFECT: (1) the verdict advises `finalize` of a node without an open upgrade, where F is grey;
-# (2) it advises `adopt -n n2` in a mixed cluster, where A is hidden, and knows no selection.
 @pytest.mark.parametrize(
     "found",
     [
@@ -210,7 +208,6 @@ def test_a_size_has_a_unit(number: int, text: str) -> None:
     assert size(number) == text
 
 
-# DEFECT (small): it reads 1000.0 kB, because the unit is chosen before the number is rounded.
 @pytest.mark.parametrize("number", [999_960, 999_999, 999_999_999])
 def test_a_size_just_below_a_unit_is_told_in_the_next_one(number: int) -> None:
     assert not size(number).startswith("1000")
@@ -256,7 +253,6 @@ def test_what_is_no_time_is_shown_as_it_came(text: str) -> None:
     assert local_time(text) == text
 
 
-# DEFECT (small): OverflowError is no ValueError; a clock at the end of time ends the screen.
 @pytest.mark.parametrize(
     ("where", "text"),
     [("Asia/Tokyo", "9999-12-31T23:59:59Z"), ("America/New_York", "0001-01-01T00:00:00Z")],
