@@ -234,6 +234,7 @@ def prepared(helm: Helm, cluster: Cluster, version: str = "4.12.0") -> Ready:
     return ready
 
 
+@pytest.mark.drill
 def test_a_person_walks_through_an_upgrade_and_makes_it_final(settled: Cluster) -> None:
     before = settled.product("n1")
     with helm_at(str(settled.file)) as helm:

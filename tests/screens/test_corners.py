@@ -25,6 +25,7 @@ def stop_service(cluster: Cluster, name: str, version: str) -> None:
     subprocess.run([script, "stop"], env=dict(os.environ), stdout=subprocess.DEVNULL, check=True)
 
 
+@pytest.mark.drill
 async def test_the_way_back_is_open_while_a_run_waits(
     make_harbor: Callable[..., Cluster],
 ) -> None:

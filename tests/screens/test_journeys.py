@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 
+import pytest
+
 from tests.support.cluster import Cluster
 from tests.support.operator import at_the_screen
 
@@ -39,6 +41,7 @@ async def test_an_upgrade_step_by_step_to_finalized(harbor: Cluster) -> None:
     assert harbor.status()["verdict"]["kind"] == "settled"
 
 
+@pytest.mark.drill
 async def test_a_failure_says_what_failed_what_the_node_did_and_what_can_be_done(
     harbor: Cluster,
 ) -> None:
@@ -83,6 +86,7 @@ async def test_a_rollback_asks_for_the_first_node_and_again_for_the_others(
     assert [node["running"] for node in status["nodes"]] == ["4.11.0", "4.11.0"]
 
 
+@pytest.mark.drill
 async def test_a_run_is_left_where_it_waits_and_taken_up_again(
     make_harbor: Callable[..., Cluster],
 ) -> None:

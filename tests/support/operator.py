@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
+from textual import events
 from textual.pilot import Pilot
 
 from app.application import LiftlockApp
@@ -56,8 +57,11 @@ class Operator:
         await self.pilot.pause()
 
     async def types(self, text: str) -> None:
-        """Type a text."""
-        await self.presses(*text)
+        """Put a text where the cursor is, as a paste in the terminal does."""
+        focused = self.app.screen.focused
+        assert focused is not None, "nothing takes what is typed"
+        focused.post_message(events.Paste(text))
+        await self.pilot.pause()
 
     async def sees(self, *texts: str, within: float = SECONDS) -> None:
         """Wait until all of these can be read."""

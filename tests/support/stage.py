@@ -65,7 +65,7 @@ class Stage(Operator):
     async def settles(self) -> None:
         """Wait until nothing changes on the screen any more."""
         seen, still = "", 0
-        while still < 8:
+        while still < 4:
             await self.pilot.pause(0.05)
             self.app.redraw()
             await self.pilot.pause()
