@@ -1,7 +1,7 @@
 """Node by phase: how far every node of the run is, with honest progress and no per cent."""
 
 from app.state import Run, Stage, State
-from app.view.words import NONE, Moment, fact, left_of, size, span
+from app.view.words import NONE, Moment, fact, left_of, part, size, span
 from backends.domain.facts import NodeReading
 from backends.domain.plan import NodePlan, Treatment
 from backends.domain.states import HealthState, NodeState, Phase
@@ -12,10 +12,10 @@ COLUMNS = (
     Column("", least=1, most=1),
     Column("NODE", least=4, most=16),
     Column("ROLE", least=4, most=10, rank=2),
-    Column("PREFLIGHT", least=9, most=12),
-    Column("STAGE", least=10, most=18),
+    Column("PREFLIGHT", least=10, most=12),
+    Column("STAGE", least=14, most=14),
     Column("CHECK", least=6, most=12),
-    Column("INSTALL", least=9, most=14),
+    Column("INSTALL", least=10, most=10),
     Column("MONITOR", least=12, grows=True),
 )
 
@@ -90,7 +90,7 @@ def _early(run: Run, item: NodePlan, phase: Phase) -> Cell:
     if done.problem:
         return Cell("REFUSED", Tone.BAD)
     if not done.is_ok:
-        doing = f"{size(done.sent)} of {size(done.of)}" if done.of else "…"
+        doing = part(done.sent, done.of) if done.of else "…"
         return Cell(doing, Tone.BUSY if run.is_under_way else Tone.QUIET)
     if phase is Phase.STAGE:
         return Cell(f"ok, {size(done.of) if done.of else 'had it all'}", Tone.OK)

@@ -191,6 +191,14 @@ def size(count: int) -> str:
     raise AssertionError("the last unit takes everything")
 
 
+def part(sent: int, of: int) -> str:
+    """So many bytes of so many, in the unit of the whole: 0.4/12.5 MB."""
+    whole, _, unit = size(of).partition(" ")
+    per = of / float(whole) if float(whole) else 1.0
+    done = sent / per
+    return f"{done:.0f}/{whole} {unit}" if unit == "B" else f"{done:.1f}/{whole} {unit}"
+
+
 def count(number: int, word: str) -> str:
     """So many of something: 1 node, 2 nodes."""
     return f"{number} {word}" + ("" if number == 1 else "s")

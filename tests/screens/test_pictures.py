@@ -125,6 +125,13 @@ async def link_gone(stage: Stage) -> None:
         node.unreachable = Problem("tcp", f"{node.name} cannot be reached", "no route")
     stage.cut_links()
     await stage.sees("NO CONTACT")
+    known = stage.app.picture
+
+    def all_refused() -> bool:
+        problems = [each.problem for each in known().state.as_read]
+        return all(each is not None and each.code == "tcp" for each in problems)
+
+    await stage.waits(all_refused, "the reason of each node")
     await stage.settles()
 
 
@@ -148,8 +155,17 @@ PICTURES: dict[str, tuple[str, Way, tuple[tuple[int, int], ...]]] = {
 
 @pytest.mark.parametrize(
     ("name", "size"),
-    [(name, size) for name, (_, _, sizes) in PICTURES.items() for size in sizes],
-    ids=lambda each: each if isinstance(each, str) else "x".join(map(str, each)),
+    [
+        pytest.param(
+            name,
+            size,
+            id=f"{name}-{size[0]}x{size[1]}",
+            # The large ones say little that the small ones do not.
+            marks=[pytest.mark.drill] if size == LARGE and len(sizes) > 1 else [],
+        )
+        for name, (_, _, sizes) in PICTURES.items()
+        for size in sizes
+    ],
 )
 async def test_the_screen_looks_as_in_its_picture(
     name: str,

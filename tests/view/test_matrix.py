@@ -112,7 +112,7 @@ def test_bytes_are_told_as_they_go_and_without_a_per_cent() -> None:
     begun, _, result = passed(Phase.STAGE)
     some = event(Kind.PROGRESS, phase=Phase.STAGE, sent=1000, of=7_200_000)
     going = cell(after(begun, some), STAGE)
-    assert going == Cell("1.0 kB of 7.2 MB", Tone.BUSY)
+    assert going == Cell("0.0/7.2 MB", Tone.BUSY)
     done = cell(after(begun, some, result), STAGE)
     assert "7.2 MB" in done.text
     assert "%" not in going.text + done.text

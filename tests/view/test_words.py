@@ -22,6 +22,7 @@ from app.view.words import (
     keyed,
     local_time,
     mark,
+    part,
     size,
     span,
     state_of,
@@ -262,3 +263,18 @@ def test_a_time_at_the_end_of_time_does_not_end_the_screen(
 ) -> None:
     zone(where)
     assert local_time(text)
+
+
+@pytest.mark.parametrize(
+    ("sent", "of", "text"),
+    [
+        (0, 903, "0/903 B"),
+        (903, 903, "903/903 B"),
+        (0, 12_500_000, "0.0/12.5 MB"),
+        (400_000, 12_500_000, "0.4/12.5 MB"),
+        (999_999_999, 999_999_999, "1.0/1.0 GB"),
+    ],
+)
+def test_a_part_is_told_in_the_unit_of_the_whole(sent: int, of: int, text: str) -> None:
+    assert part(sent, of) == text
+    assert len(part(sent, of)) <= 14
