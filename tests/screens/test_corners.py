@@ -44,6 +44,7 @@ async def test_the_way_back_is_open_while_a_run_waits(
     assert harbor.status()["verdict"]["kind"] == "settled"
 
 
+@pytest.mark.drill
 async def test_the_way_back_is_open_in_a_trial(make_harbor: Callable[..., Cluster]) -> None:
     harbor = make_harbor(2, min_healthy="5s", healthy_deadline="7s", accept_window="20s")
     async with at_the_screen(harbor) as operator:
@@ -80,6 +81,7 @@ async def test_a_shut_gate_names_its_reason_and_its_plan_can_be_put_away(
     assert "upgrade" not in runs.splitlines()[0]
 
 
+@pytest.mark.drill
 async def test_a_plan_is_put_away_and_another_one_made(harbor: Cluster) -> None:
     async with at_the_screen(harbor) as operator:
         await operator.sees("SETTLED 4.11.0")
@@ -90,6 +92,7 @@ async def test_a_plan_is_put_away_and_another_one_made(harbor: Cluster) -> None:
         assert "preflight for 4.12.0" in operator.strip
 
 
+@pytest.mark.drill
 async def test_a_key_that_is_pressed_twice_begins_once(harbor: Cluster) -> None:
     async with at_the_screen(harbor) as operator:
         await operator.sees("SETTLED 4.11.0")
@@ -124,7 +127,15 @@ async def test_a_panel_gets_the_screen_and_the_banner_stays(harbor: Cluster) -> 
         await operator.sees("next start")
 
 
-@pytest.mark.parametrize("size", [(40, 12), (30, 8), (200, 60)], ids=str)
+@pytest.mark.parametrize(
+    "size",
+    [
+        (40, 12),
+        pytest.param((30, 8), marks=pytest.mark.drill),
+        pytest.param((200, 60), marks=pytest.mark.drill),
+    ],
+    ids=str,
+)
 async def test_no_size_breaks_any_screen(harbor: Cluster, size: tuple[int, int]) -> None:
     async with at_the_screen(harbor, size) as operator:
         await operator.waits(lambda: "SETT" in operator.text, "the verdict")

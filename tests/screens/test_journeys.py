@@ -64,6 +64,7 @@ async def test_a_failure_says_what_failed_what_the_node_did_and_what_can_be_done
     assert harbor.status()["verdict"]["kind"] == "settled"
 
 
+@pytest.mark.drill
 async def test_a_rollback_asks_for_the_first_node_and_again_for_the_others(
     harbor: Cluster,
 ) -> None:

@@ -72,7 +72,7 @@ class Operator:
         give_up = time.monotonic() + within
         while not reached():
             assert time.monotonic() < give_up, f"{what} was not seen:\n{self.text}"
-            await self.pilot.pause(0.02)
+            await self.pilot.pause(0.1)
 
     async def steps(self, then: str) -> None:
         """Press `n`, and wait until the second line says this."""

@@ -65,8 +65,8 @@ class Stage(Operator):
     async def settles(self) -> None:
         """Wait until nothing changes on the screen any more."""
         seen, still = "", 0
-        while still < 4:
-            await self.pilot.pause(0.05)
+        while still < 3:
+            await self.pilot.pause(0.1)
             self.app.redraw()
             await self.pilot.pause()
             still = still + 1 if self.text == seen else 0
