@@ -83,7 +83,7 @@ class LiftlockApp(App[int]):
         self._asking = asking
         self._drained_at = 0.0
         self._is_due = False
-        self._leaves_when_decided = False
+        self._leaves_when_decided = self._is_over = False
         self.farewell: tuple[str, ...] = ()
         """What the nodes do alone, for the terminal after the screen; empty: nothing was left."""
 
@@ -127,7 +127,9 @@ class LiftlockApp(App[int]):
         return self._picture
 
     def redraw(self) -> None:
-        """Show everything as it is at this moment."""
+        """Show everything as it is at this moment, until the screens are taken down."""
+        if self._is_over:
+            return
         self._picture = self._drawn()
         for screen in self.screen_stack:
             if isinstance(screen, LiveScreen):
@@ -157,8 +159,6 @@ class LiftlockApp(App[int]):
                 self._notebook.note(item.events)
             case Happened():
                 self._notebook.note([item.event])
-            case _:
-                pass
 
     def _answer(self, item: News) -> None:
         """What news ask of the screen beside being shown."""
@@ -178,8 +178,6 @@ class LiftlockApp(App[int]):
                 self._confirm(asked, item.number)
             case AskedToAdopt():
                 self._confirm(questions.adopt(item.previews), item.number)
-            case _:
-                pass
 
     def _confirm(self, asked: Asked, number: int) -> None:
         self.push_screen(
@@ -376,6 +374,7 @@ class LiftlockApp(App[int]):
     def go(self) -> None:
         """Leave now; the farewell says what goes on without us."""
         self.farewell = self._alone()
+        self._is_over = True
         self.exit(0)
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:

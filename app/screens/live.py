@@ -67,15 +67,16 @@ class LiveScreen(Screen[None]):
 
     def show(self, picture: Picture) -> None:
         """Show this; only what has changed is painted."""
-        if not self.is_mounted:
-            return
+        bar = self.query_one_optional("#banner", Bar)
+        if bar is None:
+            return  # not composed yet, or being taken away
         step = self.step(picture)
         if step.target != self._target:
             self._target = step.target
             self._target_since = time.monotonic()
         narrow = self.has_class("-narrow")
         lines = banner(picture.state, picture.verdict, step, picture.moment, narrow=narrow)
-        self.query_one("#banner", Bar).show(lines)
+        bar.show(lines)
         self.show_body(picture)
         self.refresh_bindings()
 

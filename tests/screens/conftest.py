@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.cluster import Cluster
-from tests.support.operator import at_once
+from tests.support.screen_operator import at_once
 
 
 @pytest.fixture(autouse=True)

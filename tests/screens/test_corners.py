@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.support.cluster import Cluster
-from tests.support.operator import Operator, at_the_screen
+from tests.support.screen_operator import Operator, at_the_screen
 
 
 async def walk(operator: Operator, cluster: Cluster, version: str, then: str) -> None:

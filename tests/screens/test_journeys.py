@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.support.cluster import Cluster
-from tests.support.operator import at_the_screen
+from tests.support.screen_operator import at_the_screen
 
 
 async def test_an_upgrade_step_by_step_to_finalized(harbor: Cluster) -> None:

@@ -9,7 +9,7 @@ from app.cli import cli
 from app.commands import ALL
 from backends.store.book import Book, Run
 from tests.support.cluster import Cluster
-from tests.support.operator import at_the_screen
+from tests.support.screen_operator import at_the_screen
 
 ACTING = {"upgrade", "accept", "rollback", "finalize", "adopt"}
 """What the command line has that changes nodes and is the screen's business as well."""

@@ -24,7 +24,7 @@ from backends.sim import scenes
 from backends.sim.clock import SimClock
 from backends.sim.cluster import SimCluster
 from backends.sim.node import Durations
-from tests.support.operator import Operator, at_once
+from tests.support.screen_operator import Operator, at_once
 
 RUN = "1017-k7f"
 AT_ONCE = Durations(prepare=0, stop=0, switch=0, start=0, undo=0, finalize=0)
@@ -96,8 +96,11 @@ async def on_stage(
         try:
             async with screen.run_test(size=size) as pilot:
                 stage = Stage(screen, pilot, cluster, core)
-                await stage.settles()
-                yield stage
+                try:
+                    await stage.settles()
+                    yield stage
+                finally:
+                    screen.go()
         finally:
             bridge.leave()
             living.cancel()

@@ -105,7 +105,10 @@ async def at_the_screen(
             living = bridge.open(core)
             try:
                 async with app.run_test(size=size, notifications=True) as pilot:
-                    yield Operator(app, pilot)
+                    try:
+                        yield Operator(app, pilot)
+                    finally:
+                        app.go()
             finally:
                 bridge.leave()
                 living.cancel()
