@@ -14,7 +14,7 @@ from app.screens.node import NodeScreen
 from app.state import Run
 from app.view import gate, matrix, next_panel
 from app.view.stepper import stepper
-from backends.domain.gates import Gate
+from backends.domain.gates import ConditionState, Gate
 from widgets.bar import Bar
 from widgets.grid import Grid
 from widgets.lines import Lines
@@ -70,8 +70,9 @@ class UpgradeScreen(LiveScreen):
         entries.show(picture.notebook.lines(run.id, *([state.act.id] if state.act else [])))
 
     def _has_room_for(self, found: Gate) -> bool:
-        """Where there is little room a gate is shown when something keeps it shut."""
-        return not self.has_class("-narrow") or not found.is_open
+        """Where there is little room a gate is shown when it stays shut without a person."""
+        stuck = any(each.state is not ConditionState.WAIT for each in found.blocking)
+        return stuck or not self.has_class("-narrow")
 
     @on(Grid.Opened)
     def _open(self, event: Grid.Opened) -> None:

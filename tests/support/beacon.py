@@ -2,11 +2,11 @@
 
 import hashlib
 import json
-import socket
 from importlib.resources import files
 from pathlib import PurePosixPath
 from typing import Any
 
+from backends.demo.ports import free_ports
 from backends.node.canonical import files_digest
 
 _PRODUCT = files("backends.demo") / "product"
@@ -80,10 +80,9 @@ class Beacon:
 
 
 def free_port() -> int:
-    """A port that nobody listens on at this moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port that nobody listens on, and that Linux gives to no client by itself."""
+    (found,) = free_ports(1)
+    return found
 
 
 def document(directory: str, port: int, lease: str, **changes: Any) -> dict[str, Any]:
