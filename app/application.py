@@ -83,7 +83,7 @@ class LiftlockApp(App[int]):
         self._asking = asking
         self._drained_at = 0.0
         self._is_due = False
-        self._leaves_when_decided = self._is_over = False
+        self._leaves_when_decided = self.is_over = False
         self.farewell: tuple[str, ...] = ()
         """What the nodes do alone, for the terminal after the screen; empty: nothing was left."""
 
@@ -128,8 +128,6 @@ class LiftlockApp(App[int]):
 
     def redraw(self) -> None:
         """Show everything as it is at this moment, until the screens are taken down."""
-        if self._is_over:
-            return
         self._picture = self._drawn()
         for screen in self.screen_stack:
             if isinstance(screen, LiveScreen):
@@ -374,7 +372,7 @@ class LiftlockApp(App[int]):
     def go(self) -> None:
         """Leave now; the farewell says what goes on without us."""
         self.farewell = self._alone()
-        self._is_over = True
+        self.is_over = True
         self.exit(0)
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:

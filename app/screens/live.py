@@ -68,8 +68,8 @@ class LiveScreen(Screen[None]):
     def show(self, picture: Picture) -> None:
         """Show this; only what has changed is painted."""
         bar = self.query_one_optional("#banner", Bar)
-        if bar is None:
-            return  # not composed yet, or being taken away
+        if bar is None or self.operator.is_over:
+            return  # not composed yet, or being taken down
         step = self.step(picture)
         if step.target != self._target:
             self._target = step.target

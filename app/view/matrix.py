@@ -130,11 +130,11 @@ def _monitor(run: Run, item: NodePlan, reading: NodeReading) -> Cell:
         case NodeState.ACCEPTED:
             return Cell("accepted", Tone.OK)
         case NodeState.MONITORING:
-            window = f", {span(left)} left" if left is not None else ""
+            window = f"{span(left)} left" if left is not None else "trial"
             healthy = reading.facts.transaction is not None and reading.facts.transaction.healthy
             if reading.facts.health is HealthState.FAILING:
-                return Cell(f"FAILING{window}", Tone.BAD)
-            return Cell(f"{'healthy' if healthy else 'trial'}{window}", Tone.BUSY)
+                return Cell(f"FAILING, {window}", Tone.BAD)
+            return Cell("healthy" if healthy else window, Tone.BUSY)
         case NodeState.ROLLING_BACK:
             return Cell("goes back", Tone.WARN)
         case NodeState.ROLLED_BACK:

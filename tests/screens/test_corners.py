@@ -143,6 +143,7 @@ async def test_no_size_breaks_any_screen(harbor: Cluster, size: tuple[int, int])
         for key in ("enter", "u", "R", "J", "question_mark"):
             await operator.presses(key)
             await operator.waits(lambda: operator.app.screen is not first, "another screen")
+            await operator.waits(lambda: operator.app.focused is not None, "its focus")
             assert operator.screen[-1].strip(), key
             await operator.presses("escape")
             await operator.waits(lambda: operator.app.screen is first, "the first screen")
