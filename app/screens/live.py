@@ -38,6 +38,7 @@ class LiveScreen(Screen[None]):
         super().__init__()
         self._target: object = None
         self._target_since = 0.0
+        self._is_whole = False
         self._hidden: list[Widget] = []
         """What is hidden while one panel has the whole screen."""
 
@@ -57,7 +58,8 @@ class LiveScreen(Screen[None]):
         yield Widget()
 
     def on_mount(self) -> None:
-        """Show what is known already."""
+        """Show what is known already: from here on every panel is there."""
+        self._is_whole = True
         self.show(self.operator.picture())
 
     def on_screen_resume(self) -> None:
@@ -67,8 +69,7 @@ class LiveScreen(Screen[None]):
 
     def show(self, picture: Picture) -> None:
         """Show this; only what has changed is painted."""
-        bar = self.query_one_optional("#banner", Bar)
-        if bar is None or self.operator.is_over:
+        if not self._is_whole or self.operator.is_over:
             return  # not composed yet, or being taken down
         step = self.step(picture)
         if step.target != self._target:
@@ -76,7 +77,7 @@ class LiveScreen(Screen[None]):
             self._target_since = time.monotonic()
         narrow = self.has_class("-narrow")
         lines = banner(picture.state, picture.verdict, step, picture.moment, narrow=narrow)
-        bar.show(lines)
+        self.query_one("#banner", Bar).show(lines)
         self.show_body(picture)
         self.refresh_bindings()
 
