@@ -44,7 +44,6 @@ class NodeScreen(LiveScreen):
 
     def on_mount(self) -> None:
         """Its own journal is asked for: it knows more than what was followed from here."""
-        super().on_mount()
         self.operator.bridge.ask_journal(self._node)
 
     @property

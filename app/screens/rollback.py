@@ -46,7 +46,6 @@ class RollbackScreen(LiveScreen):
 
     def on_mount(self) -> None:
         """What the node did alone, its own journal knows best."""
-        super().on_mount()
         node = failure.failed_node(self.operator.picture().state)
         if node:
             self.operator.bridge.ask_journal(node)

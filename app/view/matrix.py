@@ -65,9 +65,9 @@ def _there(item: NodePlan, reading: NodeReading) -> Cell:
     if facts is None:
         return Cell("not read", Tone.WARN)
     if item.treatment is Treatment.ACCEPTED and facts.state is NodeState.ACCEPTED:
-        return Cell("accepted before", Tone.OK)
+        return Cell("accepted", Tone.OK)
     if facts.is_finalized and not facts.is_open:
-        return Cell("final there", Tone.OK)
+        return Cell("final", Tone.OK)
     return Cell(facts.state.replace("_", " "), Tone.WARN)
 
 

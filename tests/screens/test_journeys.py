@@ -112,7 +112,7 @@ async def test_a_run_is_left_where_it_waits_and_taken_up_again(
     async with at_the_screen(harbor) as operator:
         await operator.sees("UPGRADING 4.11.0 -> 4.12.0")
         await operator.chooses(harbor.releases["4.12.0"])
-        await operator.sees("accepted before")
+        await operator.sees("n1: accepted, accepted in run")
         for then in ("send", "check", "install 4.12.0 on n2"):
             await operator.steps(then=then)
         await operator.presses("n")

@@ -44,6 +44,7 @@ async def test_an_upgrade_leaves_the_same_journal_from_either_face(
             await operator.steps(then=then)
         await operator.presses("n")
         await operator.sees("READY TO FINALIZE" if version == "4.12.0" else "why n1 failed")
+        await operator.waits(lambda: not operator.app.picture().state.is_busy, "its end")
     a_run, a_told = newest(typed, "upgrade")
     b_run, b_told = newest(pressed, "upgrade")
     assert a_run.exit == b_run.exit == ran.status
@@ -71,6 +72,7 @@ async def test_finalize_and_rollback_leave_the_same_journal_from_either_face(
         await operator.sees("Go on with n1?")
         await operator.presses("right", "enter")
         await operator.sees("SETTLED 4.11.0")
+        await operator.waits(lambda: not operator.app.picture().state.is_busy, "its end")
     assert newest(typed, "rollback")[1] == newest(pressed, "rollback")[1]
     for cluster in (typed, pressed):
         assert cluster.upgrade("4.12.0").status == 0
@@ -82,6 +84,7 @@ async def test_finalize_and_rollback_leave_the_same_journal_from_either_face(
         await operator.types("harbor")
         await operator.presses("enter", "right", "enter")
         await operator.sees("SETTLED 4.12.0")
+        await operator.waits(lambda: not operator.app.picture().state.is_busy, "its end")
     assert newest(typed, "finalize")[1] == newest(pressed, "finalize")[1]
 
 
