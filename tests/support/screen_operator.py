@@ -1,5 +1,6 @@
 """A pair of hands and eyes at the screen: the real program over real nodes, without a terminal."""
 
+import asyncio
 import os
 import time
 from collections.abc import AsyncIterator, Callable
@@ -112,7 +113,7 @@ async def at_the_screen(
             finally:
                 bridge.leave()
                 living.cancel()
-                with suppress(BaseException):
+                with suppress(asyncio.CancelledError):
                     living.result()
     finally:
         os.environ.clear()

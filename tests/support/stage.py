@@ -104,7 +104,7 @@ async def on_stage(
         finally:
             bridge.leave()
             living.cancel()
-            with suppress(BaseException):
+            with suppress(asyncio.CancelledError):
                 living.result()
 
 
