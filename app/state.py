@@ -17,7 +17,6 @@ from app.between.news import (
     Planning,
     Read,
     Ready,
-    Recalled,
     Refused,
     Releases,
     Waits,
@@ -192,12 +191,7 @@ class State:
     planning: str = ""
     """What is being planned; empty when nothing is."""
 
-    recalled: Recalled | None = None
-    """The newest run in the book, from before this screen."""
-
     releases: Releases | None = None
-    refused: Refused | None = None
-    """The newest refusal that nobody has seen yet."""
 
     @property
     def run(self) -> Run | None:
@@ -241,7 +235,7 @@ def fold(state: State, news: Iterable[News]) -> State:
     upgrade, act = state.upgrade, state.act
     progress = dict(upgrade.progress) if upgrade else {}
     planning = state.planning
-    recalled, releases, refused = state.recalled, state.releases, state.refused
+    releases = state.releases
     for item in news:
         match item:
             case Read():
@@ -275,19 +269,16 @@ def fold(state: State, news: Iterable[News]) -> State:
                 act = _over(act, item)
             case AskedToGoOn() | AskedToAdopt():
                 act = act and replace(act, stage=Stage.WAITING)
-            case Recalled():
-                recalled = item
             case Releases():
                 releases = item
             case Refused():
-                refused = item
                 planning = planning if item.problem.code == BUSY else ""
                 if item.ended == "upgrade":
                     upgrade = _ended(upgrade)
                 elif item.ended:
                     act = _ended(act)
             case _:
-                pass  # secrets are asked for by dialogs; they are no state
+                pass  # for dialogs and the notebook; they are no state
     if upgrade is not None:
         upgrade = replace(upgrade, progress=MappingProxyType(progress))
     return replace(
@@ -296,9 +287,7 @@ def fold(state: State, news: Iterable[News]) -> State:
         upgrade=upgrade,
         act=act,
         planning=planning,
-        recalled=recalled,
         releases=releases,
-        refused=refused,
     )
 
 

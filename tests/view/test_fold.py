@@ -230,7 +230,6 @@ def test_a_run_that_broke_is_over_and_what_is_only_planned_stays() -> None:
     state = fold(start(), [*READ, Ready(MADE), BUSY])
     assert state.run is not None
     assert state.run.stage is Stage.READY
-    assert state.refused is BUSY
     assert fold(start(), [Planning("planning"), broke]).planning == ""
 
 
@@ -262,10 +261,9 @@ def test_news_without_a_run_change_no_run() -> None:
     assert over.run.stage is Stage.OVER
 
 
-def test_what_is_recalled_and_found_is_kept() -> None:
+def test_what_is_found_is_kept_and_what_is_recalled_is_no_run() -> None:
     recalled, found = Recalled(RUN, "upgrade", "", ()), Releases("/r", ())
     state = fold(start(), [recalled, found])
-    assert state.recalled is recalled
     assert state.releases is found
     assert state.run is None
 
