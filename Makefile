@@ -7,6 +7,9 @@
 VENV  := .venv
 BIN   := $(VENV)/bin
 READY := $(VENV)/.ready
+# Real products for the drills, and the list of them.
+PRODUCTS := tests/drills/products.txt
+FETCHED  := $(VENV)/products/.fetched
 # Another interpreter than the first good one on PATH: make test PYTHON=/path/to/python3.12
 PYTHON ?=
 # More for pytest: make test ARGS="-k verdict"
@@ -32,14 +35,8 @@ check: $(READY) ## lint, formatting, types
 	$(BIN)/python -m mypy || status=1; \
 	exit $$status
 
-# pytest says 5 when it selected nothing. That is fine only as long as no drill is written.
-drill: $(READY) ## run the drills with real products and servers (slow)
-	@status=0; \
-	$(BIN)/python -m pytest -q -m drill -n $(WORKERS) --timeout $(DRILL_TIMEOUT) $(ARGS) || status=$$?; \
-	if [ $$status -eq 5 ] && [ -z "$$(find tests/drills -name 'test_*.py' 2>/dev/null)" ]; then \
-		echo 'no drills yet'; status=0; \
-	fi; \
-	exit $$status
+drill: $(READY) $(FETCHED) ## run the drills with real products and servers (slow)
+	@$(BIN)/python -m pytest -q -m drill -n $(WORKERS) --timeout $(DRILL_TIMEOUT) $(ARGS)
 
 clean: ## remove .venv and everything that tools have left
 	@rm -rf $(VENV) build dist liftlock.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis htmlcov
@@ -54,6 +51,19 @@ ifneq ($(shell cat $(READY)),$(CURDIR))
 $(READY): moved
 endif
 endif
+
+# Defines `pip` for .venv: its own, else that of the Python it is made with.
+FIND_PIP = \
+	made_with=$${python:-$$($(BIN)/python -c 'import sys; print(sys._base_executable)')}; \
+	if $(BIN)/python -m pip --version >/dev/null 2>&1; then \
+		pip() { $(BIN)/python -m pip --disable-pip-version-check "$$@"; }; \
+	elif "$$made_with" -m pip --python $(BIN)/python --version >/dev/null 2>&1; then \
+		pip() { "$$made_with" -m pip --disable-pip-version-check --python $(BIN)/python "$$@"; }; \
+	else \
+		echo "$$made_with has neither ensurepip nor a pip of version 22.3 or newer;" \
+			'on Debian: apt install python3-venv, or python3-pip' >&2; \
+		rm -rf $(VENV); exit 1; \
+	fi
 
 # 1. the first Python that is new enough   2. .venv, kept when it works; where there is no ensurepip,
 # without pip of its own   3. the pinned packages and this folder, editable.
@@ -79,17 +89,20 @@ $(READY): pyproject.toml constraints.txt
 			"$$python" -m venv --without-pip $(VENV); \
 		} || { echo "$$python cannot make an environment; on Debian: apt install python3-venv" >&2; exit 1; }; \
 	fi; \
-	if $(BIN)/python -m pip --version >/dev/null 2>&1; then \
-		pip() { $(BIN)/python -m pip "$$@"; }; \
-	elif "$$python" -m pip --python $(BIN)/python --version >/dev/null 2>&1; then \
-		pip() { "$$python" -m pip --python $(BIN)/python "$$@"; }; \
-	else \
-		echo "$$python has neither ensurepip nor a pip of version 22.3 or newer;" \
-			'on Debian: apt install python3-venv, or python3-pip' >&2; \
-		rm -rf $(VENV); exit 1; \
-	fi; \
+	$(FIND_PIP); \
 	echo "installing into $(VENV)"; \
 	rm -f $(READY); \
-	pip install -q --disable-pip-version-check -c constraints.txt 'setuptools>=77' && \
-	pip install -q --disable-pip-version-check -c constraints.txt --no-build-isolation -e '.[test]' && \
+	pip install -q -c constraints.txt 'setuptools>=77' && \
+	pip install -q -c constraints.txt --no-build-isolation -e '.[test]' && \
 	printf '%s\n' '$(CURDIR)' > $(READY)
+
+# Exact versions, each in a folder of its own: two of one product do not fit into one environment.
+$(FETCHED): $(PRODUCTS) | $(READY)
+	@$(FIND_PIP); \
+	rm -rf $(VENV)/products; \
+	for each in $$(grep -v '^#' $(PRODUCTS)); do \
+		echo "fetching $$each"; \
+		pip install -q --no-deps --only-binary :all: \
+			--target "$(VENV)/products/$${each%==*}-$${each#*==}" "$$each" || exit 1; \
+	done; \
+	touch $@

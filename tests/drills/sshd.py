@@ -6,6 +6,7 @@ found by the log that every process of sshd holds open, and by a mark in the env
 
 import fcntl
 import inspect
+import json
 import os
 import pwd
 import shlex
@@ -285,6 +286,8 @@ class Operator:
 class SshCluster(Cluster):
     """A cluster of beacons behind real servers, driven by the command line."""
 
+    product = "beacon"
+
     def __init__(
         self,
         top: Path,
@@ -301,10 +304,14 @@ class SshCluster(Cluster):
             top, len(servers), **{"connect": "3s", "healthy_deadline": "5s", **policy}
         )
 
+    def vars(self, name: str) -> dict[str, str | int]:
+        """What the profile may use of a node."""
+        return {"port": self.ports[name]}
+
     def write_cluster(self, extra: str = "") -> None:
         nodes = "\n".join(
             f'{name} = {{ address = "{server.address}", port = {server.port},'
-            f' state_dir = "{self.top}/{name}/state", vars = {{ port = {self.ports[name]} }} }}'
+            f' state_dir = "{self.top}/{name}/state", vars = {_table(self.vars(name))} }}'
             for name, server in zip(self.names, self.servers, strict=True)
         )
         policy = "\n".join(
@@ -312,12 +319,17 @@ class SshCluster(Cluster):
             for key, value in self.policy.items()
         )
         self.file.write_text(
-            f'[cluster]\nname = "harbor"\nproduct = "beacon"\nsignatures = "optional"\n'
+            f'[cluster]\nname = "harbor"\nproduct = "{self.product}"\nsignatures = "optional"\n'
             f'ssh_config = "{self.person.config}"\nknown_hosts = "{self.person.known_hosts}"\n'
             f'operator_state = "{self.top}/history"\n{extra}\n'
             f'\n[defaults]\ntransport = "ssh"\nuser = "{self.person.user}"\n{self.defaults}\n'
             f"\n[nodes]\n{nodes}\n\n[policy]\n{policy}\n"
         )
+
+
+def _table(values: dict[str, str | int]) -> str:
+    """As TOML writes it in one line."""
+    return f"{{ {', '.join(f'{key} = {json.dumps(value)}' for key, value in values.items())} }}"
 
 
 class Agent:

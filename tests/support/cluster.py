@@ -37,6 +37,7 @@ class Ran:
     @property
     def json(self) -> dict[str, Any]:
         """Standard output, which is one JSON object."""
+        assert self.out.startswith("{"), self
         found: dict[str, Any] = json.loads(self.out)
         return found
 

