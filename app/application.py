@@ -172,7 +172,7 @@ class LiftlockApp(App[int]):
                 answer = partial(self._asking.answer, item.number)
                 self.push_screen(PromptScreen(item.question), answer)
             case AskedToGoOn():
-                asked = questions.go_on(item.first.node, item.rest)
+                asked = questions.go_on(item.last.node, item.rest, item.sick)
                 self._confirm(asked, item.number)
             case AskedToAdopt():
                 self._confirm(questions.adopt(item.previews), item.number)

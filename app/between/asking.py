@@ -5,6 +5,7 @@ from collections.abc import Callable
 from itertools import count
 
 from app.between.news import AskedSecret, AskedToAdopt, AskedToGoOn, News
+from backends.domain.problem import Problem
 from backends.engine.acts import Preview
 from backends.engine.results import NodeResult
 from backends.transport.prompt import Question
@@ -25,9 +26,11 @@ class Asking:
         answer = await self._ask(lambda number: AskedSecret(number, question))
         return answer if isinstance(answer, str) and answer else None
 
-    async def go_on(self, first: NodeResult, rest: tuple[str, ...]) -> bool:
-        """Whether to roll back the others now that the first node is back."""
-        return await self._ask(lambda number: AskedToGoOn(number, first, rest)) is True
+    async def go_on(
+        self, last: NodeResult, rest: tuple[str, ...], sick: Problem | None = None
+    ) -> bool:
+        """Whether to roll back the others now that a node is back, but perhaps does not serve."""
+        return await self._ask(lambda number: AskedToGoOn(number, last, rest, sick)) is True
 
     async def adopt(self, previews: tuple[Preview, ...]) -> bool:
         """Whether to record what was shown."""

@@ -193,11 +193,7 @@ class Bridge:
                 self._pace.end("ended by a rollback")
 
         async def work(scene: Scene) -> list[NodeResult]:
-            async def go_on(first: NodeResult) -> bool:
-                rest = tuple(each.name for each in scene.chosen if each.name != first.node)
-                return await self._asking.go_on(first, rest)
-
-            return await acting.roll_back(scene, reason, agreed, go_on)
+            return await acting.roll_back(scene, reason, agreed, self._asking.go_on)
 
         self._begin("rollback", Result.ROLLED_BACK, work, nodes, beside=True)
 

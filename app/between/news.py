@@ -144,11 +144,13 @@ class AskedSecret:
 
 @dataclass(frozen=True, slots=True)
 class AskedToGoOn:
-    """The first node is back; answered with its number."""
+    """A node is back, the others are not yet; answered with its number."""
 
     number: int
-    first: NodeResult
+    last: NodeResult
     rest: tuple[str, ...]
+    sick: Problem | None = None
+    """Why what is back does not serve."""
 
 
 @dataclass(frozen=True, slots=True)

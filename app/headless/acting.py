@@ -37,11 +37,7 @@ def rollback(options: Options) -> int:
     refuse_silence(options, "rollback")
 
     async def work(scene: Scene) -> list[NodeResult]:
-        going: Sequence[NodeReading] = ()
-
-        async def begin(found: Sequence[NodeReading]) -> None:
-            nonlocal going
-            going = found
+        async def begin(going: Sequence[NodeReading]) -> None:
             for reading in going:
                 opened = reading.facts.transaction if reading.facts else None
                 if opened is not None:
@@ -52,9 +48,13 @@ def rollback(options: Options) -> int:
             if not await agreed(options, f"Roll back {first}{then}?"):
                 raise declined()
 
-        async def go_on(first: NodeResult) -> bool:
-            rest = ", ".join(reading.name for reading in going if reading.name != first.node)
-            return await agreed(options, f"{first.node} is back, proven. Go on with {rest}?")
+        async def go_on(last: NodeResult, rest: tuple[str, ...], sick: Problem | None) -> bool:
+            others = ", ".join(rest)
+            if sick is None:
+                return await agreed(options, f"{last.node} is back, proven. Go on with {others}?")
+            # To agree in advance is not to agree to take down what still serves.
+            talk([sick.summary])
+            return not options.yes and await agreed(options, f"Go on with {others} all the same?")
 
         return await acting.roll_back(scene, options.reason, begin, go_on)
 

@@ -21,9 +21,8 @@ from backends.domain.facts import NodeReading
 from backends.domain.gates import before_upgrade
 from backends.domain.problem import Exit, LiftlockError, Problem
 from backends.domain.verdict import Verdict, decide
-from backends.engine.conductor import target_of
 from backends.engine.contact import aged
-from backends.engine.planner import new_run
+from backends.engine.planner import new_run, target_of
 from backends.settings.cluster import Cluster
 from backends.settings.find import VARIABLE
 from backends.store.book import Book, Run

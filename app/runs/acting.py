@@ -74,7 +74,7 @@ async def act(
     readings, _ = await look(session)
     book.begin(about(session, run, kind, note))
     scribe = Scribe(book, run, observe)
-    acts = Acts(session.chosen_contacts, scribe)
+    acts = Acts(session.chosen_contacts, scribe, session.limits.healthy_deadline_seconds)
     scene = Scene(session, run, acts, readings, chosen(session, readings))
     try:
         with always_ended(book, scribe, observe):

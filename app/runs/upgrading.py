@@ -12,10 +12,10 @@ from backends.domain.gates import Gate, Target, before_upgrade
 from backends.domain.plan import NodePlan, Plan, Treatment, changing, in_turn
 from backends.domain.problem import Exit, LiftlockError, Problem
 from backends.domain.states import NodeState
-from backends.engine.conductor import Conductor, target_of
+from backends.engine.conductor import Conductor
 from backends.engine.events import Observer
 from backends.engine.pace import Pace
-from backends.engine.planner import make_plan, open_run, refuse_other_product
+from backends.engine.planner import make_plan, open_run, refuse_other_product, target_of
 from backends.engine.recovery import recover_first
 from backends.engine.results import Outcome, exit_of_upgrade
 from backends.engine.scribe import Scribe

@@ -6,6 +6,7 @@ from app.screens.dialogs import Asked
 from app.state import Run, State
 from app.view.words import keyed
 from backends.domain.facts import NodeReading
+from backends.domain.problem import Problem
 from backends.domain.survey import listed
 from backends.domain.verdict import Verdict
 from backends.engine.acts import Preview
@@ -21,12 +22,18 @@ def roll_back(nodes: Sequence[str], consequences: Sequence[str]) -> Asked:
     return Asked("roll back", tuple(lines), f"Roll back {first}")
 
 
-def go_on(first: str, rest: Sequence[str]) -> Asked:
-    """After the first node is back."""
+def go_on(last: str, rest: Sequence[str], sick: Problem | None) -> Asked:
+    """After a node is back, and others are not."""
     lines: tuple[Line, ...] = (
-        line((f"{first} is back, proven.", Tone.OK)),
+        line((f"{last} is back, proven.", Tone.OK)),
         line(f"Go on with {listed(rest)}?"),
     )
+    if sick is not None:
+        lines = (
+            line((f"{sick.summary}.", Tone.WARN)),
+            *(line(text) for text in sick.evidence.splitlines()),
+            line(f"Go on with {listed(rest)} all the same? Each is down while it goes back."),
+        )
     return Asked("roll back the others", lines, f"Roll back {listed(rest)}", "Stop here")
 
 

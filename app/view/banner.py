@@ -4,8 +4,6 @@ from app.state import State
 from app.view.contact import beginning, link_is_gone
 from app.view.next_step import NextStep, way_back
 from app.view.words import Moment, span
-from backends.domain.facts import NodeReading
-from backends.domain.states import HealthState, ServiceState
 from backends.domain.survey import are, listed
 from backends.domain.verdict import Verdict, VerdictKind
 from widgets.bar import Split
@@ -89,19 +87,9 @@ def _counts(state: State, verdict: Verdict) -> Line:
     if not verdict.nodes_read:
         return line((f"0 of {verdict.nodes_total} read", Tone.WARN))
     counted = [reading for reading in state.as_read if not reading.left_out]
-    serving = sum(1 for reading in counted if _serves(reading))
+    serving = sum(1 for each in counted if each.read and each.facts and each.facts.serves)
     total, read = verdict.nodes_total, verdict.nodes_read
     found = line((f"serving {serving}/{total}", Tone.PLAIN if serving == total else Tone.WARN))
     if read == total:
         return found
     return (*found, Cell(" · "), Cell(f"{read} of {total} read", Tone.WARN))
-
-
-def _serves(reading: NodeReading) -> bool:
-    """Whether it was read that the service runs and no check of it fails."""
-    facts = reading.facts if reading.read else None
-    return (
-        facts is not None
-        and facts.service is ServiceState.STARTED
-        and facts.health in (HealthState.HEALTHY, HealthState.NONE)
-    )

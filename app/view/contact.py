@@ -59,7 +59,7 @@ def beginning(state: State) -> tuple[str, ...]:
     run = state.upgrade
     if run is None or run.stage is not Stage.GOING or run.upcoming is None:
         return ()
-    if run.upcoming.phase is not Phase.INSTALL:
+    if run.upcoming.phase is not Phase.INSTALL or run.upcoming.settling:
         return ()
     return tuple(node for node in run.upcoming.nodes if not _is_open(state, node))
 

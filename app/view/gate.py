@@ -5,7 +5,7 @@ from itertools import takewhile
 from app.state import Run, Stage
 from app.view.next_panel import gate_lines
 from backends.domain.facts import NodeReading
-from backends.domain.gates import ConditionState, Gate, before_turn, before_upgrade
+from backends.domain.gates import Gate, before_turn, before_upgrade
 from backends.domain.plan import Treatment
 from backends.domain.policy import Pause
 from backends.domain.states import Phase
@@ -27,7 +27,7 @@ def next_node(run: Run) -> str:
     """The node whose turn comes next: the one waited with, or the one after those changing."""
     if run.prepared is None or run.upcoming is None:
         return ""
-    if run.stage is Stage.WAITING:
+    if run.stage is Stage.WAITING or run.upcoming.settling:
         return run.upcoming.nodes[0]
     order = [item.node for item in run.prepared.todo]
     last = run.upcoming.nodes[-1]
@@ -73,5 +73,4 @@ def title(gate: Gate | None) -> str:
         return "gate"
     if gate.is_open:
         return f"gate {gate.name}: open"
-    waits = all(condition.state is ConditionState.WAIT for condition in gate.blocking)
-    return f"gate {gate.name}: {'waits' if waits else 'SHUT'}"
+    return f"gate {gate.name}: {'waits' if gate.waits else 'SHUT'}"

@@ -236,6 +236,8 @@ def _going(run: Run) -> Line:
     nodes = listed(upcoming.nodes)
     if upcoming.phase is not Phase.INSTALL:
         return line((f"{upcoming.phase} on {nodes}", Tone.BUSY), "; waits for the nodes")
+    if upcoming.settling:
+        return line((f"{are(upcoming.nodes, 'waits', 'wait')}: {upcoming.settling}", Tone.BUSY))
     then: Line = ()
     rest, following = followers(run), next_node(run)
     if rest:

@@ -4,7 +4,7 @@ Each looks at the readings and answers for itself (design.md, section 6).
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from backends.domain.facts import Finalized, NodeFacts, is_value
@@ -43,6 +43,10 @@ class Condition:
     skipped: str = ""
     """The reason, when a person skipped it by name. It stays what it is, and red."""
 
+    def __str__(self) -> str:
+        """In one line: what, until when, and what then."""
+        return "; ".join(filter(None, (f"{self.name}: {self.text}", self.until, self.then)))
+
     @property
     def blocks(self) -> bool:
         """Whether the gate stays shut because of it."""
@@ -63,6 +67,9 @@ class Target:
 
     ttl_seconds: float = 60
     """An older reading blocks."""
+
+    patience_seconds: float = 0
+    """So long nodes that do not serve are waited for between two turns."""
 
     batch: int = 1
     """Nodes that may change at once."""
@@ -222,6 +229,23 @@ def nodes_healthy(nodes: Iterable[NodeFacts], of: int, name: str = "nodes health
         return Condition(name, ConditionState.WARN, f"health unknown on {listed(names(unsure))}")
     state = ConditionState.OK if len(chosen) == of else ConditionState.WARN
     return Condition(name, state, f"{len(chosen)} of {of}")
+
+
+def others_healthy(nodes: Iterable[NodeFacts], of: int, patience_seconds: float) -> Condition:
+    """As `nodes_healthy`; but whoever is not may have been shaken by the turn before, and settle.
+
+    A product that elects leaders or copies what a node missed does so for a while after each
+    restart of one of its nodes.
+    """
+    found = nodes_healthy(nodes, of, name="others healthy")
+    if found.state is not ConditionState.REFUSED:
+        return found
+    return replace(
+        found,
+        state=ConditionState.WAIT,
+        until=f"{patience_seconds:g} s at most",
+        then="then no further node is begun",
+    )
 
 
 def nobody_waits_for_a_person(nodes: Iterable[NodeFacts]) -> Condition:

@@ -183,6 +183,14 @@ class NodeFacts:
         return self.running is None and self.selected is None and self.finalized is None
 
     @property
+    def serves(self) -> bool:
+        """Whether it was read that the service runs and no check of it fails."""
+        return self.service is ServiceState.STARTED and self.health in (
+            HealthState.HEALTHY,
+            HealthState.NONE,
+        )
+
+    @property
     def is_finalized(self) -> bool:
         """Whether what runs and what the next start runs is the finalized version.
 

@@ -25,6 +25,12 @@ class Gate:
         return not any(condition.blocks for condition in self.conditions)
 
     @property
+    def waits(self) -> bool:
+        """Whether it is shut, and may open without anybody acting."""
+        states = {condition.state for condition in self.blocking}
+        return states == {ConditionState.WAIT}
+
+    @property
     def blocking(self) -> tuple[Condition, ...]:
         """The conditions that keep it shut."""
         return tuple(condition for condition in self.conditions if condition.blocks)
@@ -88,6 +94,6 @@ def before_turn(
             conditions.no_other_upgrade(seen, target.run),
             conditions.nobody_waits_for_a_person(others),
             conditions.batch_has_room(others, target.batch),
-            conditions.nodes_healthy(others, len(seen.counted) - 1, name="others healthy"),
+            conditions.others_healthy(others, len(seen.counted) - 1, target.patience_seconds),
         ),
     )

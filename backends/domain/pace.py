@@ -18,3 +18,6 @@ class Upcoming:
 
     resumes: bool = False
     """The nodes are changing already: every second of waiting is one of their accept window."""
+
+    settling: str = ""
+    """What is waited for first, and comes right by itself or ends the run: in words."""

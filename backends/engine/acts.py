@@ -18,6 +18,7 @@ from backends.engine.events import Kind
 from backends.engine.reading import back_in_words, in_words
 from backends.engine.results import NodeResult, Result
 from backends.engine.scribe import Scribe
+from backends.engine.serving import Serving, Sick
 from backends.engine.upload import Message
 
 _UNDO_SECONDS = 900.0
@@ -25,8 +26,11 @@ _BETWEEN_LOOKS_SECONDS = 0.2
 
 _ENDS_FINALIZE = frozenset({Result.REFUSED, Result.INCONSISTENT, Result.LOST, Result.LOCKED})
 
-GoOn = Callable[[NodeResult], Awaitable[bool]]
-"""Asked after the first node of a roll back whether to go on with the others."""
+GoOn = Callable[[NodeResult, tuple[str, ...], Problem | None], Awaitable[bool]]
+"""Asked in a roll back, after a node is back, whether to go on with the others.
+
+After the first node, and whenever nodes that are back do not serve: the problem says which.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +45,13 @@ class Preview:
 class Acts:
     """Acts on the nodes of one cluster."""
 
-    def __init__(self, contacts: Mapping[str, Contact], scribe: Scribe) -> None:
+    def __init__(
+        self, contacts: Mapping[str, Contact], scribe: Scribe, patience_seconds: float
+    ) -> None:
+        """`patience_seconds`: how long a node that went back may take until it serves again."""
         self._contacts = contacts
         self._scribe = scribe
+        self._serving = Serving(contacts, scribe, patience_seconds)
         for contact in contacts.values():
             contact.on_recovery = self._recovered
 
@@ -66,19 +74,43 @@ class Acts:
     async def roll_back(
         self, readings: Sequence[NodeReading], why: str, go_on: GoOn
     ) -> list[NodeResult]:
-        """Take every open upgrade back, in this order: one first, then ask."""
+        """Take every open upgrade back, in this order: one first, then ask.
+
+        A node that serves is not taken down before those that are back serve again, unless
+        somebody says so. The roll back has done its work when all that are back serve.
+        """
         todo = [reading for reading in readings if is_reversible(reading)]
         results: list[NodeResult] = []
+        back: list[str] = []
+        waived: set[str] = set()
+        sick: Sick | None = None
         for number, reading in enumerate(todo):
             last = await self._roll_back_one(reading, why)
             results.append(last)
             if last.result is not Result.ROLLED_BACK:
                 break
-            if number == 0 and len(todo) > 1 and not await go_on(last):
+            back.append(last.node)
+            rest = tuple(each.name for each in todo[number + 1 :])
+            sick = None
+            if not rest or await self._serving.serves(rest[0]):
+                sick = await self._serving.wait({*back} - waived if rest else back)
+            if not rest:
                 break
+            if (number == 0 or sick) and not await go_on(
+                last, rest, sick.problem if sick else None
+            ):
+                break
+            waived.update(sick.nodes if sick else ())
+        if sick:
+            results = [
+                NodeResult(each.node, Result.UNHEALTHY, sick.problem)
+                if each.node in sick.nodes
+                else each
+                for each in results
+            ]
         begun = {result.node for result in results}
-        rest = [reading for reading in readings if reading.name not in begun]
-        return results + [self._left_alone(reading) for reading in rest]
+        others = [reading for reading in readings if reading.name not in begun]
+        return results + [self._left_alone(reading) for reading in others]
 
     async def finalize(self, readings: Sequence[NodeReading]) -> list[NodeResult]:
         """Finalize every accepted node; after one that is refused, no further one is begun."""

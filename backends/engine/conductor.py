@@ -8,10 +8,8 @@ up what the nodes say. It never finalizes.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import replace
 
 from backends.domain.facts import NodeReading
-from backends.domain.gates import Gate, Target, before_turn, before_upgrade
 from backends.domain.pace import Upcoming
 from backends.domain.plan import (
     NodePlan,
@@ -26,25 +24,16 @@ from backends.domain.problem import Exit, LiftlockError, Problem
 from backends.domain.states import Outcome, Phase
 from backends.engine.answer import Answer
 from backends.engine.contact import Contact, read_all
-from backends.engine.ending import arrived, has_failed, stopped_by
+from backends.engine.ending import Stopped, arrived, has_failed, stopped_by
 from backends.engine.events import Kind
+from backends.engine.gatekeeper import Gatekeeper
 from backends.engine.pace import ByPolicy, Pace
-from backends.engine.planner import problem_of_refusal
 from backends.engine.results import NodeResult, Result, exit_of_upgrade
 from backends.engine.results import Outcome as RunOutcome
 from backends.engine.scribe import Scribe
 from backends.engine.spool import spool
 from backends.engine.turn import Turn
 from backends.releases.read import Release
-
-
-class Stopped(Exception):
-    """The run ends here; what became of each node is known."""
-
-    def __init__(self, text: str, problem: Problem | None = None) -> None:
-        super().__init__(text)
-        self.text = text
-        self.problem = problem
 
 
 class Paused(Exception):
@@ -73,7 +62,7 @@ class Conductor:
         self._release = release
         self._scribe = scribe
         self._called = called
-        self._target = target_of(plan, release)
+        self._gates = Gatekeeper(plan, release, scribe, called, self.read)
         self._results: dict[str, NodeResult] = {}
         self._begun: set[str] = set()
         for contact in contacts.values():
@@ -103,8 +92,7 @@ class Conductor:
             if fresh:
                 await self._may_begin(Phase.PREFLIGHT, fresh)
                 await self._preflight(fresh)
-                readings = await self.read()
-                await self._gate(before_upgrade(readings, self._target, self._called))
+                await self._gates.before_upgrade(has_begun=bool(self._begun))
                 await self._may_begin(Phase.STAGE, fresh)
                 await self._stage(fresh)
                 await self._may_begin(Phase.CHECK, fresh)
@@ -119,7 +107,9 @@ class Conductor:
         text, problem = arrived(self._plan, self._results.values())
         return self._outcome(text, problem=problem)
 
-    async def _may_begin(self, phase: Phase, items: Sequence[NodePlan], waits: str = "") -> None:
+    async def _may_begin(
+        self, phase: Phase, items: Sequence[NodePlan], waits: str = "", settling: str = ""
+    ) -> None:
         """Ask whoever paces the run.
 
         Raises:
@@ -130,6 +120,7 @@ class Conductor:
             tuple(item.node for item in items),
             waits,
             resumes=any(item.treatment is Treatment.RESUME for item in items),
+            settling=settling,
         )
         reason = await self._pace.may_begin(upcoming)
         if reason:
@@ -251,8 +242,11 @@ class Conductor:
     async def _turns(self, items: Sequence[NodePlan]) -> None:
         for item in items:
             if item.treatment is Treatment.INSTALL:
-                readings = await self.read()
-                await self._gate(before_turn(item.node, readings, self._target, self._called))
+
+                async def settling(what: str) -> None:
+                    await self._may_begin(Phase.INSTALL, items, settling=what)
+
+                await self._gates.before_turn(item.node, settling, has_begun=bool(self._begun))
         turns = []
         for item in items:
             self._begun.add(item.node)
@@ -278,23 +272,6 @@ class Conductor:
             for each in self._results.values()
             if each.forward and each.result in (Result.ACCEPTED, Result.ALREADY)
         ]
-
-    async def _gate(self, gate: Gate) -> None:
-        self._scribe.say(Kind.RESULT, f"gate {gate.name}:")
-        for condition in gate.conditions:
-            self._scribe.say(
-                Kind.ROW,
-                f"  {condition.state:<7} {condition.name}: {condition.text}",
-                data={"gate": gate.name, "name": condition.name, "result": condition.state.value},
-            )
-        if gate.is_open:
-            return
-        lines = [f"{c.name}: {c.text}; {c.then}".rstrip("; ") for c in gate.blocking]
-        problem = problem_of_refusal(gate.name, lines)
-        if self._begun:
-            advice = "No further node was begun. Settle what is named, then start again."
-            problem = replace(problem, advice=advice)
-        raise Stopped(f"the gate {gate.name} is shut", problem)
 
     async def _all(
         self,
@@ -359,16 +336,3 @@ class Conductor:
         why = Exit.OK if problem is None or (bad and stopped is Exit.REFUSED) else stopped
         code = exit_of_upgrade(nodes, paused=paused, stopped=why)
         return RunOutcome(self._plan.run, code, nodes, text, problem)
-
-
-def target_of(plan: Plan, release: Release) -> Target:
-    """What the gates of a plan ask about."""
-    allowed = release.manifest.from_
-    return Target(
-        run=plan.run,
-        version=plan.release_version,
-        digest=plan.release_digest,
-        from_versions=None if allowed == "*" else tuple(allowed),
-        ttl_seconds=plan.policy.reading_ttl_seconds,
-        batch=plan.policy.batch,
-    )

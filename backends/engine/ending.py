@@ -20,6 +20,15 @@ _FAILED = {
 }
 
 
+class Stopped(Exception):
+    """The run ends here; what became of each node is known."""
+
+    def __init__(self, text: str, problem: Problem | None = None) -> None:
+        super().__init__(text)
+        self.text = text
+        self.problem = problem
+
+
 def has_failed(result: NodeResult) -> bool:
     """Whether the node counts for the stop rule."""
     return result.result in _FAILED

@@ -11,6 +11,7 @@ from backends.domain.facts import (
     OpenTransaction,
     is_value,
 )
+from backends.domain.gates import Target
 from backends.domain.plan import NodePlan, Plan, Step, Treatment, identified, order_nodes
 from backends.domain.policy import Limits, Policy, invariants
 from backends.domain.problem import Exit, LiftlockError, Problem
@@ -255,4 +256,18 @@ def problem_of_refusal(gate_name: str, lines: Sequence[str]) -> Problem:
         f"The gate {gate_name} is shut.",
         "\n".join(lines),
         "Nothing was changed. Settle what is named, then start again.",
+    )
+
+
+def target_of(plan: Plan, release: Release) -> Target:
+    """What the gates of a plan ask about."""
+    allowed = release.manifest.from_
+    return Target(
+        run=plan.run,
+        version=plan.release_version,
+        digest=plan.release_digest,
+        from_versions=None if allowed == "*" else tuple(allowed),
+        ttl_seconds=plan.policy.reading_ttl_seconds,
+        batch=plan.policy.batch,
+        patience_seconds=plan.limits.healthy_deadline_seconds,
     )

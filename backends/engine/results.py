@@ -23,7 +23,8 @@ class Result(StrEnum):
     """A check or a gate said no; nothing was changed on this node."""
 
     UNHEALTHY = "unhealthy"
-    """It is on the version, and does not serve or is not what was installed."""
+    """It is on the version it was brought to, or back on the old one, and does not serve; or it is
+    not what was installed."""
 
     UNREACHABLE = "unreachable"
     """It could not be reached before anything was changed on it."""

@@ -14,7 +14,7 @@ from app.session import open_session
 from backends.engine.acts import Acts
 from backends.engine.contact import read_all
 from backends.engine.events import Event
-from backends.engine.results import NodeResult, Result
+from backends.engine.results import Result
 from backends.engine.scribe import Scribe
 from backends.store.book import Book, Start
 from tests.support.cluster import Cluster
@@ -57,13 +57,13 @@ def test_a_node_that_was_finalized_meanwhile_is_not_called_rolled_back(
     stale = asyncio.run(read_all(session.contacts.values()))
     assert settled.run("finalize", str(settled.file), "--yes").status == 0
 
-    async def go_on(first: NodeResult) -> bool:
+    async def go_on(*said: object) -> bool:
         return True
 
     book = Book(settled.top / "book")
     book.begin(Start("r", "harbor", "beacon", "rollback", "ann", 0.0))
     events: list[Event] = []
-    acts = Acts(session.contacts, Scribe(book, "r", events.append))
+    acts = Acts(session.contacts, Scribe(book, "r", events.append), 5.0)
     found = asyncio.run(acts.roll_back(stale, "too late", go_on))
     book.close()
     assert [item.result for item in found] == [Result.REFUSED]

@@ -93,21 +93,32 @@ class NatsCluster(SshCluster):
 
 @dataclass
 class Watch:
-    """Which servers were seen down together, from outside, while it ran."""
+    """What was seen of the servers from outside, while it ran."""
 
     down: set[frozenset[str]] = field(default_factory=set)
+    """Which of them took no connections, together."""
+
+    early: list[str] = field(default_factory=list)
+    """Which went down before another one that had been down was healthy again."""
 
 
 @asynccontextmanager
 async def watched(cluster: NatsCluster) -> AsyncIterator[Watch]:
-    """Look again and again whether the servers take connections."""
+    """Look again and again whether the servers are there and healthy."""
     watch = Watch()
 
     async def look() -> None:
+        recovering: set[str] = set()
         while True:
-            answers = [await _listens(*where) for where in cluster.monitored]
-            named = zip(cluster.names, answers, strict=True)
-            watch.down.add(frozenset(name for name, listens in named if not listens))
+            answers = [await _health(*where) for where in cluster.monitored]
+            health = dict(zip(cluster.names, answers, strict=True))
+            down = {name for name in health if health[name] is None}
+            healthy = {name for name in health if health[name] == "200"}
+            watch.down.add(frozenset(down))
+            gone = down - recovering
+            recovering -= healthy
+            watch.early += [f"{gone} before {recovering}"] if gone and recovering else []
+            recovering |= down
             await asyncio.sleep(0.01)
 
     async with asyncio.TaskGroup() as group:
@@ -116,11 +127,18 @@ async def watched(cluster: NatsCluster) -> AsyncIterator[Watch]:
         looking.cancel()
 
 
-async def _listens(address: str, port: int) -> bool:
+async def _health(address: str, port: int) -> str | None:
+    """The status of /healthz; None where nobody listens."""
     try:
-        _, writer = await asyncio.open_connection(address, port)
+        reader, writer = await asyncio.open_connection(address, port)
     except ConnectionRefusedError:
-        return False
-    writer.close()
-    await writer.wait_closed()
-    return True
+        return None
+    try:
+        writer.write(b"GET /healthz HTTP/1.0\r\n\r\n")
+        await writer.drain()
+        status = await reader.readline()
+    except ConnectionError:
+        return "nothing"
+    finally:
+        writer.close()
+    return status.split()[1].decode() if status else "nothing"

@@ -92,7 +92,7 @@ class Traffic:
         while self._is_read:
             try:
                 messages = await subscription.fetch(50, _ANSWER_SECONDS)
-            except Error as error:
+            except (Error, TimeoutError) as error:
                 self.trouble = f"reader: {error!r}"
                 await asyncio.sleep(0.05)
                 continue

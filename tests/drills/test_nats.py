@@ -38,6 +38,7 @@ async def test_no_message_is_lost_while_the_cluster_goes_up_and_back_and_up(
         await install_from_nothing(cluster)
         assert frozenset(cluster.names) in watch.down  # it sees what is down
         watch.down.clear()
+        watch.early.clear()
 
         async with flowing(cluster.urls) as traffic:
             await upgrade(cluster, NEW)
@@ -59,6 +60,7 @@ async def test_no_message_is_lost_while_the_cluster_goes_up_and_back_and_up(
             await traffic.flows()
 
         assert watch.down == ALONE  # each was away, never two at a time
+        assert watch.early == []
 
     places = [*traffic.acknowledged.values()]
     assert places == sorted(set(places))
@@ -106,7 +108,7 @@ async def install_from_nothing(cluster: NatsCluster) -> None:
 async def upgrade(cluster: NatsCluster, version: str) -> None:
     """Node by node."""
     ran = await run(cluster, "upgrade", str(cluster.releases[version]), "--yes")
-    assert ran.status == 0, ran
+    assert ran.status == 0, (await run(cluster, "journal")).out
 
 
 async def says(cluster: NatsCluster) -> tuple[str, str | None, str | None]:

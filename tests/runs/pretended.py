@@ -10,8 +10,9 @@ from app.session import Session
 from backends.domain.facts import NodeReading, VersionRef
 from backends.domain.pace import Upcoming
 from backends.domain.plan import Plan
+from backends.domain.policy import Limits
 from backends.domain.problem import Problem
-from backends.domain.states import NodeState, Outcome
+from backends.domain.states import HealthState, NodeState, Outcome
 from backends.engine.answer import Answer, Subject
 from backends.engine.conductor import Conductor
 from backends.engine.events import Event
@@ -23,6 +24,7 @@ from tests.domain.nodes import transaction, upgraded
 from tests.support.readings import NEW, OLD, RUN, old, release
 
 FINE = Answer(Outcome.OK, None, ())
+PATIENCE_SECONDS = 0.2
 
 
 class Pretended:
@@ -36,10 +38,21 @@ class Pretended:
         self.reading = reading or old(name)
         self.on_recovery: Callable[[str, str], None] = lambda node, text: None
         self.healthy = True
+        self.sick_reads = 0.0
+        """So often from now on it is read as failing."""
+
+        self.sick_when_back = 0.0
+        """So often it is read as failing after it was rolled back."""
+
         self.refuses = ""
 
     async def read(self) -> NodeReading:
-        return self.reading
+        facts = self.reading.facts
+        if facts is None or not self.sick_reads:
+            return self.reading
+        self.sick_reads -= 1
+        sick = replace(facts, health=HealthState.FAILING, health_text="healthz: HTTP 503")
+        return replace(self.reading, facts=sick)
 
     async def rows(self, scope: str, observe: Callable[[Any], None], **args: object) -> Answer:
         if self.refuses == scope:
@@ -60,6 +73,7 @@ class Pretended:
             facts = back.facts
             assert facts is not None
             self.reading = replace(back, facts=replace(facts, last_outcome="undone"))
+            self.sick_reads = self.sick_when_back and self.sick_when_back + 1
         return FINE
 
     async def accept(self, run: str, how: str, reason: str = "") -> Answer:
@@ -161,6 +175,7 @@ def session(nodes: Mapping[str, Pretended], chosen: tuple[str, ...] = (), **othe
         chosen=wanted,
         chosen_contacts={name: nodes[name] for name in wanted if name in nodes},
         unknown=(),
+        limits=Limits(healthy_deadline_seconds=PATIENCE_SECONDS),
     )
     for name, value in other.items():
         setattr(made, name, value)

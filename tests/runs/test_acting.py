@@ -15,7 +15,7 @@ from backends.domain.plan import Treatment
 from backends.domain.problem import Exit, LiftlockError, Problem
 from backends.domain.states import NodeState
 from backends.engine.answer import Answer
-from backends.engine.conductor import target_of
+from backends.engine.planner import target_of
 from backends.engine.results import NodeResult, Result
 from backends.store.book import Run
 from tests.domain.nodes import node, silent, transaction, upgraded
@@ -163,11 +163,11 @@ async def test_a_cancelled_act_says_on_which_nodes_it_had_begun(theatre: Make) -
 # --- roll back and finalize ---------------------------------------------------------------------
 
 
-async def yes(_: object) -> bool:
+async def yes(*_: object) -> bool:
     return True
 
 
-async def no(_: object) -> bool:
+async def no(*_: object) -> bool:
     return False
 
 
@@ -175,7 +175,7 @@ async def agreed(_: object) -> None:
     return None
 
 
-def back(go_on: Callable[[NodeResult], object] = yes) -> object:
+def back(go_on: Callable[..., object] = yes) -> object:
     async def work(scene: Scene) -> list[NodeResult]:
         return await roll_back(scene, "why", agreed, go_on)  # type: ignore[arg-type]
 

@@ -148,7 +148,7 @@ async def test_the_conductor_upgrades_five_nodes_and_acts_finalize_them(
     assert await verdict(cluster) is VerdictKind.READY_TO_FINALIZE
     assert all(node.logins > 1 for node in cluster.nodes.values()), "an accept logs in anew"
     asked = contacts(cluster)
-    results = await Acts(asked, scribe).finalize(await read_all(asked.values()))
+    results = await Acts(asked, scribe, 5.0).finalize(await read_all(asked.values()))
     assert [each.result for each in results] == [Result.FINALIZED] * 5
     assert await verdict(cluster) is VerdictKind.SETTLED
 
@@ -169,11 +169,11 @@ async def test_acts_roll_back_what_was_accepted(scribe: Scribe) -> None:
     cluster = scenes.ready(SimClock(pace=PACE))
     asked = contacts(cluster)
 
-    async def yes(result: object) -> bool:
+    async def yes(*said: object) -> bool:
         return True
 
     readings = await read_all(asked.values())
-    results = await Acts(asked, scribe).roll_back(readings, "we do not like it", yes)
+    results = await Acts(asked, scribe, 5.0).roll_back(readings, "we do not like it", yes)
     assert [each.result for each in results] == [Result.ROLLED_BACK] * 5
     assert {cluster.facts(name)["running"] for name in cluster.nodes} == {"4.11.0"}
 
@@ -181,7 +181,7 @@ async def test_acts_roll_back_what_was_accepted(scribe: Scribe) -> None:
 async def test_acts_adopt_what_nobody_recorded(scribe: Scribe) -> None:
     cluster = scenes.unmanaged(SimClock())
     assert await verdict(cluster) is VerdictKind.UNMANAGED
-    acts = Acts(contacts(cluster), scribe)
+    acts = Acts(contacts(cluster), scribe, 5.0)
     for preview in await acts.preview("adopt"):
         assert not hasattr(preview, "result"), preview
         assert (await acts.adopt(preview, RUN)).result is Result.FINALIZED

@@ -137,7 +137,11 @@ def release(version: str = NEW) -> Release:
 
 
 def plan(
-    *items: NodePlan | str, policy: Policy | None = None, version: str = NEW, run: str = RUN
+    *items: NodePlan | str,
+    policy: Policy | None = None,
+    version: str = NEW,
+    run: str = RUN,
+    limits: Limits | None = None,
 ) -> Plan:
     """A plan for these nodes."""
     made = tuple(item(each) if isinstance(each, str) else each for each in items)
@@ -152,7 +156,7 @@ def plan(
             updater_digest="u" * 64,
             policy=policy or Policy(),
             nodes=made,
-            limits=Limits(),
+            limits=limits or Limits(),
         )
     )
 

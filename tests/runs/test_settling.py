@@ -1,0 +1,252 @@
+"""What is waited for between two nodes: that what one turn has shaken serves again."""
+
+from collections.abc import Callable
+
+import pytest
+
+from app.runs.acting import Done, Scene, act, roll_back
+from backends.domain.facts import NodeReading
+from backends.domain.policy import Limits, Pause, Policy
+from backends.domain.problem import Exit, Problem
+from backends.domain.states import HealthState, NodeState
+from backends.engine import gatekeeper, serving
+from backends.engine.answer import Answer
+from backends.engine.results import NodeResult, Result
+from tests.domain.nodes import nothing_there, transaction, upgraded
+from tests.runs.pretended import PATIENCE_SECONDS, Asked, Theatre, session
+from tests.support.readings import item, old, plan
+
+Make = Callable[..., Theatre]
+FOR_EVER = float("inf")
+
+
+@pytest.fixture(autouse=True)
+def often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody waits long between two looks."""
+    monkeypatch.setattr(serving, "_BETWEEN_LOOKS_SECONDS", 0.01)
+    monkeypatch.setattr(gatekeeper, "_BETWEEN_LOOKS_SECONDS", 0.01)
+
+
+# --- roll back ----------------------------------------------------------------------------------
+
+
+class Person:
+    """Answers whether to go on, and remembers what was asked."""
+
+    def __init__(self, *answers: bool) -> None:
+        self.answers = [*answers]
+        self.asked: list[tuple[str, tuple[str, ...], Problem | None]] = []
+
+    async def go_on(self, last: NodeResult, rest: tuple[str, ...], sick: Problem | None) -> bool:
+        self.asked.append((last.node, rest, sick))
+        return self.answers.pop(0)
+
+
+def opened(name: str, health: HealthState = HealthState.HEALTHY) -> NodeReading:
+    return upgraded(name, transaction=transaction(driver_alive=False), health=health)
+
+
+async def taken_back(here: Theatre, person: Person) -> Done:
+    async def agreed(_: object) -> None:
+        return None
+
+    async def work(scene: Scene) -> list[NodeResult]:
+        return await roll_back(scene, "why", agreed, person.go_on)
+
+    chosen = session(here.nodes)
+    return await act(
+        chosen, here.book, "r1", "rollback", Result.ROLLED_BACK, work, here.events.append
+    )
+
+
+def results(found: Done) -> dict[str, Result]:
+    return {each.node: each.result for each in found.nodes}
+
+
+async def test_a_node_that_serves_is_taken_back_only_when_the_one_before_serves_again(
+    theatre: Make,
+) -> None:
+    here = theatre(opened("n1"), opened("n2"))
+    here.nodes["n2"].sick_when_back = 3
+    person = Person(True)
+    found = await taken_back(here, person)
+    assert person.asked == [("n2", ("n1",), None)]  # it serves by the time it is asked
+    assert (found.exit, results(found)) == (
+        Exit.OK,
+        {"n1": Result.ROLLED_BACK, "n2": Result.ROLLED_BACK},
+    )
+    texts = [(event.node, event.text) for event in here.events]
+    early = next(at for at, (_, text) in enumerate(texts) if text.startswith("does not serve yet"))
+    assert texts[early][0] == "n2"
+    assert "healthz: HTTP 503" in texts[early][1]
+    assert early < texts.index(("n2", "serves again")) < texts.index(("n1", "roll back"))
+
+
+async def test_who_does_not_serve_in_time_is_asked_about_and_no_ends_it(theatre: Make) -> None:
+    here = theatre(opened("n1"), opened("n2"), opened("n3"))
+    here.nodes["n3"].sick_when_back = FOR_EVER
+    person = Person(False)
+    found = await taken_back(here, person)
+    (last, rest, sick), *others = person.asked
+    assert (last, rest, others) == ("n3", ("n2", "n1"), [])
+    assert sick is not None
+    assert (sick.code, sick.evidence) == ("back-and-not-serving", "n3: healthz: HTTP 503")
+    assert f"{PATIENCE_SECONDS:g} s" in sick.summary
+    assert found.exit is Exit.NEEDS_PERSON
+    assert results(found) == {
+        "n1": Result.NOT_STARTED,
+        "n2": Result.NOT_STARTED,
+        "n3": Result.UNHEALTHY,
+    }
+    assert here.said == ["rollback n3"]
+
+
+async def test_a_person_may_go_on_all_the_same_and_is_not_asked_about_it_again(
+    theatre: Make,
+) -> None:
+    here = theatre(opened("n1"), opened("n2"), opened("n3"))
+    here.nodes["n3"].sick_when_back = FOR_EVER
+    person = Person(True)
+    found = await taken_back(here, person)
+    assert [last for last, _, _ in person.asked] == ["n3"]
+    assert here.said == ["rollback n3", "rollback n2", "rollback n1"]
+    assert found.exit is Exit.NEEDS_PERSON  # n3 still does not serve
+    assert results(found)["n3"] is Result.UNHEALTHY
+    assert results(found)["n1"] is results(found)["n2"] is Result.ROLLED_BACK
+
+
+async def test_after_the_first_node_a_sick_one_is_asked_about_too(theatre: Make) -> None:
+    here = theatre(opened("n1"), opened("n2"), opened("n3"))
+    here.nodes["n2"].sick_when_back = FOR_EVER
+    person = Person(True, False)
+    found = await taken_back(here, person)
+    assert [(last, sick is not None) for last, _, sick in person.asked] == [
+        ("n3", False),
+        ("n2", True),
+    ]
+    assert results(found)["n1"] is Result.NOT_STARTED
+    assert found.exit is Exit.NEEDS_PERSON
+
+
+async def test_nobody_waits_before_a_node_that_does_not_serve_anyhow(theatre: Make) -> None:
+    failing = HealthState.FAILING
+    here = theatre(opened("n1", failing), opened("n2", failing), opened("n3", failing))
+    for name in ("n3", "n2"):
+        here.nodes[name].sick_when_back = 12  # and no sooner: they need each other
+    person = Person(True)
+    found = await taken_back(here, person)
+    assert person.asked == [("n3", ("n2", "n1"), None)]
+    assert (found.exit, {*results(found).values()}) == (Exit.OK, {Result.ROLLED_BACK})
+    texts = [event.text for event in here.events]
+    begun = [at for at, text in enumerate(texts) if text == "roll back"]
+    assert "serves again" not in texts[: begun[-1]]
+
+
+async def test_the_last_node_has_to_serve_as_well(theatre: Make) -> None:
+    here = theatre(opened("n1"))
+    here.nodes["n1"].sick_when_back = FOR_EVER
+    found = await taken_back(here, Person())
+    assert (found.exit, results(found)) == (Exit.NEEDS_PERSON, {"n1": Result.UNHEALTHY})
+    assert found.nodes[0].problem is not None
+    assert found.nodes[0].problem.code == "back-and-not-serving"
+
+
+async def test_a_product_that_is_removed_has_nothing_to_serve(theatre: Make) -> None:
+    here = theatre(opened("n1"))
+    pretended = here.nodes["n1"]
+    ask = pretended.ask
+
+    async def removed(command: str, **args: object) -> Answer:
+        answer = await ask(command, **args)
+        facts = pretended.reading.facts
+        assert facts is not None
+        pretended.reading = nothing_there(
+            "n1", state=facts.state, last_txn="t1", last_outcome="undone"
+        )
+        return answer
+
+    pretended.ask = removed  # type: ignore[method-assign]
+    found = await taken_back(here, Person())
+    assert (found.exit, results(found)) == (Exit.OK, {"n1": Result.ROLLED_BACK})
+
+
+# --- the gate before a turn ---------------------------------------------------------------------
+
+
+def shaken(here: Theatre, reads: float, name: str = "n3") -> None:
+    """After the turn of n1, another node is read as failing so often."""
+    first = here.nodes["n1"]
+    accept = first.accept
+
+    async def shakes(run: str, how: str, reason: str = "") -> Answer:
+        here.nodes[name].sick_reads = reads
+        return await accept(run, how, reason)
+
+    first.accept = shakes  # type: ignore[method-assign]
+
+
+def three(patience: float) -> object:
+    limits = Limits(healthy_deadline_seconds=patience)
+    return plan(*map(item, ("n1", "n2", "n3")), policy=Policy(pause=Pause.NONE), limits=limits)
+
+
+async def test_a_turn_waits_until_the_others_serve_again(theatre: Make) -> None:
+    here = theatre(old("n1"), old("n2"), old("n3"))
+    shaken(here, 3)
+    pace = Asked(here.said)
+    result = await here.carries_out(three(5), pace)  # type: ignore[arg-type]
+    assert result.exit is Exit.OK
+    settling = [each.settling for each in pace.upcoming if each.nodes == ("n2",)]
+    assert settling[0] == settling[-1] == ""  # before, and when nothing is waited for any more
+    assert settling[1] == (
+        "others healthy: n3: healthz: HTTP 503; 5 s at most; then no further node is begun"
+    )
+    told = [event.data["result"] for event in here.events if event.data.get("gate") == "before n2"]
+    assert told.count("wait") == 1
+    assert told[-1] == "ok"
+
+
+async def test_who_stays_sick_shuts_the_gate_and_nothing_further_is_changed(
+    theatre: Make,
+) -> None:
+    here = theatre(old("n1"), old("n2"), old("n3"))
+    shaken(here, FOR_EVER)
+    result = await here.carries_out(three(PATIENCE_SECONDS), Asked(here.said))  # type: ignore[arg-type]
+    assert result.exit is Exit.NEEDS_PERSON
+    assert result.text == "the gate before n2 is shut"
+    assert result.problem is not None
+    assert "healthz: HTTP 503" in result.problem.evidence
+    assert "install n2" not in here.said
+
+
+async def test_a_person_can_end_the_run_while_it_waits_for_the_others(theatre: Make) -> None:
+    here = theatre(old("n1"), old("n2"), old("n3"))
+    shaken(here, FOR_EVER)
+
+    class Ends(Asked):
+        async def may_begin(self, upcoming: object) -> str:
+            said = await super().may_begin(upcoming)  # type: ignore[arg-type]
+            return "ended by a rollback" if upcoming.settling else said  # type: ignore[attr-defined]
+
+    result = await here.carries_out(three(60), Ends(here.said))  # type: ignore[arg-type]
+    assert result.exit is Exit.WAITING
+    assert "ended by a rollback" in result.text
+    assert "install n2" not in here.said
+
+
+async def test_what_does_not_come_right_by_itself_is_not_waited_for(theatre: Make) -> None:
+    here = theatre(old("n1"), old("n2"), old("n3"))
+    first = here.nodes["n1"]
+    accept = first.accept
+
+    async def breaks(run: str, how: str, reason: str = "") -> Answer:
+        here.nodes["n3"].reading = upgraded(
+            "n3", state=NodeState.INCONSISTENT, health=HealthState.FAILING
+        )
+        return await accept(run, how, reason)
+
+    first.accept = breaks  # type: ignore[method-assign]
+    pace = Asked(here.said)
+    result = await here.carries_out(three(60), pace)  # type: ignore[arg-type]
+    assert result.exit is Exit.NEEDS_PERSON
+    assert not any(each.settling for each in pace.upcoming)
