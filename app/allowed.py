@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from app.picture import Picture
 from app.state import Stage, State
 from app.view.finality import final_version
-from backends.domain.states import CHANGING, NodeState, Phase
+from backends.domain.states import CHANGING, NodeState
 from backends.domain.verdict import VerdictKind
 
 
@@ -58,8 +58,8 @@ def changing(state: State, begun: Sequence[str]) -> tuple[str, ...]:
     if run is None or not run.is_under_way:
         return ()
     found = dict.fromkeys(begun)
-    if run.stage is Stage.GOING and run.upcoming and run.upcoming.phase is Phase.INSTALL:
-        return tuple(run.upcoming.nodes)
+    if run.told_to_change:
+        return run.told_to_change
     for node in begun:
         reading = state.reading(node)
         facts = reading.facts if reading is not None and reading.read else None

@@ -125,6 +125,14 @@ class Run:
         return self.stage in (Stage.WAITING, Stage.GOING)
 
     @property
+    def told_to_change(self) -> tuple[str, ...]:
+        """The nodes whose install was told to begin; not those that wait for others to serve."""
+        upcoming = self.upcoming if self.stage is Stage.GOING else None
+        if upcoming is None or upcoming.phase is not Phase.INSTALL or upcoming.settling:
+            return ()
+        return upcoming.nodes
+
+    @property
     def failed(self) -> bool:
         """Whether it ended otherwise than asked for."""
         return self.outcome is not None and self.outcome.exit not in (Exit.OK, Exit.WAITING)

@@ -1,8 +1,8 @@
 """Whether it is our own link that is gone, and what the nodes do while nobody can reach them."""
 
-from app.state import LINK_CAUSES, Stage, State
+from app.state import LINK_CAUSES, State
 from app.view.words import Moment, clock, left_of
-from backends.domain.states import CHANGING, NEEDS_PERSON, NodeState, Phase
+from backends.domain.states import CHANGING, NEEDS_PERSON, NodeState
 from backends.domain.survey import listed
 
 _AT_ONCE_SECONDS = 5.0
@@ -57,11 +57,8 @@ def meanwhile(state: State, moment: Moment) -> str:
 def beginning(state: State) -> tuple[str, ...]:
     """The nodes whose install has begun, while no reading of them shows it yet."""
     run = state.upgrade
-    if run is None or run.stage is not Stage.GOING or run.upcoming is None:
-        return ()
-    if run.upcoming.phase is not Phase.INSTALL or run.upcoming.settling:
-        return ()
-    return tuple(node for node in run.upcoming.nodes if not _is_open(state, node))
+    told = run.told_to_change if run is not None else ()
+    return tuple(node for node in told if not _is_open(state, node))
 
 
 def _is_open(state: State, node: str) -> bool:
@@ -74,11 +71,9 @@ def _is_open(state: State, node: str) -> bool:
 def lost_in_its_turn(state: State, moment: Moment) -> str:
     """A node of the run that changes, and cannot be read: what it decides, and when."""
     run = state.upgrade
-    if run is None or run.stage is not Stage.GOING or run.upcoming is None:
+    if run is None or run.prepared is None:
         return ""
-    if run.upcoming.phase is not Phase.INSTALL or run.prepared is None:
-        return ""
-    for node in run.upcoming.nodes:
+    for node in run.told_to_change:
         known = state.known.get(node)
         if known is None or known.reading.read:
             continue

@@ -113,6 +113,8 @@ def _install(run: Run, item: NodePlan, reading: NodeReading) -> Cell:
         return Cell("REFUSED", Tone.BAD)
     if done is not None:
         return Cell(_RECORDS.get(done.record, "begins"), Tone.BUSY)
+    if run.upcoming is not None and run.upcoming.settling and _has_its_turn(run, item.node):
+        return Cell("waits", Tone.BUSY)
     waiting = run.stage is Stage.WAITING and _has_its_turn(run, item.node)
     is_next = waiting and run.upcoming is not None and run.upcoming.phase is Phase.INSTALL
     return _quiet("next" if is_next else NONE)

@@ -27,7 +27,8 @@ def title(run: Run) -> str:
         waits = f"; {run.upcoming.waits}" if run.upcoming.waits else ""
         return f"n: {run.upcoming.phase} {listed(run.upcoming.nodes)}{waits}"
     if run.upcoming is not None:
-        return f"now: {run.upcoming.phase} {listed(run.upcoming.nodes)}"
+        when = "when the others serve" if run.upcoming.settling else "now"
+        return f"{when}: {run.upcoming.phase} {listed(run.upcoming.nodes)}"
     return f"{run.kind} {run.id} has ended" if run.stage is Stage.OVER else run.kind
 
 

@@ -210,9 +210,9 @@ def outcome(
     return Outcome(RUN, code, results, text, problem)
 
 
-def installs(*names: str, waits: str = "", resumes: bool = False) -> Upcoming:
+def installs(*names: str, waits: str = "", resumes: bool = False, settling: str = "") -> Upcoming:
     """The install of these nodes."""
-    return Upcoming(Phase.INSTALL, names, waits, resumes)
+    return Upcoming(Phase.INSTALL, names, waits, resumes, settling)
 
 
 # --- what happened ------------------------------------------------------------------------------

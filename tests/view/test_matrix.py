@@ -141,6 +141,11 @@ def in_trial(healthy: bool = False, **other: object) -> NodeReading:
     return upgraded("n1", state=NodeState.MONITORING, transaction=opened, **other)
 
 
+def test_a_turn_waits_while_others_come_to_serve() -> None:
+    run = upgrade("n1", "n2", upcoming=installs("n2", settling="others healthy: n1: failing"))
+    assert cell(cluster(upgraded("n1"), old("n2"), run=run), INSTALL, "n2").text == "waits"
+
+
 def test_an_install_is_ok_when_the_node_is_in_trial() -> None:
     assert cell(after(BEGUN), INSTALL).tone is Tone.BUSY
     assert cell(after(BEGUN, record("EFFECT", phase=Phase.INSTALL)), INSTALL).tone is Tone.BUSY

@@ -7,9 +7,10 @@ from dataclasses import replace
 import pytest
 from hypothesis import given, settings
 
-from app.allowed import finalizable, may
+from app.allowed import changing, finalizable, may
 from app.state import Run, Stage, State
 from app.view import next_panel
+from app.view.contact import beginning, lost_in_its_turn
 from app.view.gate import gate_of, next_node
 from app.view.next_step import Does, NextStep, way_back
 from app.view.words import clock
@@ -227,6 +228,21 @@ def test_the_last_node_has_no_one_after_it() -> None:
     assert next_node(run) == ""
     assert "then" not in step_of(state)[1]
     assert gate_of(run, state.readings(NOW.monotonic), "harbor") is None
+
+
+def test_a_turn_that_waits_for_the_others_is_not_said_to_have_begun() -> None:
+    sick = "others healthy: n3: healthz: HTTP 503; 30 s at most; then no further node is begun"
+    run = upgrade("n1", "n2", "n3", upcoming=installs("n2", settling=sick))
+    failing = old("n3", health=HealthState.FAILING, health_text="healthz: HTTP 503")
+    state = cluster(upgraded("n1"), silent("n2"), failing, run=run)
+    assert step_of(state) == (Does.NOTHING, f"n2 waits: {sick}")
+    assert beginning(state) == ()
+    assert changing(state, ["n1"]) == ()
+    assert lost_in_its_turn(state, NOW) == ""
+    assert next_panel.title(run) == "when the others serve: install n2"
+    gate = gate_of(run, state.readings(NOW.monotonic), "harbor")
+    assert gate is not None
+    assert gate.name == "before n2"
 
 
 def test_the_gate_is_that_of_what_comes_next() -> None:
