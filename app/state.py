@@ -110,6 +110,9 @@ class Run:
     progress: Mapping[tuple[str, Phase], Progress] = field(
         default_factory=lambda: MappingProxyType({})
     )
+    settling: str = ""
+    """What an act waits for, which comes right by itself or is asked about: in words."""
+
     outcome: Outcome | Done | None = None
     """How it ended; None also when it was refused."""
 
@@ -117,7 +120,8 @@ class Run:
     def bad(self) -> tuple[NodeResult, ...]:
         """The nodes that did not come to what was asked for."""
         nodes = self.outcome.nodes if self.outcome is not None else ()
-        return tuple(each for each in nodes if each.result in _BAD)
+        bad = _BAD if self.kind == "upgrade" else _BAD - {Result.ROLLED_BACK}
+        return tuple(each for each in nodes if each.result in bad)
 
     @property
     def is_under_way(self) -> bool:
@@ -251,7 +255,7 @@ def fold(state: State, news: Iterable[News]) -> State:
             case Happened():
                 event = item.event
                 if upgrade is None or event.run != upgrade.id:
-                    act = _goes_on(act)
+                    act = _goes_on(act, event)
                 elif event.node and event.phase is not None:
                     key = (event.node, event.phase)
                     progress[key] = _further(progress.get(key, Progress()), event)
@@ -276,7 +280,7 @@ def fold(state: State, news: Iterable[News]) -> State:
             case Over():
                 act = _over(act, item)
             case AskedToGoOn() | AskedToAdopt():
-                act = act and replace(act, stage=Stage.WAITING)
+                act = act and replace(act, stage=Stage.WAITING, settling="")
             case Releases():
                 releases = item
             case Refused():
@@ -304,11 +308,12 @@ def _ready(item: Ready) -> Run:
     return Run("upgrade", made.run, Stage.READY, item.prepared, item.again)
 
 
-def _goes_on(act: Run | None) -> Run | None:
+def _goes_on(act: Run | None, event: Event) -> Run | None:
     """An act that waited for an answer has got it when something happens again."""
-    if act is None or act.stage is not Stage.WAITING:
+    if act is None or act.stage is Stage.OVER:
         return act
-    return replace(act, stage=Stage.GOING)
+    settling = str(event.data.get("settling", act.settling))
+    return replace(act, stage=Stage.GOING, settling=settling)
 
 
 def _over(run: Run | None, item: Over) -> Run:

@@ -14,7 +14,7 @@ from backends.domain.survey import are, listed
 from backends.domain.undoing import returns
 from backends.engine.acts import is_reversible
 from backends.engine.events import Event, Kind
-from backends.engine.results import NodeResult
+from backends.engine.results import NodeResult, Result
 from widgets.cells import Line, Tone, line
 
 _BAD_STATES = (
@@ -73,6 +73,8 @@ def title(state: State, node: str) -> str:
         return "why"
     result = _result(state, node)
     facts = _facts(state, node)
+    if _is_sick(state, node):
+        return f"why {node} needs you"
     upgraded = state.run is not None and state.run.kind == "upgrade" and result is not None
     if upgraded or (facts is not None and facts.state is NodeState.FAILED):
         return f"why {node} failed"
@@ -99,10 +101,10 @@ def why(state: State, events: Sequence[Event], node: str, width: int) -> list[Li
     ]
     for event in failing[-1:]:
         found += entry_lines(event, width)
-    told = [
+    decided = [
         event for event in events if event.node == node and event.data.get("record") == "ROLLBACK"
     ]
-    for event in told[-1:]:
+    for event in decided[-1:]:
         found += entry_lines(event, width)
     for event in [event for event in events if event.node == node and event.data.get("log")][-1:]:
         found.append(line(("last lines of its log", Tone.STRONG)))
@@ -111,7 +113,8 @@ def why(state: State, events: Sequence[Event], node: str, width: int) -> list[Li
         ]
     result = _result(state, node)
     if result is not None and result.problem is not None:
-        found += problem(result.problem)
+        told = problem(result.problem)
+        found = [*told, *found] if _is_sick(state, node) else [*found, *told]
     facts = _facts(state, node)
     if facts is not None and not found:
         found += [line((facts.note, Tone.BAD))] if facts.note else []
@@ -218,12 +221,12 @@ def _leave(readings: Sequence[NodeReading]) -> Choice:
 def _roll_back(going: Sequence[NodeReading]) -> Choice:
     facts = [reading.facts for reading in going if reading.facts is not None]
     order = tuple(reading.name for reading in reversed(going))
-    pace = "one first, then asks; " if len(order) > 1 else ""
+    pace = ("one first, then asks; the next only when that one serves",) if len(order) > 1 else ()
     data = "proven path by path; what is not reached is named"
     return Choice(
         Does.ROLL_BACK,
         f"roll back {listed(order)}",
-        (returns(facts), f"{pace}{data}"),
+        (returns(facts), *pace, data),
         tuple(reading.name for reading in going),
     )
 
@@ -238,6 +241,13 @@ def summary(node: str, facts: NodeFacts | None) -> str:
         health = "" if facts.health is HealthState.HEALTHY else f", health {facts.health}"
         return f"what {node} did: it is back on {fact(facts.selected)}, proven{health}"
     return f"what {node} did: it is {facts.state.replace('_', ' ')}"
+
+
+def _is_sick(state: State, node: str) -> bool:
+    """Whether an act brought the node where it was to be, and it does not serve there."""
+    result = _result(state, node)
+    is_act = state.run is not None and state.run.kind != "upgrade"
+    return is_act and result is not None and result.result is Result.UNHEALTHY
 
 
 def _result(state: State, node: str) -> NodeResult | None:

@@ -232,7 +232,7 @@ def _bytes(run: Run) -> str:
 def _going(run: Run) -> Line:
     upcoming = run.upcoming
     if upcoming is None:
-        return line((_ACTS.get(run.kind, run.kind), Tone.BUSY))
+        return line((run.settling or _ACTS.get(run.kind, run.kind), Tone.BUSY))
     nodes = listed(upcoming.nodes)
     if upcoming.phase is not Phase.INSTALL:
         return line((f"{upcoming.phase} on {nodes}", Tone.BUSY), "; waits for the nodes")

@@ -18,6 +18,7 @@ from backends.engine.events import Kind
 from backends.engine.scribe import Scribe
 
 _BETWEEN_LOOKS_SECONDS = 0.5
+_STOPPED_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,8 @@ class Serving:
         self._contacts = contacts
         self._scribe = scribe
         self._patience_seconds = patience_seconds
+        self._told: set[str] = set()
+        """Of which it was said that they serve."""
 
     async def serves(self, node: str) -> bool:
         """Whether it was read now that the node serves."""
@@ -44,40 +47,55 @@ class Serving:
 
     async def wait(self, nodes: Collection[str]) -> Sick | None:
         """Wait for all of them; who does not serve in time, and what was read of it last."""
-        give_up = time.monotonic() + self._patience_seconds
-        told: set[str] = set()
-        left = sorted(nodes)
+        began = time.monotonic()
+        left, told = sorted(nodes), ""
         while True:
             readings = await asyncio.gather(*(self._contacts[node].read() for node in left))
             sick = {each.name: why for each in readings if (why := _why_not(each))}
+            self._told -= set(sick)
+            longest = self._longest([each for each in readings if each.name in sick])
+            words = ""
+            if sick:
+                does = are([*sick], "does", "do")
+                words = f"{does} not serve yet; waited for, {longest:g} s at most"
             for node in left:
                 if node not in sick:
-                    self._say(node, "serves again")
-                elif node not in told:
-                    told.add(node)
-                    text = f"does not serve yet: {sick[node]}"
-                    self._say(node, f"{text}; waited for, {self._patience_seconds:g} s at most")
-            left = sorted(sick)
-            if not left:
+                    self._tell_served(node, words)
+                elif words != told:
+                    self._say(node, f"does not serve yet: {sick[node]}", words)
+            if not sick:
                 return None
-            if time.monotonic() > give_up:
-                return self._give_up(sick)
+            if time.monotonic() - began > longest:
+                return self._give_up(sick, longest)
+            left, told = sorted(sick), words
             await asyncio.sleep(_BETWEEN_LOOKS_SECONDS)
 
-    def _give_up(self, sick: Mapping[str, str]) -> Sick:
+    def _tell_served(self, node: str, settling: str) -> None:
+        if node not in self._told:
+            self._told.add(node)
+            self._say(node, "serves again", settling)
+
+    def _longest(self, sick: Collection[NodeReading]) -> float:
+        """Seconds: only a supervisor starts a service that is stopped, and at once."""
+        if all(each.facts is not None and each.facts.is_down for each in sick):
+            return min(self._patience_seconds, _STOPPED_SECONDS)
+        return self._patience_seconds
+
+    def _give_up(self, sick: Mapping[str, str], seconds: float) -> Sick:
         does = "do" if len(sick) > 1 else "does"
         problem = Problem(
             "back-and-not-serving",
-            f"{are(list(sick))} back, proven, and {does} not serve after"
-            f" {self._patience_seconds:g} s",
+            f"{are(list(sick))} back, proven, and {does} not serve after {seconds:g} s",
             "\n".join(f"{node}: {why}" for node, why in sick.items()),
             "Look at the service's log there. The same rollback again goes on with the others.",
         )
         self._scribe.problem(problem, node=min(sick), phase=Phase.ROLLBACK)
         return Sick(tuple(sick), problem)
 
-    def _say(self, node: str, text: str) -> None:
-        self._scribe.say(Kind.RESULT, text, node=node, phase=Phase.ROLLBACK)
+    def _say(self, node: str, text: str, settling: str) -> None:
+        """Tell about a node, and what the roll back as a whole waits for now."""
+        data = {"settling": settling}
+        self._scribe.say(Kind.RESULT, text, node=node, phase=Phase.ROLLBACK, data=data)
 
 
 def _why_not(reading: NodeReading) -> str:

@@ -1,6 +1,7 @@
 """What is waited for between two nodes: that what one turn has shaken serves again."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -8,7 +9,7 @@ from app.runs.acting import Done, Scene, act, roll_back
 from backends.domain.facts import NodeReading
 from backends.domain.policy import Limits, Pause, Policy
 from backends.domain.problem import Exit, Problem
-from backends.domain.states import HealthState, NodeState
+from backends.domain.states import HealthState, NodeState, ServiceState
 from backends.engine import gatekeeper, serving
 from backends.engine.answer import Answer
 from backends.engine.results import NodeResult, Result
@@ -77,6 +78,9 @@ async def test_a_node_that_serves_is_taken_back_only_when_the_one_before_serves_
     )
     texts = [(event.node, event.text) for event in here.events]
     early = next(at for at, (_, text) in enumerate(texts) if text.startswith("does not serve yet"))
+    settling = [event.data["settling"] for event in here.events if "settling" in event.data]
+    assert settling[0] == f"n2 does not serve yet; waited for, {PATIENCE_SECONDS:g} s at most"
+    assert settling[1:] == ["", ""]  # n2 serves, n1 serves
     assert texts[early][0] == "n2"
     assert "healthz: HTTP 503" in texts[early][1]
     assert early < texts.index(("n2", "serves again")) < texts.index(("n1", "roll back"))
@@ -149,6 +153,28 @@ async def test_the_last_node_has_to_serve_as_well(theatre: Make) -> None:
     assert (found.exit, results(found)) == (Exit.NEEDS_PERSON, {"n1": Result.UNHEALTHY})
     assert found.nodes[0].problem is not None
     assert found.nodes[0].problem.code == "back-and-not-serving"
+
+
+async def test_a_service_that_is_stopped_is_not_waited_for_as_long(
+    theatre: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(serving, "_STOPPED_SECONDS", 0.05)
+    here = theatre(opened("n1"))
+    pretended = here.nodes["n1"]
+    ask = pretended.ask
+
+    async def stopped(command: str, **args: object) -> Answer:
+        answer = await ask(command, **args)
+        facts = pretended.reading.facts
+        assert facts is not None
+        down = replace(facts, running=None, service=ServiceState.STOPPED)
+        pretended.reading = replace(pretended.reading, facts=down)
+        return answer
+
+    pretended.ask = stopped  # type: ignore[method-assign]
+    found = await taken_back(here, Person())
+    assert found.nodes[0].problem is not None
+    assert "after 0.05 s" in found.nodes[0].problem.summary
 
 
 async def test_a_product_that_is_removed_has_nothing_to_serve(theatre: Make) -> None:

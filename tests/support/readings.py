@@ -246,6 +246,7 @@ upcomings = st.builds(
     nodes=st.lists(names, min_size=1, max_size=3, unique=True).map(tuple),
     waits=st.sampled_from(["", "paused after n1 (first)"]),
     resumes=st.booleans(),
+    settling=st.sampled_from(["", "", "others healthy: n2: healthz: HTTP 503"]),
 )
 results = st.builds(
     NodeResult,

@@ -69,6 +69,19 @@ def test_a_roll_back_that_was_asked_for_and_went_well_is_no_failure() -> None:
     assert "failed" not in failure.title(state, failure.failed_node(state))
 
 
+def test_a_node_that_is_back_and_does_not_serve_needs_a_person_and_says_so_first() -> None:
+    sick = Problem("back-and-not-serving", "n2 is back, proven, and does not serve after 30 s")
+    results = (NodeResult("n3", Result.ROLLED_BACK), NodeResult("n2", Result.UNHEALTHY, sick))
+    done = Done("1120-k7f", "rollback", Exit.NEEDS_PERSON, results, "rollback")
+    run = Run("rollback", "1120-k7f", Stage.OVER, outcome=done)
+    state = cluster(*(old(name, state=NodeState.ROLLED_BACK) for name in ("n2", "n3")), run=run)
+    assert [each.node for each in run.bad] == ["n2"]  # n3 is where it was asked to be
+    assert failure.failed_node(state) == "n2"
+    assert failure.title(state, "n2") == "why n2 needs you"
+    said = text(failure.why(state, STORY, "n2", 2))
+    assert said.index("does not serve after 30 s") < said.index("[ERR] z")
+
+
 def test_why_tells_the_failing_check_of_this_node_and_its_log() -> None:
     state = failed(NodeResult("n2", Result.ROLLED_BACK, Problem("rolled-back", "n2 went back")))
     said = text(failure.why(state, STORY, "n2", 2))

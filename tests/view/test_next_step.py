@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 
 from app.allowed import changing, finalizable, may
-from app.state import Run, Stage, State
+from app.between.news import AskedToGoOn, Happened
+from app.state import Run, Stage, State, fold
 from app.view import next_panel
 from app.view.contact import beginning, lost_in_its_turn
 from app.view.gate import gate_of, next_node
@@ -21,12 +22,14 @@ from backends.domain.policy import Accept, Pause, Policy
 from backends.domain.problem import Exit
 from backends.domain.states import CHANGING, HealthState, NodeState, Phase, ServiceState
 from backends.domain.verdict import VerdictKind
+from backends.engine.events import Kind
 from backends.engine.results import NodeResult, Outcome, Result
 from tests.domain.nodes import awaited, node, nothing_there, silent, transaction, upgraded
 from tests.support.readings import (
     NEW,
     NOW,
     cluster,
+    event,
     fallen,
     installs,
     item,
@@ -243,6 +246,23 @@ def test_a_turn_that_waits_for_the_others_is_not_said_to_have_begun() -> None:
     gate = gate_of(run, state.readings(NOW.monotonic), "harbor")
     assert gate is not None
     assert gate.name == "before n2"
+
+
+def test_an_act_says_whom_it_waits_for_until_it_asks_or_goes_on() -> None:
+    def told(settling: str) -> Happened:
+        return Happened(event(Kind.RESULT, "…", run="r2", settling=settling))
+
+    state = cluster(old("n1"), run=Run("rollback", "r2", Stage.GOING))
+    undoing = step_of(state)
+    words = "n2 does not serve yet; waited for, 30 s at most"
+    waiting = fold(state, [told(words)])
+    assert step_of(waiting) == (Does.NOTHING, words)
+    assert step_of(fold(waiting, [Happened(event(Kind.RESULT, "…", run="r2"))]))[1] == words
+    assert step_of(fold(waiting, [told("")])) == undoing
+    asked = AskedToGoOn(1, NodeResult("n2", Result.ROLLED_BACK), ("n1",))
+    begun = Happened(event(Kind.PHASE, "roll back", run="r2"))
+    assert step_of(fold(waiting, [asked]))[1] == "the rollback waits for your answer"
+    assert step_of(fold(waiting, [asked, begun])) == undoing
 
 
 def test_the_gate_is_that_of_what_comes_next() -> None:
