@@ -5,7 +5,7 @@ Each works node by node, says what it does, and believes only what the node says
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from backends.domain.clean import line
@@ -91,26 +91,28 @@ class Acts:
                 break
             back.append(last.node)
             rest = tuple(each.name for each in todo[number + 1 :])
-            sick = None
-            if not rest or await self._serving.serves(rest[0]):
-                sick = await self._serving.wait({*back} - waived if rest else back)
-            if not rest:
-                break
-            if (number == 0 or sick) and not await go_on(
-                last, rest, sick.problem if sick else None
-            ):
+            sick = await self._not_serving(back, rest, waived)
+            asks = rest and (number == 0 or sick)
+            if asks and not await go_on(last, rest, sick.problem if sick else None):
                 break
             waived.update(sick.nodes if sick else ())
-        if sick:
-            results = [
-                NodeResult(each.node, Result.UNHEALTHY, sick.problem)
-                if each.node in sick.nodes
-                else each
-                for each in results
-            ]
+        results = [_as_it_serves(result, sick) for result in results]
         begun = {result.node for result in results}
         others = [reading for reading in readings if reading.name not in begun]
         return results + [self._left_alone(reading) for reading in others]
+
+    async def _not_serving(
+        self, back: Sequence[str], rest: Sequence[str], waived: Collection[str]
+    ) -> Sick | None:
+        """Which of those that are back keep the next one waiting; at the end, which do not serve.
+
+        One that does not serve itself waits for nobody: perhaps they need each other.
+        """
+        if not rest:
+            return await self._serving.wait(back)
+        if not await self._serving.serves(rest[0]):
+            return None
+        return await self._serving.wait([node for node in back if node not in waived])
 
     async def finalize(self, readings: Sequence[NodeReading]) -> list[NodeResult]:
         """Finalize every accepted node; after one that is refused, no further one is begun."""
@@ -276,6 +278,12 @@ class Acts:
 
     def _say(self, node: str, phase: Phase, text: str) -> None:
         self._scribe.say(Kind.RESULT, text, node=node, phase=phase)
+
+
+def _as_it_serves(result: NodeResult, sick: Sick | None) -> NodeResult:
+    if sick is None or result.node not in sick.nodes:
+        return result
+    return NodeResult(result.node, Result.UNHEALTHY, sick.problem)
 
 
 def is_reversible(reading: NodeReading) -> bool:

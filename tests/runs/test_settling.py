@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from app.runs.acting import Done, Scene, act, roll_back
-from backends.domain.facts import NodeReading
+from backends.domain.facts import NodeFacts, NodeReading
 from backends.domain.policy import Limits, Pause, Policy
 from backends.domain.problem import Exit, Problem
 from backends.domain.states import HealthState, NodeState, ServiceState
@@ -155,23 +155,32 @@ async def test_the_last_node_has_to_serve_as_well(theatre: Make) -> None:
     assert found.nodes[0].problem.code == "back-and-not-serving"
 
 
+def once_back(here: Theatre, becomes: Callable[[NodeFacts], NodeReading]) -> None:
+    """When n1 is asked to go back, this is what is read of it afterwards."""
+    pretended = here.nodes["n1"]
+    ask = pretended.ask
+
+    async def asked(command: str, **args: object) -> Answer:
+        answer = await ask(command, **args)
+        facts = pretended.reading.facts
+        assert facts is not None
+        pretended.reading = becomes(facts)
+        return answer
+
+    pretended.ask = asked  # type: ignore[method-assign]
+
+
 async def test_a_service_that_is_stopped_is_not_waited_for_as_long(
     theatre: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(serving, "_STOPPED_SECONDS", 0.05)
     here = theatre(opened("n1"))
-    pretended = here.nodes["n1"]
-    ask = pretended.ask
 
-    async def stopped(command: str, **args: object) -> Answer:
-        answer = await ask(command, **args)
-        facts = pretended.reading.facts
-        assert facts is not None
+    def stopped(facts: NodeFacts) -> NodeReading:
         down = replace(facts, running=None, service=ServiceState.STOPPED)
-        pretended.reading = replace(pretended.reading, facts=down)
-        return answer
+        return NodeReading("n1", facts=down, age_seconds=0.0)
 
-    pretended.ask = stopped  # type: ignore[method-assign]
+    once_back(here, stopped)
     found = await taken_back(here, Person())
     assert found.nodes[0].problem is not None
     assert "after 0.05 s" in found.nodes[0].problem.summary
@@ -179,19 +188,11 @@ async def test_a_service_that_is_stopped_is_not_waited_for_as_long(
 
 async def test_a_product_that_is_removed_has_nothing_to_serve(theatre: Make) -> None:
     here = theatre(opened("n1"))
-    pretended = here.nodes["n1"]
-    ask = pretended.ask
 
-    async def removed(command: str, **args: object) -> Answer:
-        answer = await ask(command, **args)
-        facts = pretended.reading.facts
-        assert facts is not None
-        pretended.reading = nothing_there(
-            "n1", state=facts.state, last_txn="t1", last_outcome="undone"
-        )
-        return answer
+    def removed(facts: NodeFacts) -> NodeReading:
+        return nothing_there("n1", state=facts.state, last_txn="t1", last_outcome="undone")
 
-    pretended.ask = removed  # type: ignore[method-assign]
+    once_back(here, removed)
     found = await taken_back(here, Person())
     assert (found.exit, results(found)) == (Exit.OK, {"n1": Result.ROLLED_BACK})
 
