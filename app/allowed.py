@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from app.picture import Picture
-from app.state import Stage, State
+from app.state import State
 from app.view.finality import final_version
 from backends.domain.states import CHANGING, NodeState
 from backends.domain.verdict import VerdictKind
@@ -21,8 +21,10 @@ def may(action: str, picture: Picture, node: str) -> bool | None:
         case "hold":
             return picture.state.is_upgrading
         case "stop_run":
-            upgrade = picture.state.upgrade
-            return upgrade is not None and upgrade.stage in (Stage.WAITING, Stage.READY)
+            upgrade, act = picture.state.upgrade, picture.state.act
+            if act is not None and act.settling:
+                return True
+            return upgrade is not None and upgrade.can_end
         case "upgrade":
             return run is None or not run.is_under_way or run.kind == "upgrade"
         case "roll_back":

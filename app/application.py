@@ -172,7 +172,7 @@ class LiftlockApp(App[int]):
                 answer = partial(self._asking.answer, item.number)
                 self.push_screen(PromptScreen(item.question), answer)
             case AskedToGoOn():
-                asked = questions.go_on(item.last.node, item.rest, item.sick)
+                asked = questions.go_on(item.last, item.rest, item.sick)
                 self._confirm(asked, item.number)
             case AskedToAdopt():
                 self._confirm(questions.adopt(item.previews), item.number)
@@ -265,7 +265,10 @@ class LiftlockApp(App[int]):
 
     def action_stop_run(self) -> None:
         """End the run where it waits; put away a plan of which nothing was begun."""
-        run = self._state.upgrade
+        run, act = self._state.upgrade, self._state.act
+        if act is not None and act.settling:
+            self.bridge.stop_waiting()
+            return
         if run is None or run.prepared is None:
             return
         if run.stage is Stage.READY:

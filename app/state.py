@@ -25,6 +25,7 @@ from app.runs.acting import Done
 from app.runs.upgrading import Prepared
 from backends.domain.facts import NodeReading
 from backends.domain.pace import Upcoming
+from backends.domain.plan import Treatment
 from backends.domain.problem import Exit
 from backends.domain.states import Phase, Unreachable
 from backends.domain.verdict import Verdict, decide
@@ -48,6 +49,8 @@ _BAD = frozenset(
 )
 """Of an upgrade."""
 
+
+_TRIAL = Phase.MONITOR
 
 LINK_CAUSES = frozenset({Unreachable.DNS, Unreachable.TCP, Unreachable.TIMEOUT})
 """What a link that is gone looks like; everything else is said by the node."""
@@ -127,6 +130,22 @@ class Run:
     def is_under_way(self) -> bool:
         """Whether something was begun and has not ended."""
         return self.stage in (Stage.WAITING, Stage.GOING)
+
+    @property
+    def accepted(self) -> tuple[str, ...]:
+        """The nodes that this run has brought to accepted, now or before it was taken up again."""
+        items = self.prepared.plan.nodes if self.prepared is not None else ()
+        before = [item.node for item in items if item.treatment is Treatment.ACCEPTED]
+        trials = {node: each for (node, phase), each in self.progress.items() if phase is _TRIAL}
+        return (*before, *(node for node, trial in trials.items() if trial.record == "ACCEPT"))
+
+    @property
+    def can_end(self) -> bool:
+        """Whether it waits for something, or was not begun."""
+        settles = self.upcoming is not None and bool(self.upcoming.settling)
+        return self.stage in (Stage.WAITING, Stage.READY) or (
+            self.stage is Stage.GOING and settles
+        )
 
     @property
     def told_to_change(self) -> tuple[str, ...]:
@@ -318,12 +337,12 @@ def _goes_on(act: Run | None, event: Event) -> Run | None:
 
 def _over(run: Run | None, item: Over) -> Run:
     run = run or Run(item.kind, item.outcome.run, Stage.OVER)
-    return replace(run, stage=Stage.OVER, upcoming=None, outcome=item.outcome)
+    return replace(run, stage=Stage.OVER, upcoming=None, settling="", outcome=item.outcome)
 
 
 def _ended(run: Run | None) -> Run | None:
     """It broke, or was refused: it has ended without an outcome."""
-    return run and replace(run, stage=Stage.OVER, upcoming=None)
+    return run and replace(run, stage=Stage.OVER, upcoming=None, settling="")
 
 
 def _further(so_far: Progress, event: Event) -> Progress:

@@ -7,7 +7,6 @@ from itertools import count
 from app.between.news import AskedSecret, AskedToAdopt, AskedToGoOn, News
 from backends.domain.problem import Problem
 from backends.engine.acts import Preview
-from backends.engine.results import NodeResult
 from backends.transport.prompt import Question
 
 Answer = str | bool | None
@@ -26,9 +25,7 @@ class Asking:
         answer = await self._ask(lambda number: AskedSecret(number, question))
         return answer if isinstance(answer, str) and answer else None
 
-    async def go_on(
-        self, last: NodeResult, rest: tuple[str, ...], sick: Problem | None = None
-    ) -> bool:
+    async def go_on(self, last: str, rest: tuple[str, ...], sick: Problem | None = None) -> bool:
         """Whether to roll back the others now that a node is back, but perhaps does not serve."""
         return await self._ask(lambda number: AskedToGoOn(number, last, rest, sick)) is True
 

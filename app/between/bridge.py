@@ -29,7 +29,7 @@ from backends.domain.facts import NodeReading
 from backends.domain.problem import Exit, LiftlockError, Problem
 from backends.domain.states import Unreachable
 from backends.engine import telling
-from backends.engine.acts import Preview
+from backends.engine.acts import Acts, Preview
 from backends.engine.contact import Contact
 from backends.engine.core import Core, Running
 from backends.engine.events import Event
@@ -49,6 +49,7 @@ class Bridge:
         self._book: Book | None = None
         self._unwritable: LiftlockError | None = None
         self._pace: ByHand | None = None
+        self._acts: Acts | None = None
         self._upgrade: Upgrade | None = None
         self._acting: Running[None] | None = None
         self._beside: Running[None] | None = None
@@ -183,6 +184,15 @@ class Bridge:
         """End the run where it waits; the same upgrade takes it up again."""
         self._with_pace(lambda pace: pace.pause("ended here by a person"))
 
+    def stop_waiting(self) -> None:
+        """Have a rollback that waits for a node to serve ask about it at once."""
+
+        async def told() -> None:
+            if self._acts is not None:
+                self._acts.stop_waiting()
+
+        self._submit(told())
+
     def roll_back(self, nodes: Collection[str], reason: str) -> None:
         """Take the open upgrades of these nodes back: one first, then ask."""
 
@@ -193,6 +203,7 @@ class Bridge:
                 self._pace.end("ended by a rollback")
 
         async def work(scene: Scene) -> list[NodeResult]:
+            self._acts = scene.acts
             return await acting.roll_back(scene, reason, agreed, self._asking.go_on)
 
         self._begin("rollback", Result.ROLLED_BACK, work, nodes, beside=True)

@@ -9,7 +9,7 @@ from backends.domain.pace import Upcoming
 from backends.domain.problem import Exit, Problem
 from backends.engine.acts import Preview
 from backends.engine.events import Event
-from backends.engine.results import NodeResult, Outcome
+from backends.engine.results import Outcome
 from backends.transport.prompt import Question
 
 
@@ -147,7 +147,7 @@ class AskedToGoOn:
     """A node is back, the others are not yet; answered with its number."""
 
     number: int
-    last: NodeResult
+    last: str
     rest: tuple[str, ...]
     sick: Problem | None = None
     """Why what is back does not serve."""

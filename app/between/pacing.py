@@ -19,11 +19,13 @@ class ByHand:
         self._held = False
         self._installs = False
         self._end = ""
+        self._settles = False
         self._answer: asyncio.Future[str] | None = None
 
     async def may_begin(self, upcoming: Upcoming) -> str:
         """Wait for a person where one is wanted; "" or why the run pauses here."""
         reason = "" if upcoming.resumes else self._end
+        self._settles = bool(upcoming.settling)
         if not reason and self._waits_before(upcoming):
             self._answer = asyncio.get_running_loop().create_future()
             self._tell(Waits(upcoming))
@@ -44,6 +46,8 @@ class ByHand:
 
     def pause(self, why: str) -> None:
         """A person says: end the run where it waits; it can be taken up again."""
+        if self._settles:
+            self._end = why
         if self._answer is not None and not self._answer.done():
             self._answer.set_result(why)
 
@@ -59,7 +63,7 @@ class ByHand:
             self._tell(Held(held))
 
     def _waits_before(self, upcoming: Upcoming) -> bool:
-        if upcoming.resumes:
+        if upcoming.resumes or upcoming.settling:
             return False
         first_install = upcoming.phase is Phase.INSTALL and not self._installs
         return upcoming.phase in _WALKED or first_install or bool(upcoming.waits) or self._held

@@ -48,12 +48,12 @@ def rollback(options: Options) -> int:
             if not await agreed(options, f"Roll back {first}{then}?"):
                 raise declined()
 
-        async def go_on(last: NodeResult, rest: tuple[str, ...], sick: Problem | None) -> bool:
+        async def go_on(last: str, rest: tuple[str, ...], sick: Problem | None) -> bool:
             others = ", ".join(rest)
             if sick is None:
-                return await agreed(options, f"{last.node} is back, proven. Go on with {others}?")
+                return await agreed(options, f"{last} is back, proven. Go on with {others}?")
             # To agree in advance is not to agree to take down what still serves.
-            talk([sick.summary])
+            talk([sick.summary, sick.evidence])
             return not options.yes and await agreed(options, f"Go on with {others} all the same?")
 
         return await acting.roll_back(scene, options.reason, begin, go_on)

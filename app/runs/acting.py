@@ -11,10 +11,11 @@ from backends.domain.facts import NodeReading
 from backends.domain.plan import order_nodes
 from backends.domain.problem import Exit, LiftlockError, Problem
 from backends.domain.verdict import decide
-from backends.engine.acts import Acts, GoOn, is_reversible, refuse_unless_all_accepted
+from backends.engine.acts import Acts, is_reversible, refuse_unless_all_accepted
 from backends.engine.events import Observer
 from backends.engine.results import NodeResult, Result, exit_of_act
 from backends.engine.scribe import Scribe
+from backends.engine.way_back import GoOn
 from backends.store.book import Book
 
 

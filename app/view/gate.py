@@ -20,7 +20,7 @@ def gate_of(run: Run, readings: tuple[NodeReading, ...], called: str) -> Gate | 
     if run.upcoming is None or run.upcoming.phase is not Phase.INSTALL:
         return before_upgrade(readings, target, called) if run.prepared.todo else None
     node = next_node(run)
-    return before_turn(node, readings, target, called) if node else None
+    return before_turn(node, readings, target, called, run.accepted) if node else None
 
 
 def next_node(run: Run) -> str:

@@ -232,12 +232,15 @@ def _bytes(run: Run) -> str:
 def _going(run: Run) -> Line:
     upcoming = run.upcoming
     if upcoming is None:
-        return line((run.settling or _ACTS.get(run.kind, run.kind), Tone.BUSY))
+        if run.settling:
+            return line((run.settling, Tone.BUSY), "; ", ("x", Tone.KEY), " asks at once")
+        return line((_ACTS.get(run.kind, run.kind), Tone.BUSY))
     nodes = listed(upcoming.nodes)
     if upcoming.phase is not Phase.INSTALL:
         return line((f"{upcoming.phase} on {nodes}", Tone.BUSY), "; waits for the nodes")
     if upcoming.settling:
-        return line((f"{are(upcoming.nodes, 'waits', 'wait')}: {upcoming.settling}", Tone.BUSY))
+        words = f"{are(upcoming.nodes, 'waits', 'wait')}: {upcoming.settling}"
+        return line((words, Tone.BUSY), " · ", ("x", Tone.KEY), " ends the run")
     then: Line = ()
     rest, following = followers(run), next_node(run)
     if rest:

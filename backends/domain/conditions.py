@@ -3,11 +3,11 @@
 Each looks at the readings and answers for itself (design.md, section 6).
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from backends.domain.facts import Finalized, NodeFacts, is_value
+from backends.domain.facts import Finalized, NodeFacts, is_value, same
 from backends.domain.states import (
     CHANGING,
     NEEDS_PERSON,
@@ -46,6 +46,11 @@ class Condition:
     def __str__(self) -> str:
         """In one line: what, until when, and what then."""
         return "; ".join(filter(None, (f"{self.name}: {self.text}", self.until, self.then)))
+
+    @property
+    def waits(self) -> bool:
+        """Whether it may come right by itself."""
+        return self.state is ConditionState.WAIT
 
     @property
     def blocks(self) -> bool:
@@ -237,15 +242,36 @@ def others_healthy(nodes: Iterable[NodeFacts], of: int, patience_seconds: float)
     A product that elects leaders or copies what a node missed does so for a while after each
     restart of one of its nodes.
     """
-    found = nodes_healthy(nodes, of, name="others healthy")
-    if found.state is not ConditionState.REFUSED:
-        return found
+    chosen = tuple(nodes)
+    found = nodes_healthy(chosen, of, name="others healthy")
+    if found.state is not ConditionState.REFUSED or _those(chosen, lambda facts: facts.is_down):
+        return found  # a service that is down does not settle: somebody has to start it
     return replace(
         found,
         state=ConditionState.WAIT,
         until=f"{patience_seconds:g} s at most",
         then="then no further node is begun",
     )
+
+
+def accepted_stay(
+    nodes: Iterable[NodeFacts], accepted: Collection[str], target: Target
+) -> Condition:
+    """What this run has accepted is still there: nobody takes it back meanwhile."""
+    name = "accepted nodes stay"
+    kept = [facts for facts in nodes if facts.node in accepted]
+    gone = [facts for facts in kept if not _is_kept(facts, target)]
+    if gone:
+        words = listed([f"{facts.node} is {facts.state.replace('_', ' ')}" for facts in gone])
+        return Condition(name, ConditionState.REFUSED, words, then="decide about it first")
+    return Condition(name, ConditionState.OK, listed(names(kept)) or "none yet")
+
+
+def _is_kept(facts: NodeFacts, target: Target) -> bool:
+    opened = facts.transaction
+    if opened is None:
+        return same(facts.final_version, target.version)
+    return opened.run == target.run and opened.decision != "ROLLBACK"
 
 
 def nobody_waits_for_a_person(nodes: Iterable[NodeFacts]) -> Condition:

@@ -1,6 +1,6 @@
 """Gates: every condition between two phases, all shown, none silent (design.md, section 6)."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 from backends.domain import conditions
@@ -27,8 +27,7 @@ class Gate:
     @property
     def waits(self) -> bool:
         """Whether it is shut, and may open without anybody acting."""
-        states = {condition.state for condition in self.blocking}
-        return states == {ConditionState.WAIT}
+        return not self.is_open and all(condition.waits for condition in self.blocking)
 
     @property
     def blocking(self) -> tuple[Condition, ...]:
@@ -81,9 +80,13 @@ def before_upgrade(
 
 
 def before_turn(
-    node: str, readings: Sequence[NodeReading], target: Target, cluster: str = "CLUSTER"
+    node: str,
+    readings: Sequence[NodeReading],
+    target: Target,
+    cluster: str = "CLUSTER",
+    accepted: Collection[str] = (),
 ) -> Gate:
-    """What must hold before it is the turn of `node`."""
+    """What must hold before it is the turn of `node`; `accepted` are those before it."""
     seen = survey(readings, cluster)
     others = tuple(facts for facts in seen.read if facts.node != node)
     return Gate(
@@ -93,6 +96,7 @@ def before_turn(
             conditions.readings_fresh(seen, target.ttl_seconds),
             conditions.no_other_upgrade(seen, target.run),
             conditions.nobody_waits_for_a_person(others),
+            conditions.accepted_stay(others, accepted, target),
             conditions.batch_has_room(others, target.batch),
             conditions.others_healthy(others, len(seen.counted) - 1, target.patience_seconds),
         ),

@@ -5,7 +5,7 @@ Each works node by node, says what it does, and believes only what the node says
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from backends.domain.clean import line
@@ -18,19 +18,14 @@ from backends.engine.events import Kind
 from backends.engine.reading import back_in_words, in_words
 from backends.engine.results import NodeResult, Result
 from backends.engine.scribe import Scribe
-from backends.engine.serving import Serving, Sick
+from backends.engine.serving import Serving
 from backends.engine.upload import Message
+from backends.engine.way_back import GoOn, WayBack
 
 _UNDO_SECONDS = 900.0
 _BETWEEN_LOOKS_SECONDS = 0.2
 
 _ENDS_FINALIZE = frozenset({Result.REFUSED, Result.INCONSISTENT, Result.LOST, Result.LOCKED})
-
-GoOn = Callable[[NodeResult, tuple[str, ...], Problem | None], Awaitable[bool]]
-"""Asked in a roll back, after a node is back, whether to go on with the others.
-
-After the first node, and whenever nodes that are back do not serve: the problem says which.
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,39 +75,26 @@ class Acts:
         somebody says so. The roll back has done its work when all that are back serve.
         """
         todo = [reading for reading in readings if is_reversible(reading)]
+        way = WayBack(self._serving, go_on, readings)
         results: list[NodeResult] = []
-        back: list[str] = []
-        waived: set[str] = set()
-        sick: Sick | None = None
         for number, reading in enumerate(todo):
+            if not await way.is_free(todo[number:], asks=number == 1):
+                break
             last = await self._roll_back_one(reading, why)
             results.append(last)
             if last.result is not Result.ROLLED_BACK:
                 break
-            back.append(last.node)
-            rest = tuple(each.name for each in todo[number + 1 :])
-            sick = await self._not_serving(back, rest, waived)
-            asks = rest and (number == 0 or sick)
-            if asks and not await go_on(last, rest, sick.problem if sick else None):
-                break
-            waived.update(sick.nodes if sick else ())
-        results = [_as_it_serves(result, sick) for result in results]
+            way.is_back(last.node)
+        else:
+            await way.see_all()
+        results = [way.judged(result) for result in results]
         begun = {result.node for result in results}
         others = [reading for reading in readings if reading.name not in begun]
-        return results + [self._left_alone(reading) for reading in others]
+        return results + [way.judged(self._left_alone(reading)) for reading in others]
 
-    async def _not_serving(
-        self, back: Sequence[str], rest: Sequence[str], waived: Collection[str]
-    ) -> Sick | None:
-        """Which of those that are back keep the next one waiting; at the end, which do not serve.
-
-        One that does not serve itself waits for nobody: perhaps they need each other.
-        """
-        if not rest:
-            return await self._serving.wait(back)
-        if not await self._serving.serves(rest[0]):
-            return None
-        return await self._serving.wait([node for node in back if node not in waived])
+    def stop_waiting(self) -> None:
+        """Have a roll back that waits for a node to serve ask about it at once."""
+        self._serving.cut_short()
 
     async def finalize(self, readings: Sequence[NodeReading]) -> list[NodeResult]:
         """Finalize every accepted node; after one that is refused, no further one is begun."""
@@ -278,12 +260,6 @@ class Acts:
 
     def _say(self, node: str, phase: Phase, text: str) -> None:
         self._scribe.say(Kind.RESULT, text, node=node, phase=phase)
-
-
-def _as_it_serves(result: NodeResult, sick: Sick | None) -> NodeResult:
-    if sick is None or result.node not in sick.nodes:
-        return result
-    return NodeResult(result.node, Result.UNHEALTHY, sick.problem)
 
 
 def is_reversible(reading: NodeReading) -> bool:

@@ -240,13 +240,13 @@ class Conductor:
             done = items
 
     async def _turns(self, items: Sequence[NodePlan]) -> None:
-        for item in items:
-            if item.treatment is Treatment.INSTALL:
+        async def waiting(what: str) -> None:
+            await self._may_begin(Phase.INSTALL, items, settling=what)
 
-                async def settling(what: str) -> None:
-                    await self._may_begin(Phase.INSTALL, items, settling=what)
-
-                await self._gates.before_turn(item.node, settling, has_begun=bool(self._begun))
+        fresh = [item.node for item in items if item.treatment is Treatment.INSTALL]
+        if fresh:
+            begun = bool(self._begun)
+            await self._gates.before_turns(fresh, self._accepted(), waiting, has_begun=begun)
         turns = []
         for item in items:
             self._begun.add(item.node)

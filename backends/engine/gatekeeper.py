@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import replace
 
 from backends.domain import gates
@@ -17,8 +17,8 @@ from backends.releases.read import Release
 
 _BETWEEN_LOOKS_SECONDS = 1.0
 
-Settling = Callable[[str], Awaitable[None]]
-"""Told about every look what is waited for, and "" when nothing is any more; may take its time."""
+TellWaiting = Callable[[str], Awaitable[None]]
+"""Told after every look what is waited for, and "" when nothing is any more; may take its time."""
 
 
 class Gatekeeper:
@@ -47,34 +47,58 @@ class Gatekeeper:
         gate = gates.before_upgrade(await self._read(), self._target, self._called)
         self._pass(gate, has_begun)
 
-    async def before_turn(self, node: str, settling: Settling, *, has_begun: bool) -> None:
-        """The gate before a node's turn; what may come right by itself is waited for.
+    async def before_turns(
+        self,
+        nodes: Sequence[str],
+        accepted: Collection[str],
+        waiting: TellWaiting,
+        *,
+        has_begun: bool,
+    ) -> None:
+        """The gates before the turns of a batch; what may come right by itself is waited for.
 
         No longer than a node has to become healthy: that is how long what the turn before has
-        shaken may take. `has_begun`: whether the run has changed a node already.
+        shaken may take. All gates have to be open in the same reading. `accepted` are the nodes
+        that this run has accepted.
 
         Raises:
-            Stopped: It is shut.
+            Stopped: One is shut.
         """
-        give_up = time.monotonic() + self._target.patience_seconds
-        now = ""
+        until = self._until()
+        waited = False
         while True:
-            gate = gates.before_turn(node, await self._read(), self._target, self._called)
-            waits = gate.waits and time.monotonic() < give_up
-            before, now = now, "; ".join(map(str, gate.blocking)) if waits else ""
-            if not before and not now:
-                return self._pass(gate, has_begun)
-            if not before:
-                self._tell(gate)
-            await settling(now)
-            if now:
+            found = await self._before(nodes, accepted)
+            shut = [gate for gate in found if not gate.is_open]
+            if shut and shut[0].waits and time.monotonic() < until:
+                if not waited:
+                    self._tell(shut[0])
+                waited = True
+                await waiting("; ".join(map(str, shut[0].blocking)))
                 await asyncio.sleep(_BETWEEN_LOOKS_SECONDS)
+            elif waited and not shut:
+                await waiting("")  # a person may be asked now: what was read gets old
+                until, waited = self._until(), False
+            else:
+                break
+        for gate in found:
+            self._pass(gate, has_begun)
+
+    def _until(self) -> float:
+        return time.monotonic() + self._target.patience_seconds
+
+    async def _before(self, nodes: Sequence[str], accepted: Collection[str]) -> list[Gate]:
+        readings = await self._read()
+        return [
+            gates.before_turn(node, readings, self._target, self._called, accepted)
+            for node in nodes
+        ]
 
     def _pass(self, gate: Gate, has_begun: bool) -> None:
         self._tell(gate)
         if gate.is_open:
             return
-        problem = problem_of_refusal(gate.name, [str(each) for each in gate.blocking])
+        now = [replace(each, until="", then="") if each.waits else each for each in gate.blocking]
+        problem = problem_of_refusal(gate.name, [str(each) for each in now])
         if has_begun:
             advice = "No further node was begun. Settle what is named, then start again."
             problem = replace(problem, advice=advice)
@@ -83,8 +107,9 @@ class Gatekeeper:
     def _tell(self, gate: Gate) -> None:
         self._scribe.say(Kind.RESULT, f"gate {gate.name}:")
         for condition in gate.conditions:
+            words = str(condition) if condition.waits else f"{condition.name}: {condition.text}"
             self._scribe.say(
                 Kind.ROW,
-                f"  {condition.state:<7} {condition.name}: {condition.text}",
+                f"  {condition.state:<7} {words}",
                 data={"gate": gate.name, "name": condition.name, "result": condition.state.value},
             )

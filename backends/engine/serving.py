@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from backends.domain.facts import NodeReading
 from backends.domain.problem import Problem
-from backends.domain.states import Phase
+from backends.domain.states import HealthState, Phase
 from backends.domain.survey import are
 from backends.engine.contact import Contact
 from backends.engine.events import Kind
@@ -23,7 +23,7 @@ _STOPPED_SECONDS = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Sick:
-    """Nodes that are back and do not serve, although they were waited for."""
+    """Nodes that are back and were not seen to serve, although they were waited for."""
 
     nodes: tuple[str, ...]
     problem: Problem
@@ -41,55 +41,63 @@ class Serving:
         self._told: set[str] = set()
         """Of which it was said that they serve."""
 
-    async def serves(self, node: str) -> bool:
-        """Whether it was read now that the node serves."""
-        return not _why_not(await self._contacts[node].read())
+        self._is_cut_short = False
+
+    def cut_short(self) -> None:
+        """Have whoever waits now wait no longer: a person wants to decide."""
+        self._is_cut_short = True
+
+    async def is_out(self, node: str) -> bool:
+        """Whether it was read now that the node does not serve: to read nothing proves nothing."""
+        facts = (await self._contacts[node].read()).facts
+        return facts is not None and not facts.serves
 
     async def wait(self, nodes: Collection[str]) -> Sick | None:
-        """Wait for all of them; who does not serve in time, and what was read of it last."""
-        began = time.monotonic()
+        """Wait for all of them; who was not seen to serve in time, and what was read last."""
+        began, self._is_cut_short = time.monotonic(), False
+        stopped_since: float | None = None
         left, told = sorted(nodes), ""
         while True:
             readings = await asyncio.gather(*(self._contacts[node].read() for node in left))
             sick = {each.name: why for each in readings if (why := _why_not(each))}
-            self._told -= set(sick)
-            longest = self._longest([each for each in readings if each.name in sick])
-            words = ""
-            if sick:
-                does = are([*sick], "does", "do")
-                words = f"{does} not serve yet; waited for, {longest:g} s at most"
-            for node in left:
-                if node not in sick:
-                    self._tell_served(node, words)
-                elif words != told:
-                    self._say(node, f"does not serve yet: {sick[node]}", words)
+            now = time.monotonic()
+            if all(each.facts and each.facts.is_down for each in readings if each.name in sick):
+                stopped_since = stopped_since or now
+            else:
+                stopped_since = None
+            told = self._tell(left, sick, told)
             if not sick:
                 return None
-            if time.monotonic() - began > longest:
-                return self._give_up(sick, longest)
-            left, told = sorted(sick), words
+            is_stopped = stopped_since is not None and now - stopped_since > _STOPPED_SECONDS
+            if is_stopped or self._is_cut_short or now - began > self._patience_seconds:
+                return self._give_up(sick, now - began)
+            left = sorted(sick)
             await asyncio.sleep(_BETWEEN_LOOKS_SECONDS)
 
-    def _tell_served(self, node: str, settling: str) -> None:
-        if node not in self._told:
-            self._told.add(node)
-            self._say(node, "serves again", settling)
-
-    def _longest(self, sick: Collection[NodeReading]) -> float:
-        """Seconds: only a supervisor starts a service that is stopped, and at once."""
-        if all(each.facts is not None and each.facts.is_down for each in sick):
-            return min(self._patience_seconds, _STOPPED_SECONDS)
-        return self._patience_seconds
+    def _tell(self, looked_at: Collection[str], sick: Mapping[str, str], told: str) -> str:
+        """Tell what is new; returns what is waited for now."""
+        self._told -= set(sick)
+        words = f"{are([*sick], 'does', 'do')} not serve yet; waited for, " if sick else ""
+        words += f"{self._patience_seconds:g} s at most" if sick else ""
+        for node in looked_at:
+            if node in sick and words != told:
+                self._say(node, f"does not serve yet: {sick[node]}", words)
+            elif node not in sick and node not in self._told:
+                self._told.add(node)
+                self._say(node, "serves again", words)
+        return words
 
     def _give_up(self, sick: Mapping[str, str], seconds: float) -> Sick:
-        does = "do" if len(sick) > 1 else "does"
+        were = "was" if len(sick) == 1 else "were"
         problem = Problem(
             "back-and-not-serving",
-            f"{are(list(sick))} back, proven, and {does} not serve after {seconds:g} s",
+            f"{are([*sick])} back, proven, and {were} not seen to serve within {seconds:.0f} s",
             "\n".join(f"{node}: {why}" for node, why in sick.items()),
-            "Look at the service's log there. The same rollback again goes on with the others.",
+            "Look at the service and its log there. To go on all the same, name the other nodes "
+            "to roll back (-n).",
         )
-        self._scribe.problem(problem, node=min(sick), phase=Phase.ROLLBACK)
+        for node in sick:
+            self._scribe.problem(problem, node=node, phase=Phase.ROLLBACK)
         return Sick(tuple(sick), problem)
 
     def _say(self, node: str, text: str, settling: str) -> None:
@@ -105,4 +113,6 @@ def _why_not(reading: NodeReading) -> str:
         return reading.problem.summary if reading.problem else "not read"
     if facts.serves or facts.is_absent:
         return ""
-    return facts.health_text or f"the service is {facts.service}"
+    if facts.health is HealthState.FAILING and facts.health_text:
+        return facts.health_text
+    return f"service {facts.service}, health {facts.health}"

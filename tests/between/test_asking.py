@@ -9,11 +9,9 @@ import pytest
 from app.between.asking import Answer, Asking
 from app.between.news import AskedSecret, AskedToAdopt, AskedToGoOn, News
 from backends.engine.acts import Preview
-from backends.engine.results import NodeResult, Result
 from backends.transport.prompt import Question, Secret
 
 QUESTION = Question(Secret.PASSWORD, "ops", "n1")
-FIRST = NodeResult("n2", Result.ROLLED_BACK)
 
 
 def answering(answer: Answer, *, thread: bool = False) -> tuple[Asking, list[News]]:
@@ -50,15 +48,15 @@ async def test_what_is_no_secret_is_none(answer: Answer) -> None:
 @pytest.mark.parametrize(("answer", "agreed"), [(True, True), (False, False), (None, False)])
 async def test_only_yes_is_yes(answer: Answer, agreed: bool) -> None:
     asking, told = answering(answer)
-    assert await asking.go_on(FIRST, ("n1",)) is agreed
+    assert await asking.go_on("n2", ("n1",)) is agreed
     previews = (Preview("n1", ("4.12",), {"t": "adopted"}),)
     assert await asking.adopt(previews) is agreed
-    assert told == [AskedToGoOn(1, FIRST, ("n1",)), AskedToAdopt(2, previews)]
+    assert told == [AskedToGoOn(1, "n2", ("n1",)), AskedToAdopt(2, previews)]
 
 
 async def test_a_word_is_not_a_yes() -> None:
     asking, _ = answering("yes")
-    assert await asking.go_on(FIRST, ()) is False
+    assert await asking.go_on("n2", ()) is False
 
 
 async def test_two_questions_at_once_are_answered_apart() -> None:

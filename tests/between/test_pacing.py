@@ -143,3 +143,30 @@ async def test_a_run_that_is_ended_where_it_waits_waits_no_longer(walk: Walk) ->
     reason = await walk.waits(WALK[1], lambda: walk.pace.end("ended by a rollback"))
     assert reason == "ended by a rollback"
     assert await walk.pace.may_begin(WALK[2]) == "ended by a rollback"
+
+
+async def test_nobody_is_asked_while_others_come_to_serve_and_held_counts_afterwards(
+    walk: Walk,
+) -> None:
+    await past_the_first_install(walk)
+    walk.pace.hold(True)
+    for _ in range(3):
+        assert await walk.passes(installs("n2", settling="n3 is sick")) == ""
+    assert await walk.waits(installs("n2"), walk.pace.go) == ""
+
+
+async def test_a_run_that_waits_for_others_to_serve_can_be_ended(walk: Walk) -> None:
+    await past_the_first_install(walk)
+    assert await walk.passes(installs("n2", settling="n3 is sick")) == ""
+    walk.pace.pause("ended here by a person")
+    assert await walk.pace.may_begin(installs("n2", settling="n3 is sick")) == (
+        "ended here by a person"
+    )
+
+
+async def test_what_has_begun_is_not_ended_by_a_key_that_came_late(walk: Walk) -> None:
+    await past_the_first_install(walk)
+    assert await walk.passes(installs("n2", settling="n3 is sick")) == ""
+    assert await walk.passes(installs("n2")) == ""
+    walk.pace.pause("ended here by a person")
+    assert await walk.passes(installs("n3")) == ""

@@ -238,7 +238,8 @@ def test_a_turn_that_waits_for_the_others_is_not_said_to_have_begun() -> None:
     run = upgrade("n1", "n2", "n3", upcoming=installs("n2", settling=sick))
     failing = old("n3", health=HealthState.FAILING, health_text="healthz: HTTP 503")
     state = cluster(upgraded("n1"), silent("n2"), failing, run=run)
-    assert step_of(state) == (Does.NOTHING, f"n2 waits: {sick}")
+    assert step_of(state) == (Does.NOTHING, f"n2 waits: {sick} · x ends the run")
+    assert may("stop_run", picture(state), "") is True
     assert beginning(state) == ()
     assert changing(state, ["n1"]) == ()
     assert lost_in_its_turn(state, NOW) == ""
@@ -256,10 +257,13 @@ def test_an_act_says_whom_it_waits_for_until_it_asks_or_goes_on() -> None:
     undoing = step_of(state)
     words = "n2 does not serve yet; waited for, 30 s at most"
     waiting = fold(state, [told(words)])
-    assert step_of(waiting) == (Does.NOTHING, words)
-    assert step_of(fold(waiting, [Happened(event(Kind.RESULT, "…", run="r2"))]))[1] == words
+    assert step_of(waiting) == (Does.NOTHING, f"{words}; x asks at once")
+    assert may("stop_run", picture(waiting), "") is True
+    later = fold(waiting, [Happened(event(Kind.RESULT, "…", run="r2"))])
+    assert step_of(later) == step_of(waiting)
+    assert may("stop_run", picture(state), "") is False
     assert step_of(fold(waiting, [told("")])) == undoing
-    asked = AskedToGoOn(1, NodeResult("n2", Result.ROLLED_BACK), ("n1",))
+    asked = AskedToGoOn(1, "n2", ("n1",))
     begun = Happened(event(Kind.PHASE, "roll back", run="r2"))
     assert step_of(fold(waiting, [asked]))[1] == "the rollback waits for your answer"
     assert step_of(fold(waiting, [asked, begun])) == undoing
@@ -458,7 +462,8 @@ def test_no_key_of_an_act_is_live_while_a_run_goes_that_would_refuse_it(state: S
         assert may("finalize", shown, "") is None
     else:
         assert may("hold", shown, "") is False
-    if run is None or run.stage not in (Stage.WAITING, Stage.READY):
+    settles = run is not None and run.upcoming is not None and bool(run.upcoming.settling)
+    if run is None or not (settles or run.stage in (Stage.WAITING, Stage.READY)):
         assert may("stop_run", shown, "") is False
     if finalizable(shown):
         for known in state.known.values():
