@@ -97,12 +97,15 @@ $(READY): pyproject.toml constraints.txt
 	printf '%s\n' '$(CURDIR)' > $(READY)
 
 # Exact versions, each in a folder of its own: two of one product do not fit into one environment.
+# What cannot be fetched is tried again next time, and the drills that need it fail until then.
 $(FETCHED): $(PRODUCTS) | $(READY)
 	@$(FIND_PIP); \
-	rm -rf $(VENV)/products; \
+	all=yes; \
 	for each in $$(grep -v '^#' $(PRODUCTS)); do \
+		folder="$(VENV)/products/$${each%==*}-$${each#*==}"; \
+		if [ -e "$$folder" ]; then continue; fi; \
 		echo "fetching $$each"; \
-		pip install -q --no-deps --only-binary :all: \
-			--target "$(VENV)/products/$${each%==*}-$${each#*==}" "$$each" || exit 1; \
+		pip install -q --no-deps --only-binary :all: --target "$$folder.part" "$$each" && \
+			mv "$$folder.part" "$$folder" || { rm -rf "$$folder.part"; all=no; }; \
 	done; \
-	touch $@
+	if [ $$all = yes ]; then touch $@; fi

@@ -209,7 +209,7 @@ def _name(reading: NodeReading, state: NodeState) -> str:
 
 def _health(facts: NodeFacts) -> str:
     service = "" if facts.service == "started" else f"service {facts.service}"
-    health = "" if facts.health == "none" else facts.health.value
+    health = "" if facts.health == "none" else facts.health.replace("_", " ")
     if facts.is_absent:
         return _NONE
     return ", ".join(word for word in (health, service) if word) or _NONE

@@ -2,6 +2,7 @@
 
 from app.state import Known, State
 from app.view.words import (
+    FAILING_TONES,
     NONE,
     PHASE_WORDS,
     SEVERITY,
@@ -142,6 +143,7 @@ def _health(facts: NodeFacts) -> Cell:
     service = "" if facts.service is ServiceState.STARTED else "service unknown"
     words = {
         HealthState.HEALTHY: Cell("healthy", Tone.OK),
+        HealthState.SOFT_FAILING: Cell("soft fails", Tone.WARN),
         HealthState.FAILING: Cell("FAILING", Tone.BAD),
         HealthState.NONE: Cell("no checks", Tone.QUIET),
         HealthState.UNKNOWN: Cell("unknown", Tone.WARN),
@@ -160,9 +162,10 @@ def _note(reading: NodeReading, facts: NodeFacts) -> Cell:
         tone = Tone.BAD
     if facts.note:
         said.append(facts.note)
-    if facts.health is HealthState.FAILING and facts.health_text:
+    failing = FAILING_TONES.get(facts.health)
+    if failing is not None and facts.health_text:
         said.append(facts.health_text)
-        tone = Tone.BAD
+        tone = failing
     selects_other = is_value(facts.selected) and not same(facts.selected, facts.running)
     if selects_other and not facts.nothing_runs:
         said.append(f"next start {fact(facts.selected)}")

@@ -238,7 +238,8 @@ def summary(node: str, facts: NodeFacts | None) -> str:
     if facts is None:
         return f"what {node} did; it cannot be read now"
     if facts.state is NodeState.ROLLED_BACK:
-        health = "" if facts.health is HealthState.HEALTHY else f", health {facts.health}"
+        word = facts.health.replace("_", " ")
+        health = "" if facts.health is HealthState.HEALTHY else f", health {word}"
         return f"what {node} did: it is back on {fact(facts.selected)}, proven{health}"
     return f"what {node} did: it is {facts.state.replace('_', ' ')}"
 

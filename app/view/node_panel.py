@@ -2,6 +2,7 @@
 
 from app.state import Known
 from app.view.words import (
+    FAILING_TONES,
     NONE,
     Moment,
     clock,
@@ -14,7 +15,7 @@ from app.view.words import (
 )
 from backends.domain.facts import Fact, NodeFacts, Unknown, VersionRef
 from backends.domain.problem import Problem
-from backends.domain.states import REACH_WORDS, WORDS, HealthState
+from backends.domain.states import REACH_WORDS, WORDS
 from widgets.cells import Line, Tone, line
 
 _SHORT = 12
@@ -107,7 +108,7 @@ def _final(facts: NodeFacts) -> Line:
 
 
 def _health(facts: NodeFacts) -> Line:
-    bad = facts.health is HealthState.FAILING
     text = f": {facts.health_text}" if facts.health_text else ""
-    word = NONE if facts.is_absent else facts.health.value
-    return line(("health     ", Tone.QUIET), (word, Tone.BAD if bad else Tone.PLAIN), text)
+    word = NONE if facts.is_absent else facts.health.replace("_", " ")
+    tone = FAILING_TONES.get(facts.health, Tone.PLAIN)
+    return line(("health     ", Tone.QUIET), (word, tone), text)

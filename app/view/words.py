@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from backends.domain.facts import Fact, NodeReading, Unknown
-from backends.domain.states import LETTERS, NodeState
+from backends.domain.states import LETTERS, HealthState, NodeState
 from widgets.cells import Cell, Tone
 
 NONE: Final = "–"
@@ -49,6 +49,12 @@ TONES: Final[Mapping[NodeState, Tone]] = {
     NodeState.DISABLED: Tone.QUIET,
 }
 """Colour only repeats what letter and word say."""
+
+FAILING_TONES: Final[Mapping[HealthState, Tone]] = {
+    HealthState.FAILING: Tone.BAD,
+    HealthState.SOFT_FAILING: Tone.WARN,
+}
+"""How bad a failing health check is."""
 
 PHASE_WORDS: Final[Mapping[NodeState, str]] = {
     NodeState.UNKNOWN: "not read",

@@ -215,7 +215,7 @@ def path_allowed(seen: Survey, target: Target) -> Condition:
 
 
 def nodes_healthy(nodes: Iterable[NodeFacts], of: int, name: str = "nodes healthy") -> Condition:
-    """No service is down and no health check fails; what is not known is said.
+    """No service is down and no hard check fails; soft ones and what is not known are said.
 
     `of` is how many there are, with those that were not read.
     """
@@ -232,6 +232,10 @@ def nodes_healthy(nodes: Iterable[NodeFacts], of: int, name: str = "nodes health
     unsure = _those(chosen, lambda f: f.health is HealthState.UNKNOWN and not f.is_absent)
     if unsure:
         return Condition(name, ConditionState.WARN, f"health unknown on {listed(names(unsure))}")
+    soft = _those(chosen, lambda f: f.health is HealthState.SOFT_FAILING)
+    if soft:
+        words = [f"{facts.node}: soft check {facts.health_text or 'fails'}" for facts in soft]
+        return Condition(name, ConditionState.WARN, listed(words))
     state = ConditionState.OK if len(chosen) == of else ConditionState.WARN
     return Condition(name, state, f"{len(chosen)} of {of}")
 

@@ -184,9 +184,10 @@ class NodeFacts:
 
     @property
     def serves(self) -> bool:
-        """Whether it was read that the service runs and no check of it fails."""
+        """Whether it was read that the service runs and no hard check of it fails."""
         return self.service is ServiceState.STARTED and self.health in (
             HealthState.HEALTHY,
+            HealthState.SOFT_FAILING,
             HealthState.NONE,
         )
 

@@ -91,6 +91,9 @@ class HealthState(StrEnum):
     """What the health checks say together."""
 
     HEALTHY = "healthy"
+    SOFT_FAILING = "soft_failing"
+    """All hard checks pass, a soft one does not: nothing goes back for it, a person is asked."""
+
     FAILING = "failing"
     NONE = "none"
     """There are no checks."""

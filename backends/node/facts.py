@@ -136,9 +136,10 @@ class Reader:
         if word == "stopped":
             return "failing", "the service is stopped"
         checks = health.run_all(self.document, service)
-        failure = health.first_failure(checks) or health.first_failure(checks, "soft")
-        if failure is not None:
-            return "failing", "%s: %s" % (failure.name, failure.evidence)
+        for level, word in (("hard", "failing"), ("soft", "soft_failing")):
+            failure = health.first_failure(checks, level)
+            if failure is not None:
+                return word, "%s: %s" % (failure.name, failure.evidence)
         return "healthy", ", ".join(check.name for check in checks)
 
     def _selected(self) -> Any:

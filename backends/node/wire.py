@@ -58,7 +58,7 @@ OUTCOMES = ("ok", "refused", "failed", "timed_out", "unreachable", "undone", "un
 
 SERVICE = ("started", "stopped", "unknown")
 
-HEALTH = ("healthy", "failing", "none", "unknown")
+HEALTH = ("healthy", "soft_failing", "failing", "none", "unknown")
 
 RECORDS = (
     "BEGIN",  # the transaction exists; nothing is changed yet

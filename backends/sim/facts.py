@@ -89,9 +89,10 @@ def _health(service: Service, word: str) -> tuple[str, str]:
     if word == "stopped":
         return "failing", "the service is stopped"
     checks = service.health()
-    failure = first_failure(checks) or first_failure(checks, "soft")
-    if failure is not None:
-        return "failing", f"{failure.name}: {failure.evidence}"
+    for level, found in (("hard", "failing"), ("soft", "soft_failing")):
+        failure = first_failure(checks, level)
+        if failure is not None:
+            return found, f"{failure.name}: {failure.evidence}"
     return "healthy", ", ".join(check.name for check in checks)
 
 

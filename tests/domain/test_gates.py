@@ -159,6 +159,42 @@ def test_before_a_turn_the_others_are_healthy_and_the_node_itself_need_not_be():
     assert blocked(before_turn("n2", [down, OLD[1]], TARGET)) == ["others healthy"]
 
 
+def test_a_sick_node_may_settle_between_two_turns_and_a_stopped_one_does_not():
+    sick = node("n1", "4.11", health=HealthState.FAILING, health_text="503")
+    gate = before_turn("n2", [sick, OLD[1]], dataclasses.replace(TARGET, patience_seconds=30))
+    assert gate.waits
+    assert str(gate.blocking[0]) == (
+        "others healthy: n1: 503; 30 s at most; then no further node is begun"
+    )
+    down = node(
+        "n1", "4.11", running=None, service=ServiceState.STOPPED, health=HealthState.FAILING
+    )
+    assert not before_turn("n2", [down, OLD[1]], TARGET).waits
+    assert not before_upgrade([sick, OLD[1]], TARGET).waits
+    assert not before_turn("n2", [OLD[0], OLD[1]], TARGET).waits  # open
+
+
+def test_a_failing_soft_check_is_said_and_does_not_block():
+    soft = node("n1", "4.11", health=HealthState.SOFT_FAILING, health_text="disk: 91 %")
+    for gate in (before_turn("n2", [soft, OLD[1]], TARGET), before_upgrade([soft], TARGET)):
+        assert gate.is_open
+        (found,) = [each for each in gate.conditions if "healthy" in each.name]
+        assert found.state is ConditionState.WARN
+        assert found.text == "n1: soft check disk: 91 %"
+
+
+def test_an_accepted_node_that_is_taken_back_shuts_the_gate_for_the_others():
+    mine = upgraded("n1", transaction=transaction(run=TARGET.run, driver_alive=False))
+    final = node("n1", TARGET.version)
+    for reading in (mine, final):
+        assert before_turn("n2", [reading, OLD[1]], TARGET, accepted=["n1"]).is_open
+    going = upgraded("n1", transaction=transaction(run=TARGET.run, decision="ROLLBACK"))
+    for reading in (OLD[0], going):
+        gate = before_turn("n2", [reading, OLD[1]], TARGET, accepted=["n1"])
+        assert "accepted nodes stay" in blocked(gate)
+        assert not gate.waits
+
+
 def test_health_that_is_not_known_is_said_and_does_not_block():
     unsure = node("n1", "4.11", health=HealthState.UNKNOWN)
     gate = before_turn("n2", [unsure, OLD[1]], TARGET)

@@ -120,5 +120,8 @@ async def says(cluster: NatsCluster) -> tuple[str, str | None, str | None]:
 async def run(cluster: NatsCluster, command: str, *words: str) -> Ran:
     """A command line about the cluster, in a process of its own, while the stream is used."""
     process = cluster.start(command, str(cluster.file), *words)
-    out, err = await asyncio.to_thread(process.communicate)
+    try:
+        out, err = await asyncio.to_thread(process.communicate)
+    finally:
+        process.kill()  # only where nobody waits for its answer any more
     return Ran(process.returncode, out, err)

@@ -273,6 +273,18 @@ def edited_meanwhile(side: Side) -> None:
     assert side.look()["state"] == "rolled_back"
 
 
+def softly_sick(side: Side) -> None:
+    """A soft check that fails undoes nothing; it is told apart from a hard one."""
+    side.document["health"][0]["level"] = "soft"
+    adopted(side)
+    side.begin(SICK)
+    side.until_healthy()
+    assert side.look()["health"] == "soft_failing"
+    side.ask("rollback", run=RUN, why="we do not like it")
+    side.until_closed()
+    assert side.look()["health"] == "healthy"
+
+
 def no_request(side: Side) -> None:
     """What is no request is answered whole, too."""
     side.ask("dance")
@@ -295,6 +307,7 @@ def no_request(side: Side) -> None:
         pytest.param(left_in_the_middle, marks=pytest.mark.drill),
         pytest.param(falls_sick, marks=pytest.mark.drill),
         pytest.param(edited_meanwhile, marks=pytest.mark.drill),
+        pytest.param(softly_sick, marks=pytest.mark.drill),
         pytest.param(no_request, marks=pytest.mark.drill),
     ],
     ids=lambda story: story.__name__,
