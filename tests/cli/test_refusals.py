@@ -166,6 +166,7 @@ def test_signatures_that_are_required_cannot_be_passed_over(settled: Cluster) ->
     assert "signature-not-verifiable" in ran.err
 
 
+@pytest.mark.drill
 def test_in_production_a_headless_finalize_needs_the_version(settled: Cluster) -> None:
     settled.file.write_text(
         settled.file.read_text().replace("[cluster]", '[cluster]\nenvironment = "production"')
@@ -205,6 +206,7 @@ def test_the_operators_full_disk_begins_nothing(settled: Cluster) -> None:
     assert settled.product("n1") == before
 
 
+@pytest.mark.drill
 def test_ctrl_c_says_what_the_nodes_do_by_themselves_exit_130(
     make_cluster: Callable[..., Cluster],
 ) -> None:

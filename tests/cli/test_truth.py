@@ -47,6 +47,7 @@ def stop_service(cluster: Cluster, node: str, version: str) -> None:
     wait(lambda: cluster.status()["verdict"]["down"] == [node])
 
 
+@pytest.mark.drill
 def test_a_node_that_was_finalized_meanwhile_is_not_called_rolled_back(
     settled: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -87,6 +88,7 @@ def test_a_release_of_another_product_is_refused_before_any_node_hears_of_it(
         assert "release-other-product" in ran.err
 
 
+@pytest.mark.drill
 def test_the_same_content_under_another_version_is_another_release(settled: Cluster) -> None:
     assert settled.upgrade("4.12.0").status == 0
     settled.run(
@@ -99,6 +101,7 @@ def test_the_same_content_under_another_version_is_another_release(settled: Clus
     assert settled.status()["nodes"][0]["selected"] == "4.12.0"
 
 
+@pytest.mark.drill
 def test_finalize_is_refused_while_an_accepted_node_does_not_serve(settled: Cluster) -> None:
     assert settled.upgrade("4.12.0").status == 0
     stop_service(settled, "n1", "4.12.0")
@@ -108,6 +111,7 @@ def test_finalize_is_refused_while_an_accepted_node_does_not_serve(settled: Clus
     assert settled.run("rollback", str(settled.file), "--yes").status == 0
 
 
+@pytest.mark.drill
 def test_what_is_there_already_is_looked_at_before_it_is_called_there(settled: Cluster) -> None:
     """Z10: verified and left alone, by content and by service."""
     assert settled.upgrade("4.12.0").status == 0
@@ -159,6 +163,7 @@ def test_a_second_try_follows_its_own_transaction_and_is_accepted(settled: Clust
     assert settled.status()["verdict"]["kind"] == "ready_to_finalize"
 
 
+@pytest.mark.drill
 def test_accept_of_a_trial_that_nobody_watches_is_refused_and_undoes_nothing(
     make_cluster: Callable[..., Cluster],
 ) -> None:
@@ -257,6 +262,7 @@ def test_two_nodes_on_one_machine_with_one_directory_are_refused(
     assert "directory-shared" in ran.err
 
 
+@pytest.mark.drill
 def test_a_reader_that_goes_away_ends_neither_run_nor_exit_code(settled: Cluster) -> None:
     operator = settled.start(
         "upgrade", str(settled.file), str(settled.releases["4.12.0"]), "--yes", "--json"

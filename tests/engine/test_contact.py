@@ -99,6 +99,7 @@ async def test_an_answer_without_its_end_is_unknown_never_ok(
     assert code(answer) == expected
 
 
+@pytest.mark.drill
 async def test_p15_a_node_that_says_nothing_ends_at_the_limit(node: Stranger) -> None:
     answer = await node.says("sleep 60").ask("status", seconds=0.5)
     assert (answer.outcome, code(answer)) == (Outcome.TIMED_OUT, "timeout")

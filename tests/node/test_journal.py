@@ -459,6 +459,7 @@ def test_p4_of_four_who_decide_at_once_the_first_wins_and_nobody_else(path: Path
     assert firsts
 
 
+@pytest.mark.drill
 def test_p4_in_the_trial_two_who_exclude_each_other_never_both_win(path: Path) -> None:
     """A rollback after ACCEPT is a second decision; one that was ordered in the trial is not."""
     unless_decided: Callable[[list[dict[str, Any]]], str | None] = standing.decision

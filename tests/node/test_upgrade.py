@@ -143,6 +143,7 @@ def test_p5_silence_means_back(node: Node) -> None:
     assert "nobody accepted" in node.facts()["last"]["why"]
 
 
+@pytest.mark.drill
 def test_p5_a_check_that_cannot_be_carried_out_does_not_stop_the_dead_man(node: Node) -> None:
     before = node.product()
     node.document["limits"]["healthy_deadline"] = 0.5
@@ -565,6 +566,7 @@ def test_clean_gives_back_what_was_staged(node: Node) -> None:
     assert not list((node.directory / ".liftlock" / "staging").iterdir())
 
 
+@pytest.mark.drill
 def test_clean_everything_leaves_the_node_as_it_was_found(node: Node) -> None:
     before = picture(node.directory)
     node.upgrade(Beacon("2.0"))

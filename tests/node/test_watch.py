@@ -131,6 +131,7 @@ def test_records_of_an_upgrade_arrive_in_order_while_it_runs(
         continue
 
 
+@pytest.mark.drill
 def test_row_32_a_watch_of_a_damaged_journal_says_so_and_goes_on(
     node: Node, watches: list[Watch]
 ) -> None:
@@ -174,6 +175,7 @@ def gaps(watch: Watch, count: int) -> tuple[list[float], list[dict[str, Any]]]:
     return [after - before for before, after in pairwise(times)], beats
 
 
+@pytest.mark.drill
 def test_it_beats_fast_while_a_trial_runs_and_slowly_otherwise(
     node: Node, watches: list[Watch]
 ) -> None:
@@ -220,6 +222,7 @@ def beats_through_a_hanging_check(node: Node, watches: list[Watch], seconds: flo
     assert newer <= 2, "it grows until a look has ended"
 
 
+@pytest.mark.drill
 def test_it_beats_while_a_check_hangs_on_the_oldest_python(
     tmp_path: Path, watches: list[Watch]
 ) -> None:
@@ -283,6 +286,7 @@ def test_a_hanging_watch_writes_nothing(node: Node, watches: list[Watch]) -> Non
     assert picture(node.top) == before
 
 
+@pytest.mark.drill
 def test_lines_are_whole_also_when_everything_is_said_at_once(
     node: Node, watches: list[Watch]
 ) -> None:
@@ -348,6 +352,7 @@ def test_a_follower_is_told_when_the_driver_died(node: Node, watches: list[Watch
     assert (end["outcome"], end["problem"]["code"]) == ("failed", "driver-gone")
 
 
+@pytest.mark.drill
 def test_who_follows_hears_a_beat_while_nothing_is_written(
     node: Node, watches: list[Watch]
 ) -> None:

@@ -103,6 +103,7 @@ async def test_leaving_ends_what_listens(link: Link, tmp_path: Path) -> None:
     await _gone(int((tmp_path / "pid").read_text()))
 
 
+@pytest.mark.drill
 async def test_leaving_ends_a_child_of_this_machine_that_does_not_listen(tmp_path: Path) -> None:
     """Where we are its parent, we also bury it; an sshd leaves it to itself."""
     script = f"echo $$ >{tmp_path}/pid; echo on; sleep 60"
