@@ -203,7 +203,10 @@ def accept(node: tuple[str, ...], **given: Any) -> int:
 @_reason
 @_nodes
 def rollback(**given: Any) -> int:
-    """Take back every upgrade that is not final, one node first."""
+    """Take back every upgrade that is not final, one node first.
+
+    The next node only when those that are back serve again; --yes does not agree to less.
+    """
     from app.headless import acting
 
     return acting.rollback(_options(**given))

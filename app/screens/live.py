@@ -9,7 +9,7 @@ from textual.dom import DOMNode
 from textual.screen import Screen
 from textual.widget import Widget
 
-from app.commands import BACK, HELP, PANEL, QUIT, ZOOM, Command
+from app.commands import BACK, HELP, PANEL, QUIT, STOP, ZOOM, Command
 from app.picture import Picture
 from app.view.banner import banner
 from app.view.next_step import NextStep
@@ -25,8 +25,9 @@ DEAD_SECONDS = 1.0
 
 def offers(*commands: Command) -> list[BindingType]:
     """The bindings of a screen: its own commands first, then those that all screens have."""
-    everywhere = (PANEL, ZOOM, BACK, HELP, QUIT)
-    return [command.binding() for command in (*commands, *everywhere)]
+    # What the second line names must work wherever that line is: `x` too.
+    everywhere = (STOP, PANEL, ZOOM, BACK, HELP, QUIT)
+    return [command.binding() for command in dict.fromkeys((*commands, *everywhere))]
 
 
 class LiveScreen(Screen[None]):

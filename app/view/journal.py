@@ -53,7 +53,8 @@ def _tone(event: Event) -> Tone:
         return Tone.BAD
     if event.kind is Kind.ROW:
         result = event.data.get("result")
-        return {"ok": Tone.QUIET, "warn": Tone.WARN}.get(str(result), Tone.BAD)
+        tones = {"ok": Tone.QUIET, "warn": Tone.WARN, "wait": Tone.BUSY}
+        return tones.get(str(result), Tone.BAD)
     if event.kind is Kind.RUN:
         return Tone.STRONG
     if event.kind is Kind.RESULT and event.data.get("outcome") == "ok":

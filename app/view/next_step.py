@@ -239,8 +239,8 @@ def _going(run: Run) -> Line:
     if upcoming.phase is not Phase.INSTALL:
         return line((f"{upcoming.phase} on {nodes}", Tone.BUSY), "; waits for the nodes")
     if upcoming.settling:
-        words = f"{are(upcoming.nodes, 'waits', 'wait')}: {upcoming.settling}"
-        return line((words, Tone.BUSY), " · ", ("x", Tone.KEY), " ends the run")
+        waits = (are(upcoming.nodes, "waits", "wait"), Tone.BUSY)
+        return line(waits, ", ", ("x", Tone.KEY), " ends the run; ", upcoming.settling)
     then: Line = ()
     rest, following = followers(run), next_node(run)
     if rest:

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from backends.domain.problem import Problem
+from backends.sim import scenes
+from backends.sim.behaviour import NEVER_HEALTHY
 from tests.conftest import ROOT
 from tests.support.pictures import FOLDER, compare
 from tests.support.stage import Stage, on_stage
@@ -119,6 +121,26 @@ async def helped(stage: Stage) -> None:
     await stage.settles()
 
 
+async def others_settle(stage: Stage) -> None:
+    """n2 may begin as soon as n3 serves again."""
+    await paused_after_the_first(stage)
+    stage.cluster.nodes["n3"].behaviours[scenes.OLD] = NEVER_HEALTHY
+    await stage.presses("n")
+    await stage.sees("n2 waits, x ends the run; others healthy: n3")
+    await stage.settles()
+
+
+async def back_and_not_serving(stage: Stage) -> None:
+    """n5 is back, and does not serve: n4 is not touched meanwhile."""
+    stage.cluster.nodes["n5"].behaviours[scenes.OLD] = NEVER_HEALTHY
+    await choices(stage)
+    await stage.presses("down", "enter")
+    await stage.sees("n5 goes first")
+    await stage.presses("right", "enter")
+    await stage.sees("n5 does not serve yet")
+    await stage.settles()
+
+
 async def link_gone(stage: Stage) -> None:
     """All nodes fall silent while n3 is in trial."""
     for node in stage.cluster.nodes.values():
@@ -146,7 +168,9 @@ PICTURES: dict[str, tuple[str, Way, tuple[tuple[int, int], ...]]] = {
     "plan": ("settled", plan, (SMALL, LARGE)),
     "trial": ("settled", second_trial, (SMALL, LARGE)),
     "failed": ("settled", failed, (SMALL, LARGE)),
+    "settling": ("settled", others_settle, (SMALL,)),
     "way-back": ("failed", choices, (SMALL, LARGE)),
+    "not-serving": ("ready", back_and_not_serving, (SMALL,)),
     "finalize": ("ready", finalizing, (SMALL,)),
     "leaving": ("settled", leaving, (SMALL,)),
     "help": ("settled", helped, (SMALL,)),

@@ -238,7 +238,7 @@ def test_a_turn_that_waits_for_the_others_is_not_said_to_have_begun() -> None:
     run = upgrade("n1", "n2", "n3", upcoming=installs("n2", settling=sick))
     failing = old("n3", health=HealthState.FAILING, health_text="healthz: HTTP 503")
     state = cluster(upgraded("n1"), silent("n2"), failing, run=run)
-    assert step_of(state) == (Does.NOTHING, f"n2 waits: {sick} · x ends the run")
+    assert step_of(state) == (Does.NOTHING, f"n2 waits, x ends the run; {sick}")
     assert may("stop_run", picture(state), "") is True
     assert beginning(state) == ()
     assert changing(state, ["n1"]) == ()
