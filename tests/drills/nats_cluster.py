@@ -20,7 +20,7 @@ _NATS = Path(__file__).parent / "nats"
 class NatsCluster(SshCluster):
     """Every node has its address, three ports, and a store that outlives the versions."""
 
-    product = "nats"
+    product_name = "nats"
 
     def __init__(self, top: Path, servers: Sequence[Sshd], operator: Operator) -> None:
         self.monitors = [free_port() for _ in servers]

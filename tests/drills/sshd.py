@@ -286,7 +286,7 @@ class Operator:
 class SshCluster(Cluster):
     """A cluster of beacons behind real servers, driven by the command line."""
 
-    product = "beacon"
+    product_name = "beacon"
 
     def __init__(
         self,
@@ -319,7 +319,7 @@ class SshCluster(Cluster):
             for key, value in self.policy.items()
         )
         self.file.write_text(
-            f'[cluster]\nname = "harbor"\nproduct = "{self.product}"\nsignatures = "optional"\n'
+            f'[cluster]\nname = "harbor"\nproduct = "{self.product_name}"\nsignatures = "optional"\n'
             f'ssh_config = "{self.person.config}"\nknown_hosts = "{self.person.known_hosts}"\n'
             f'operator_state = "{self.top}/history"\n{extra}\n'
             f'\n[defaults]\ntransport = "ssh"\nuser = "{self.person.user}"\n{self.defaults}\n'
