@@ -37,6 +37,8 @@ class Scrolled(ScrollView, can_focus=True):
         self.reflow()
 
     def watch_show_vertical_scrollbar(self) -> None:
+        if self.show_vertical_scrollbar:  # where the view is, it was told only while it was shown
+            self.vertical_scrollbar.position = self.scroll_y
         self.call_after_refresh(self.reflow)  # no resize is announced for it
 
     def notify_style_update(self) -> None:

@@ -96,6 +96,17 @@ async def test_followed_lines_stay_at_the_end() -> None:
         assert (await shown(pilot, numbered(50)))[4].startswith("line 50")
 
 
+async def test_the_scrollbar_is_where_the_view_is_also_when_both_come_at_once() -> None:
+    stage = Stage(Lines(follow=True))
+    async with stage.run_test(size=(20, 5)) as pilot:
+        await shown(pilot, numbered(2))
+        assert not lines(stage).show_vertical_scrollbar
+        await shown(pilot, numbered(19))
+        await pilot.pause()
+        assert lines(stage).scroll_y == 14
+        assert lines(stage).vertical_scrollbar.position == 14
+
+
 async def test_lines_that_are_not_followed_stay_where_they_are() -> None:
     stage = Stage(Lines())
     async with stage.run_test(size=(20, 5)) as pilot:
