@@ -319,7 +319,8 @@ class SshCluster(Cluster):
             for key, value in self.policy.items()
         )
         self.file.write_text(
-            f'[cluster]\nname = "harbor"\nproduct = "{self.product_name}"\nsignatures = "optional"\n'
+            f'[cluster]\nname = "harbor"\nproduct = "{self.product_name}"\n'
+            'signatures = "optional"\n'
             f'ssh_config = "{self.person.config}"\nknown_hosts = "{self.person.known_hosts}"\n'
             f'operator_state = "{self.top}/history"\n{extra}\n'
             f'\n[defaults]\ntransport = "ssh"\nuser = "{self.person.user}"\n{self.defaults}\n'
