@@ -73,7 +73,11 @@ HOLD = Command(
     "run.hold", "app.hold", "p", "pace", "Wait before every node, or let them follow by themselves"
 )
 STOP = Command(
-    "run.stop", "app.stop_run", "x", "end…", "End the run where it waits, or put a plan away"
+    "run.stop",
+    "app.stop_run",
+    "x",
+    "end…",
+    "End the run, or the waiting of a rollback; put a plan away",
 )
 ACCEPT = Command(
     "node.accept",

@@ -46,15 +46,13 @@ async def test_no_message_is_lost_while_the_cluster_goes_up_and_back_and_up(
             assert cluster.versions() == [NEW] * 3
             await traffic.flows()
 
-            back = await run(cluster, "rollback", "--yes", "--reason", "a drill")
-            assert back.status == 0, back
+            await succeeds(cluster, "rollback", "--yes", "--reason", "a drill")
             assert await says(cluster) == ("settled", None, OLD)
             assert cluster.versions() == [OLD] * 3
             await traffic.flows()
 
             await upgrade(cluster, NEW)
-            final = await run(cluster, "finalize", "--yes")
-            assert final.status == 0, final
+            await succeeds(cluster, "finalize", "--yes")
             assert await says(cluster) == ("settled", None, NEW)
             assert cluster.versions() == [NEW] * 3
             await traffic.flows()
@@ -97,18 +95,21 @@ async def test_a_server_that_runs_and_finds_no_leader_is_undone_by_its_node(
 async def install_from_nothing(cluster: NatsCluster) -> None:
     """All at once: a server alone finds no leader, and is not healthy before it has."""
     assert await says(cluster) == ("absent", None, None)
-    ran = await run(cluster, "upgrade", str(cluster.releases[OLD]), "--yes", "--batch", "3")
-    assert ran.status == 0, ran
-    ran = await run(cluster, "finalize", "--yes")
-    assert ran.status == 0, ran
+    await upgrade(cluster, OLD, "--batch", "3")
+    await succeeds(cluster, "finalize", "--yes")
     assert await says(cluster) == ("settled", None, OLD)
     assert cluster.versions() == [OLD] * 3
 
 
-async def upgrade(cluster: NatsCluster, version: str) -> None:
-    """Node by node."""
-    ran = await run(cluster, "upgrade", str(cluster.releases[version]), "--yes")
-    assert ran.status == 0, (await run(cluster, "journal")).out
+async def upgrade(cluster: NatsCluster, version: str, *words: str) -> None:
+    """Node by node, unless the words say otherwise."""
+    await succeeds(cluster, "upgrade", str(cluster.releases[version]), "--yes", *words)
+
+
+async def succeeds(cluster: NatsCluster, command: str, *words: str) -> None:
+    """A command that ends well; else its journal says why not."""
+    ran = await run(cluster, command, *words)
+    assert ran.status == 0, f"{ran}\n{(await run(cluster, 'journal')).out}"
 
 
 async def says(cluster: NatsCluster) -> tuple[str, str | None, str | None]:
