@@ -138,6 +138,8 @@ async def back_and_not_serving(stage: Stage) -> None:
     await stage.sees("n5 goes first")
     await stage.presses("right", "enter")
     await stage.sees("n5 does not serve yet")
+    await stage.passes(3)  # so that the nodes are looked at again
+    await stage.sees("serving 4/5")
     await stage.settles()
 
 
