@@ -47,7 +47,7 @@ def serves(reading: NodeReading) -> bool:
     facts = reading.facts
     if reading.unreachable is not None or facts is None:
         return False
-    good = (HealthState.HEALTHY, HealthState.NONE)
+    good = (HealthState.HEALTHY, HealthState.SOFT_FAILING, HealthState.NONE)
     return facts.service is ServiceState.STARTED and facts.health in good
 
 
