@@ -58,9 +58,11 @@ class Turn:
         give_up = time.monotonic() + self._longest()
         self._look_at(await self._contact.read())
         while True:
-            await self._follow_and_accept()
+            was_heard = await self._follow_and_accept()
             reading = await self._contact.read()
             self._look_at(reading)
+            if not was_heard and reading.facts and reading.facts.state not in CHANGING:
+                await self._follow_and_accept()  # what it did while it was not heard
             result = self._judge(reading)
             if result is not None:
                 return result
@@ -107,7 +109,8 @@ class Turn:
         self._begun_with = answer.problem
         return None  # begun, or unknown: the node's own journal tells
 
-    async def _follow_and_accept(self) -> None:
+    async def _follow_and_accept(self) -> bool:
+        """Whether the node was heard until it came to rest."""
         # Not a task group: it would wrap what `follow` raises, and this one never ends by itself.
         accepting = asyncio.ensure_future(self._accept_when_healthy())  # noqa: TID251
         try:
@@ -122,6 +125,7 @@ class Turn:
             self._tell_lost(answer.problem)
         else:
             self._told = ""
+        return answer.is_ok
 
     def _tell_lost(self, problem: Problem) -> None:
         """Tell it once, and again when it is for another reason: it is tried until it works."""

@@ -33,6 +33,7 @@ class NatsCluster(SshCluster):
             healthy_deadline="30s",
             accept_window="60s",
             health_poll="200ms",
+            max_flaps=15,  # it looks five times as often as usual: a server that joins may flap
         )
 
     @property

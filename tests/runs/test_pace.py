@@ -1,7 +1,7 @@
 """Who is asked before what: order, pauses of the policy, and nodes that must not wait."""
 
 from collections.abc import Callable
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import pytest
 
@@ -9,8 +9,9 @@ from backends.domain.facts import NodeReading
 from backends.domain.pace import Upcoming
 from backends.domain.plan import Treatment
 from backends.domain.policy import Pause, Policy
-from backends.domain.problem import Exit
-from backends.domain.states import HealthState, NodeState, Phase
+from backends.domain.problem import Exit, Problem
+from backends.domain.states import HealthState, NodeState, Outcome, Phase
+from backends.engine.answer import Answer
 from backends.engine.events import Kind
 from backends.engine.pace import ByPolicy
 from backends.engine.results import Result
@@ -268,3 +269,31 @@ async def test_a_check_that_says_no_stops_before_any_install(theatre: Make) -> N
     assert result.exit is Exit.REFUSED
     assert not any(each.startswith("install") for each in here.said)
     assert "may install n1" not in here.said
+
+
+async def test_what_a_node_did_while_it_was_not_heard_is_told_before_it_is_judged(
+    theatre: Make,
+) -> None:
+    here = theatre(in_trial("n1"))
+    follows = 0
+
+    async def goes_back_unheard(
+        run: str | None, offset: int, observe: Callable[[Any], None], seconds: float
+    ) -> Answer:
+        nonlocal follows
+        follows += 1
+        if follows == 1:
+            state = NodeState.ROLLED_BACK
+            here.nodes["n1"].reading = old("n1", state=state, last_txn="t1", last_run=RUN)
+            return Answer(Outcome.TIMED_OUT, Problem("silent", "no word from n1"), ())
+        record = {"t": "ROLLBACK", "n": 9, "wt": 1e9, "by": "ann@jump", "why": "asked for"}
+        observe({"t": "record", "offset": 90, "record": record})
+        return Answer(Outcome.OK, None, ())
+
+    here.nodes["n1"].follow = goes_back_unheard  # type: ignore[method-assign]
+    result = await here.carries_out(plan(item("n1", Treatment.RESUME)), Asked(here.said))
+    assert [each.result for each in result.nodes] == [Result.ROLLED_BACK]
+    assert "ROLLBACK" in [event.data.get("record") for event in here.events]
+    problem = result.nodes[0].problem
+    assert problem is not None
+    assert "ann@jump" in problem.summary
