@@ -69,7 +69,8 @@ class Gatekeeper:
         while True:
             found = await self._before(nodes, accepted)
             shut = [gate for gate in found if not gate.is_open]
-            if shut and shut[0].waits and time.monotonic() < until:
+            can_settle = bool(shut) and all(gate.waits for gate in shut)
+            if can_settle and time.monotonic() < until:
                 if not waited:
                     self._tell(shut[0])
                 waited = True
