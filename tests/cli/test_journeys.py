@@ -191,8 +191,12 @@ def test_p5_nobody_accepts_and_the_node_returns_by_itself(
 
 @pytest.mark.drill
 def test_p2_after_everything_of_the_node_was_killed_the_next_upgrade_restores_then_succeeds(
-    settled: Cluster,
+    make_cluster: Callable[..., Cluster],
 ) -> None:
+    settled = make_cluster(healthy_deadline="15s", accept_window="20s")
+    settled.settle("4.11.0")
+    settled.release("4.12.0")
+    settled.release("4.13.0", sick=True)
     before = settled.product("n1")
     operator = settled.start(
         "upgrade", str(settled.file), str(settled.releases["4.13.0"]), "--yes"
@@ -277,7 +281,7 @@ def test_manual_accept_waits_for_a_person_and_is_given_by_another_program(
 def test_who_follows_an_upgrade_is_told_that_a_person_took_it_back(
     make_cluster: Callable[..., Cluster],
 ) -> None:
-    cluster = make_cluster(min_healthy="2s", healthy_deadline="6s", accept_window="12s")
+    cluster = make_cluster(min_healthy="20s", healthy_deadline="25s", accept_window="40s")
     cluster.release("4.11.0")
     operator = cluster.start(
         "upgrade", str(cluster.file), str(cluster.releases["4.11.0"]), "--yes"

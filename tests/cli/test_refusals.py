@@ -100,7 +100,7 @@ def test_r20_a_node_marked_disabled_is_left_alone_and_shown_as_disabled(settled:
 def test_z9_a_second_upgrade_while_one_runs_is_told_who_and_what_exit_7(
     make_cluster: Callable[..., Cluster],
 ) -> None:
-    cluster = make_cluster(min_healthy="1s", healthy_deadline="4s")
+    cluster = make_cluster(min_healthy="2s", healthy_deadline="6s")
     cluster.release("4.11.0")
     first = cluster.start(
         "upgrade", str(cluster.file), str(cluster.releases["4.11.0"]), "--yes", "--note", "CHG-1"

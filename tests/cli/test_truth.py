@@ -144,8 +144,13 @@ def test_a_failed_node_beside_an_accepted_one_is_never_exit_5(
 
 
 @pytest.mark.drill
-def test_a_second_try_follows_its_own_transaction_and_is_accepted(settled: Cluster) -> None:
+def test_a_second_try_follows_its_own_transaction_and_is_accepted(
+    make_cluster: Callable[..., Cluster],
+) -> None:
     """A node that failed once in a run has another transaction the next time, by another name."""
+    settled = make_cluster(min_healthy="3s", healthy_deadline="8s", accept_window="20s")
+    settled.settle("4.11.0")
+    settled.release("4.12.0")
     words = ["upgrade", str(settled.file), str(settled.releases["4.12.0"]), "--yes"]
     first = settled.start(*words)
     wait(lambda: bool(settled.drivers()))

@@ -438,3 +438,29 @@ async def test_what_does_not_come_right_by_itself_is_not_waited_for(theatre: Mak
     result = await here.carries_out(three(60), pace)  # type: ignore[arg-type]
     assert result.exit is Exit.NEEDS_PERSON
     assert not any(each.settling for each in pace.upcoming)
+
+
+async def test_a_batch_waits_for_nobody_where_one_of_its_gates_is_shut_for_good(
+    theatre: Make,
+) -> None:
+    here = theatre(*map(old, ("n1", "n2", "n3", "n4")))
+    shaken(here, FOR_EVER, "n4")  # before n2 that may settle; before n3, n2 is down
+    accept = here.nodes["n1"].accept
+
+    async def breaks(run: str, how: str, reason: str = "") -> Answer:
+        facts = here.nodes["n2"].reading.facts
+        assert facts is not None
+        here.nodes["n2"].reading = replace(stopped(facts), name="n2")
+        return await accept(run, how, reason)
+
+    here.nodes["n1"].accept = breaks  # type: ignore[method-assign]
+    policy = Policy(pause=Pause.AFTER_ROLE, batch=2)
+    made = plan(item("n1", role="a"), item("n2", role="b"), item("n3", role="b"), policy=policy)
+    made = replace(made, limits=Limits(healthy_deadline_seconds=60))
+    pace = Asked(here.said)
+    async with asyncio.timeout(5):
+        result = await here.carries_out(made, pace)
+    assert result.exit is Exit.NEEDS_PERSON
+    assert not any(upcoming.settling for upcoming in pace.upcoming)
+    assert "install n2" not in here.said
+    assert "install n3" not in here.said

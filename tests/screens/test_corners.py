@@ -46,7 +46,7 @@ async def test_the_way_back_is_open_while_a_run_waits(
 
 @pytest.mark.drill
 async def test_the_way_back_is_open_in_a_trial(make_harbor: Callable[..., Cluster]) -> None:
-    harbor = make_harbor(2, min_healthy="5s", healthy_deadline="7s", accept_window="20s")
+    harbor = make_harbor(2, min_healthy="20s", healthy_deadline="25s", accept_window="40s")
     async with at_the_screen(harbor) as operator:
         await operator.sees("SETTLED 4.11.0")
         await walk(operator, harbor, "4.12.0", "n1 is in trial")
