@@ -29,9 +29,20 @@ def harbor(make_cluster: Callable[..., Cluster]) -> Cluster:
 
 
 @pytest.fixture
-def settled(harbor: Cluster) -> Cluster:
+def make_settled(make_cluster: Callable[..., Cluster]) -> Callable[..., Cluster]:
+    """Makes what `settled` is, with a policy of the test's own."""
+
+    def make(**policy: str) -> Cluster:
+        cluster = make_cluster(**policy)
+        cluster.settle("4.11.0")
+        cluster.release("4.12.0")
+        cluster.release("4.13.0", sick=True)
+        return cluster
+
+    return make
+
+
+@pytest.fixture
+def settled(make_settled: Callable[..., Cluster]) -> Cluster:
     """One node, 4.11.0 installed and finalized; 4.12.0 is good, 4.13.0 never becomes healthy."""
-    harbor.settle("4.11.0")
-    harbor.release("4.12.0")
-    harbor.release("4.13.0", sick=True)
-    return harbor
+    return make_settled()

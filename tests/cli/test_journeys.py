@@ -191,12 +191,9 @@ def test_p5_nobody_accepts_and_the_node_returns_by_itself(
 
 @pytest.mark.drill
 def test_p2_after_everything_of_the_node_was_killed_the_next_upgrade_restores_then_succeeds(
-    make_cluster: Callable[..., Cluster],
+    make_settled: Callable[..., Cluster],
 ) -> None:
-    settled = make_cluster(healthy_deadline="15s", accept_window="20s")
-    settled.settle("4.11.0")
-    settled.release("4.12.0")
-    settled.release("4.13.0", sick=True)
+    settled = make_settled(healthy_deadline="15s", accept_window="20s")
     before = settled.product("n1")
     operator = settled.start(
         "upgrade", str(settled.file), str(settled.releases["4.13.0"]), "--yes"

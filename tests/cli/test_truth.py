@@ -145,12 +145,10 @@ def test_a_failed_node_beside_an_accepted_one_is_never_exit_5(
 
 @pytest.mark.drill
 def test_a_second_try_follows_its_own_transaction_and_is_accepted(
-    make_cluster: Callable[..., Cluster],
+    make_settled: Callable[..., Cluster],
 ) -> None:
     """A node that failed once in a run has another transaction the next time, by another name."""
-    settled = make_cluster(min_healthy="3s", healthy_deadline="8s", accept_window="20s")
-    settled.settle("4.11.0")
-    settled.release("4.12.0")
+    settled = make_settled(min_healthy="3s", healthy_deadline="8s", accept_window="20s")
     words = ["upgrade", str(settled.file), str(settled.releases["4.12.0"]), "--yes"]
     first = settled.start(*words)
     wait(lambda: bool(settled.drivers()))
