@@ -10,6 +10,7 @@ import pytest
 from app.runs.acting import Done, Scene, act, roll_back
 from backends.domain.facts import NodeFacts, NodeReading
 from backends.domain.pace import Upcoming
+from backends.domain.plan import Plan
 from backends.domain.policy import Limits, Pause, Policy
 from backends.domain.problem import Exit, Problem
 from backends.domain.states import HealthState, NodeState, ServiceState
@@ -338,7 +339,7 @@ def shaken(here: Theatre, reads: float, name: str = "n3") -> None:
     first.accept = shakes  # type: ignore[method-assign]
 
 
-def three(patience: float) -> object:
+def three(patience: float) -> Plan:
     limits = Limits(healthy_deadline_seconds=patience)
     return plan(*map(item, ("n1", "n2", "n3")), policy=Policy(pause=Pause.NONE), limits=limits)
 
@@ -347,7 +348,7 @@ async def test_a_turn_waits_until_the_others_serve_again(theatre: Make) -> None:
     here = theatre(old("n1"), old("n2"), old("n3"))
     shaken(here, 3)
     pace = Asked(here.said)
-    result = await here.carries_out(three(5), pace)  # type: ignore[arg-type]
+    result = await here.carries_out(three(5), pace)
     assert result.exit is Exit.OK
     settling = [each.settling for each in pace.upcoming if each.nodes == ("n2",)]
     assert settling[0] == settling[-1] == ""  # before, and when nothing is waited for any more
@@ -364,7 +365,7 @@ async def test_who_stays_sick_shuts_the_gate_and_nothing_further_is_changed(
 ) -> None:
     here = theatre(old("n1"), old("n2"), old("n3"))
     shaken(here, FOR_EVER)
-    result = await here.carries_out(three(PATIENCE_SECONDS), Asked(here.said))  # type: ignore[arg-type]
+    result = await here.carries_out(three(PATIENCE_SECONDS), Asked(here.said))
     assert result.exit is Exit.NEEDS_PERSON
     assert result.text == "the gate before n2 is shut"
     assert result.problem is not None
@@ -381,7 +382,7 @@ async def test_a_person_can_end_the_run_while_it_waits_for_the_others(theatre: M
             said = await super().may_begin(upcoming)
             return "ended by a rollback" if upcoming.settling else said
 
-    result = await here.carries_out(three(60), Ends(here.said))  # type: ignore[arg-type]
+    result = await here.carries_out(three(60), Ends(here.said))
     assert result.exit is Exit.WAITING
     assert "ended by a rollback" in result.text
     assert "install n2" not in here.said
@@ -401,7 +402,7 @@ async def test_nobody_is_installed_after_an_accepted_node_was_taken_back_elsewhe
                 here.nodes["n3"].sick_reads = 0
             return await super().may_begin(upcoming)
 
-    result = await here.carries_out(three(60), Elsewhere(here.said))  # type: ignore[arg-type]
+    result = await here.carries_out(three(60), Elsewhere(here.said))
     assert result.exit is Exit.NEEDS_PERSON
     assert "install n2" not in here.said
     assert result.problem is not None
@@ -435,7 +436,7 @@ async def test_what_does_not_come_right_by_itself_is_not_waited_for(theatre: Mak
 
     first.accept = breaks  # type: ignore[method-assign]
     pace = Asked(here.said)
-    result = await here.carries_out(three(60), pace)  # type: ignore[arg-type]
+    result = await here.carries_out(three(60), pace)
     assert result.exit is Exit.NEEDS_PERSON
     assert not any(each.settling for each in pace.upcoming)
 
