@@ -17,6 +17,7 @@ from backends.domain.policy import Limits, Policy, invariants
 from backends.domain.problem import Exit, LiftlockError, Problem
 from backends.domain.states import NodeState, Phase
 from backends.engine.answer import Subject
+from backends.engine.switching import switch_of
 from backends.node.expand import expand
 from backends.releases.read import Release
 
@@ -164,8 +165,6 @@ def _steps(
     subject: Subject, source: str | None, release: Release, limits: Limits, called: str
 ) -> tuple[Step, ...]:
     node, version = subject.node, release.manifest.version
-    directory = str(subject.document["directory"])
-    pointer = f"{directory}/{subject.document['pointer']}"
     count = len(release.manifest.files)
     stop = (
         [f"{_verb(subject, 'stop', source)}  (up to {limits.stop_seconds:g} s)"] if source else []
@@ -174,14 +173,13 @@ def _steps(
     window = (
         f"{limits.min_healthy_seconds:g} s healthy within {limits.healthy_deadline_seconds:g} s"
     )
-    switch = f"{pointer}: {source or 'nothing'} -> {version}"
-    back = f"{pointer}: back to {source}" if source else f"remove {pointer}"
+    switch = switch_of(subject.document, source, version)
     return (
         Step(
             node,
             Phase.STAGE,
             f"send what {node} lacks of {release.manifest.total_bytes} bytes, {count} paths",
-            (f"build {directory}/.liftlock/staging/{version}",),
+            (f"build {switch.staged}",),
             (f"remove it: liftlock clean {called} --staged",),
             "stage",
         ),
@@ -198,15 +196,13 @@ def _steps(
             (
                 "take the node's lock, write before-images and backups ahead",
                 *stop,
-                f"move the staged tree to {directory}/{version}",
-                switch,
+                *switch.forward,
                 "read it again: it must equal the release",
                 _verb(subject, "start", version),
             ),
             (
                 _verb(subject, "stop", version),
-                back,
-                f"take {directory}/{version} away",
+                *switch.back,
                 "prove every path against its before-image",
                 *start_old,
             ),
@@ -230,7 +226,8 @@ def _verb(subject: Subject, verb: str, version: str | None) -> str:
         raise TypeError("a node document has a service table")
     directory = str(subject.document["directory"])
     if service["kind"] == "control":
-        return f"{directory}/{version}/{service['control']} {verb}"
+        tree = switch_of(subject.document, None, version or "").tree
+        return f"{tree}/{service['control']} {verb}"
     values = {str(key): str(value) for key, value in _values(subject).items()}
     values.update(directory=directory, version=version or "")
     words = (service["commands"] or {}).get(verb) or [f"({verb}: no command)"]

@@ -1,12 +1,14 @@
 """`adopt`: record what runs, and its content, as finalized. It changes nothing of the product."""
 
 import os
-from typing import Any, Dict, Tuple
+from typing import Any, Dict, Optional, Tuple
 
-from backends.node import clock, images, layout
+from backends.node import clock, images, probe
 from backends.node.canonical import files_digest
 from backends.node.journal import Journal
-from backends.node.places import Places, read_json, write_json
+from backends.node.layout import Layout, PointerUnreadable, is_version_name
+from backends.node.layouts import layout_of
+from backends.node.places import Places, read_json, write_file, write_json
 from backends.node.service import Service
 from backends.node.stage import Refused
 
@@ -24,18 +26,18 @@ def preview(places: Places, document: Dict[str, Any]) -> Dict[str, Any]:
     Raises:
         Refused: There is nothing to adopt, or it is recorded already.
     """
-    try:
-        version = layout.selected(document, places)
-    except layout.PointerUnreadable as error:
-        raise Refused("pointer-unreadable", str(error)) from error
+    layout = layout_of(document, places)
+    version = _version(layout)
     if version is None:
         raise Refused("nothing-to-adopt", "no version is selected here")
     if not os.path.isdir(places.tree(version)):
         raise Refused("nothing-to-adopt", "%s is not there" % places.tree(version))
     if read_json(places.finalized) is not None:
         raise Refused("already-managed", "a finalized record exists here already")
-    own = _changed_since_start(Service(document, places, version))
-    files = images.listing(places.tree(version), leave_out=own)
+    own = _changed_since_start(Service(document, places, version), layout.does_not_count)
+    files = images.listing(
+        places.tree(version), lambda path: path in own or layout.does_not_count(path)
+    )
     if not files:
         raise Refused(
             "nothing-to-adopt",
@@ -47,6 +49,39 @@ def preview(places: Places, document: Dict[str, Any]) -> Dict[str, Any]:
     if odd:
         raise Refused("odd-files", "neither files, directories nor links", ", ".join(odd[:20]))
     return {"version": version, "digest": files_digest(files), "files": files, "own": list(own)}
+
+
+def _version(layout: Layout) -> Optional[str]:
+    try:
+        return layout.selected()
+    except PointerUnreadable as error:
+        if not layout.places.flat:
+            raise Refused("pointer-unreadable", str(error)) from error
+    try:
+        return version_told(layout.document, layout.places)
+    except probe.NoAnswer as error:
+        raise Refused(
+            "version-unknown",
+            "the product does not say which version it is",
+            str(error),
+            "start it, or correct how the profile reads the version",
+        ) from error
+
+
+def version_told(document: Dict[str, Any], places: Places) -> str:
+    """The version in the product's own words, where no record of ours names it.
+
+    Raises:
+        probe.NoAnswer: It does not say, or says what cannot be a version's name.
+    """
+    how = probe.version_probe(document)
+    if how is None:
+        raise probe.NoAnswer("the profile does not say how to read the version")
+    service = Service(document, places, "")
+    version = probe.read(how, service, service.settings["request_timeout"])
+    if not is_version_name(version):
+        raise probe.NoAnswer("%r is no version's name" % version)
+    return version
 
 
 def record(places: Places, document: Dict[str, Any], args: Dict[str, Any]) -> Dict[str, Any]:
@@ -74,6 +109,9 @@ def record(places: Places, document: Dict[str, Any], args: Dict[str, Any]) -> Di
             "source": "adopted",
         },
     )
+    # First: with a marker and no record this could not be said again.
+    if places.flat:
+        write_file(places.selected, found["version"].encode("utf-8") + b"\n", 0o644)
     write_json(
         places.finalized,
         {
@@ -99,7 +137,7 @@ def record(places: Places, document: Dict[str, Any], args: Dict[str, Any]) -> Di
     return found
 
 
-def _changed_since_start(service: Service) -> Tuple[str, ...]:
+def _changed_since_start(service: Service, leave_out: images.Leave) -> Tuple[str, ...]:
     pid = service.pid()
     start = clock.start_of(pid) if pid else None
     if start is None:
@@ -107,7 +145,7 @@ def _changed_since_start(service: Service) -> Tuple[str, ...]:
     began = clock.wall() - clock.since_boot() + int(start) / os.sysconf("SC_CLK_TCK")
     return tuple(
         relative
-        for relative, found in images.walk(service.tree)
+        for relative, found in images.walk(service.tree, leave_out)
         if found.st_mtime > began - _CLOCK_GRACE_SECONDS
         and not os.path.isdir(os.path.join(service.tree, relative))
     )

@@ -4,7 +4,9 @@ import os
 from typing import Any, BinaryIO, Callable, Dict, Optional, Tuple
 
 from backends.node import facts
-from backends.node.places import Places, write_file
+from backends.node.layout import Layout
+from backends.node.layouts import layout_of, places_of
+from backends.node.places import write_file
 from backends.node.stage import Refused
 
 Send = Callable[[Dict[str, Any]], None]
@@ -23,13 +25,16 @@ class Call:
         self.command: str = request["command"]
         self.args: Dict[str, Any] = request["args"]
         self.document: Dict[str, Any] = request["product"]
-        self.places = Places(
-            state_directory(request), self.document["name"], self.document["directory"]
-        )
+        self.places = places_of(state_directory(request), self.document)
         self.source = source
         self.send = send
         self.payload = payload
         self.updater = updater
+
+    @property
+    def layout(self) -> Layout:
+        """How the product's versions lie on this node."""
+        return layout_of(self.document, self.places)
 
     @property
     def reader(self) -> facts.Reader:

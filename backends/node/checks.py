@@ -10,8 +10,10 @@ import sys
 import time
 from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Tuple
 
-from backends.node import health, images, layout, locks, processes, transaction
-from backends.node.places import Places, UnsafePlace, read_json, refuse_unsafe, remove_if_there
+from backends.node import fitting, health, images, locks, processes, transaction
+from backends.node.layout import Layout, PointerUnreadable
+from backends.node.layouts import layout_of
+from backends.node.places import Places, UnsafePlace, read_json, refuse_unsafe
 from backends.node.service import Service, read_status
 
 Row = Dict[str, Any]
@@ -26,6 +28,11 @@ class Order(NamedTuple):
     document: Dict[str, Any]
     args: Dict[str, Any]
 
+    @property
+    def layout(self) -> Layout:
+        """How the product's versions lie on this node."""
+        return layout_of(self.document, self.places)
+
 
 def run(order: Order, scope: str) -> Iterator[Row]:
     """The rows of a scope.
@@ -37,7 +44,7 @@ def run(order: Order, scope: str) -> Iterator[Row]:
         began = time.monotonic()
         try:
             result, evidence = check(order)
-        except (OSError, ValueError, layout.PointerUnreadable) as error:
+        except (OSError, ValueError, PointerUnreadable) as error:
             result, evidence = "unknown", str(error)
         yield {
             "t": "row",
@@ -127,7 +134,7 @@ def _disabled(order: Order) -> Answer:
 
 def _finalized(order: Order) -> Answer:
     """N9: an upgrade begins only where the last one is finalized, or from nothing."""
-    selected = layout.selected(order.document, order.places)
+    selected = order.layout.selected()
     marker = read_json(order.places.finalized)
     if marker is None and selected is None:
         return "ok", "nothing is installed"
@@ -143,7 +150,7 @@ def _finalized(order: Order) -> Answer:
 
 def _baseline(order: Order) -> Answer:
     """A hard check that fails before would fail afterwards for a reason that is not ours."""
-    version = layout.selected(order.document, order.places)
+    version = order.layout.selected()
     if version is None:
         return "ok", "nothing is installed"
     service = Service(order.document, order.places, version)
@@ -203,7 +210,7 @@ def _control(order: Order) -> Answer:
 def _same(order: Order) -> Answer:
     """O18: other content under the version that is installed is never put over it."""
     version = order.args["version"]
-    if layout.selected(order.document, order.places) != version:
+    if order.layout.selected() != version:
         return "ok", "%s is not what is selected now" % version
     marker = read_json(order.places.finalized) or {}
     if marker.get("digest") != order.args["digest"]:
@@ -211,37 +218,25 @@ def _same(order: Order) -> Answer:
     return "ok", "the same content"
 
 
-def _links(order: Order) -> Answer:
-    """Mounts and file systems tell only by trial whether a rename and a link work."""
-    places = order.places
-    probe = os.path.join(places.new, "trial")
-    stored = os.path.join(places.store, "trial")
-    goal = os.path.join(places.directory, ".liftlock-trial")
-    try:
-        with open(probe, "wb") as stream:
-            stream.write(b"trial\n")
-        os.rename(probe, goal)
-        try:
-            os.link(goal, stored)
-        except OSError as error:
-            return "warn", "no hard links (%s): backups are copies" % error.strerror
-        return "ok", "rename and link work"
-    except OSError as error:
-        return "refused", "a rename into %s failed: %s" % (places.directory, error)
-    finally:
-        for path in (probe, stored, goal):
-            remove_if_there(path)
+def _fitting(order: Order) -> Answer:
+    return fitting.check(order.layout, order.args["version"])
 
 
 def _rehearsal(order: Order) -> Answer:
     """The way back, proven before the way forward: its target is there and whole."""
-    version = layout.selected(order.document, order.places)
+    version = order.layout.selected()
     if version is None:
         return "ok", "the way back is to remove the product"
-    manifest = read_json(order.places.manifest(version))
+    manifest = order.layout.manifest(version)
     if manifest is None:
         return "refused", "nothing is recorded about %s: adopt it first" % version
-    found = images.compare(order.places.tree(version), manifest["files"])
+    found = order.layout.compare(version, manifest["files"])
+    if not found.is_whole and order.places.flat:
+        return "warn", (
+            "%s is not what was recorded: %s. The way back is to what lies here now; what is "
+            "replaced of it is kept in conflicts when %s is finalized"
+            % (version, found.text(), order.args["version"])
+        )
     if not found.is_whole:
         return "refused", "%s is not what was recorded: %s" % (version, found.text())
     return "ok", "back to %s: %s" % (version, found.text())
@@ -250,13 +245,13 @@ def _rehearsal(order: Order) -> Answer:
 def _installed(order: Order) -> Answer:
     """Z10: a version that is there already is left alone, after its bytes were looked at."""
     version = order.args["version"]
-    selected = layout.selected(order.document, order.places)
+    selected = order.layout.selected()
     if selected != version:
         return "refused", "%s is selected, not %s" % (selected, version)
     manifest = _manifest(order)
     if manifest is None or manifest["digest"] != order.args["digest"]:
         return "refused", "what is recorded of %s is other content" % version
-    found = images.compare(order.places.tree(version), manifest["files"])
+    found = order.layout.compare(version, manifest["files"])
     return ("ok" if found.is_whole else "refused"), found.text()
 
 
@@ -278,7 +273,7 @@ def _manifest(order: Order) -> Optional[Dict[str, Any]]:
 
 
 def _tree_of(order: Order) -> str:
-    staged_tree = os.path.join(order.places.staging, order.args["version"])
+    staged_tree = order.places.staged_tree(order.args["version"])
     placed = order.places.tree(order.args["version"])
     return staged_tree if os.path.isdir(staged_tree) else placed
 
@@ -308,7 +303,7 @@ _STAGED: List[Tuple[str, Callable[[Order], Answer]]] = [
     ("staged files", _tree),
     ("control script", _control),
     ("same version, other content", _same),
-    ("rename and link", _links),
+    ("rename and link", _fitting),
     ("rollback rehearsal", _rehearsal),
 ]
 

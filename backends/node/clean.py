@@ -3,7 +3,8 @@
 import os
 from typing import Any, Dict, List
 
-from backends.node import images, layout, transaction
+from backends.node import images, transaction
+from backends.node.layout import Layout
 from backends.node.places import (
     Places,
     names_in,
@@ -15,7 +16,7 @@ from backends.node.places import (
 from backends.node.stage import Refused
 
 
-def preview(places: Places, everything: bool) -> Dict[str, Any]:
+def preview(places: Places, layout: Layout, everything: bool) -> Dict[str, Any]:
     """What would be removed: paths, and foreign files that were kept here.
 
     Raises:
@@ -41,10 +42,11 @@ def preview(places: Places, everything: bool) -> Dict[str, Any]:
             )
             if not os.path.isdir(os.path.join(places.conflicts, relative))
         ]
+    trees = sorted({places.tree(version) for version in layout.installed()})
     return {
         "paths": paths,
         "kept": kept,
-        "stays": [] if not everything else [places.tree(v) for v in layout.installed(places)],
+        "stays": trees if everything else [],
     }
 
 

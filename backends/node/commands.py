@@ -77,7 +77,7 @@ def _stage(call: Call) -> Answer:
     refuse_disabled(call)
     call.places.make_home()
     call.keep_updater()
-    call.send(dict(stage.stage(call.places, call.args, call.source, call.send), t="staged"))
+    call.send(dict(stage.stage(call.layout, call.args, call.source, call.send), t="staged"))
     return OK
 
 
@@ -151,7 +151,7 @@ def _recover(call: Call) -> Answer:
 
 def _clean(call: Call) -> Answer:
     everything = bool(call.args["everything"])
-    found = clean.preview(call.places, everything)
+    found = clean.preview(call.places, call.layout, everything)
     call.send(dict(found, t="clean"))
     if call.args.get("preview") or not found["paths"]:
         return OK

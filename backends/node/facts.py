@@ -7,8 +7,10 @@ Source: design.md, section 4, "How they are read".
 import os
 from typing import Any, Dict, List, Optional, Tuple
 
-from backends.node import clock, health, layout, locks, probe, processes, standing, transaction
+from backends.node import adopt, clock, health, locks, probe, processes, standing, transaction
 from backends.node.journal import JournalDamaged
+from backends.node.layout import PointerUnreadable
+from backends.node.layouts import layout_of
 from backends.node.places import Places, names_in, read_json
 from backends.node.service import Service
 from backends.node.wire import WireError, problem
@@ -30,6 +32,7 @@ class Reader:
     def __init__(self, places: Places, document: Dict[str, Any]) -> None:
         self.places = places
         self.document = document
+        self.layout = layout_of(document, places)
 
     def quick(self) -> Facts:
         """What the file system says: pointer, staged, finalized, transaction. Runs no command."""
@@ -39,8 +42,8 @@ class Reader:
             "product": self.document["name"],
             "boot_id": clock.boot_id(),
             "selected": selected,
-            "staged": self._staged(),
-            "installed": layout.installed(places),
+            "staged": self._staged(selected),
+            "installed": self.layout.installed(),
             "finalized": self._finalized(),
             "previous": None,
             "transaction": None,
@@ -64,7 +67,7 @@ class Reader:
 
     def slow(self, selected: Any) -> Facts:
         """What the running service says; runs the profile's commands and checks."""
-        version = selected if isinstance(selected, str) else None
+        version = selected if isinstance(selected, str) else self._told(selected)
         serving = self._serving(version)
         service = Service(self.document, self.places, serving) if serving else None
         if service is None:
@@ -92,11 +95,20 @@ class Reader:
             "start_id": identity,
         }
 
+    def _told(self, selected: Any) -> Optional[str]:
+        """What the product itself says where no record of ours names its version."""
+        if selected is None or not self.places.flat:
+            return None
+        try:
+            return adopt.version_told(self.document, self.places)
+        except probe.NoAnswer:
+            return None
+
     def _serving(self, selected: Optional[str]) -> Optional[str]:
         """The version whose service to ask: one with living processes, else the selected one."""
         if selected is not None and Service(self.document, self.places, selected).living():
             return selected
-        for version in layout.installed(self.places):
+        for version in self.layout.installed():
             if Service(self.document, self.places, version).living():
                 return version
         return selected
@@ -124,6 +136,8 @@ class Reader:
         return unknown("; ".join(reasons))
 
     def _version_of(self, pid: int) -> Optional[str]:
+        if self.places.flat:
+            return None  # all versions lie in the same directory
         top = os.path.realpath(self.places.directory) + "/"
         for place in processes.place_of(pid):
             if place.startswith(top):
@@ -144,16 +158,17 @@ class Reader:
 
     def _selected(self) -> Any:
         try:
-            return layout.selected(self.document, self.places)
-        except layout.PointerUnreadable as error:
+            return self.layout.selected()
+        except PointerUnreadable as error:
             return unknown(str(error))
 
-    def _staged(self) -> List[str]:
+    def _staged(self, selected: Any) -> List[str]:
+        """Staged versions; not the selected one, of which parts may still lie there."""
+        names = [name[:-5] for name in names_in(self.places.staged) if name.endswith(".json")]
         return [
-            name[: -len(".json")]
-            for name in names_in(self.places.staged)
-            if name.endswith(".json")
-            and os.path.isdir(os.path.join(self.places.staging, name[: -len(".json")]))
+            name
+            for name in names
+            if name != selected and os.path.isdir(self.places.staged_tree(name))
         ]
 
     def _finalized(self) -> Any:

@@ -6,7 +6,7 @@ it they are the only way back (design.md, section 5).
 
 import os
 
-from backends.node import images, standing, steps
+from backends.node import standing
 from backends.node.places import (
     names_in,
     read_json,
@@ -60,10 +60,10 @@ def _floor(path: str) -> int:
 
 
 def _give_up_store(transaction: Transaction) -> None:
-    places = transaction.places
+    places, layout = transaction.places, transaction.layout
+    previous = transaction.previous["version"] if transaction.previous else None
     for step in transaction.steps():
-        if step.before["kind"] == "dir" and os.path.isdir(step.store):
-            _keep_unknown(step, transaction)
+        transaction.set_aside(layout.lost_with(step, previous))
     for name in names_in(places.store):
         if name.startswith(transaction.txn + "."):
             path = os.path.join(places.store, name)
@@ -71,17 +71,8 @@ def _give_up_store(transaction: Transaction) -> None:
                 remove_tree(path)
             else:
                 remove_if_there(path)
-    remove_if_there(os.path.join(places.new, "%s.pointer" % transaction.txn))
-    remove_if_there(os.path.join(places.staged, transaction.to["version"] + ".json"))
+    layout.forget_prepared(transaction.txn)
+    version = transaction.to["version"]
+    remove_if_there(os.path.join(places.staged, version + ".json"))
+    remove_tree(places.staged_tree(version))  # what both versions have was not moved from there
     sync_directory(places.store)
-
-
-def _keep_unknown(step: steps.Step, transaction: Transaction) -> None:
-    """A directory that stood in the way: what no manifest of ours knows is kept."""
-    manifest = read_json(transaction.places.manifest(transaction.to["version"])) or {"files": []}
-    found = images.compare(step.store, manifest["files"])
-    goal = os.path.join(transaction.conflicts, os.path.basename(step.path))
-    for path in found.extra + found.changed:
-        whole = os.path.join(step.store, path)
-        if os.path.lexists(whole):
-            steps.set_aside(whole, os.path.join(goal, os.path.dirname(path)))

@@ -4,11 +4,14 @@ import errno
 import hashlib
 import os
 import stat
-from typing import Any, Dict, Iterator, List, Optional, Tuple
+from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional, Tuple
 
 from backends.node.canonical import files_digest
 
 Image = Dict[str, Any]
+
+Leave = Callable[[str], bool]
+"""Says of a path, relative to the tree, whether it does not count."""
 
 _SAME = ("kind", "mode", "uid", "gid", "size", "mtime", "sha256", "target", "xattrs", "links")
 """What must be equal before and after. Inode and device are not: a copy is as good."""
@@ -65,14 +68,24 @@ def hash_file(path: str) -> str:
             sha.update(piece)
 
 
-def walk(top: str) -> Iterator[Tuple[str, os.stat_result]]:
-    """All paths below `top` (not itself), relative, parents first, names in order."""
+def nothing(path: str) -> bool:
+    """Leave nothing out."""
+    return False
+
+
+def walk(top: str, leave_out: Leave = nothing) -> Iterator[Tuple[str, os.stat_result]]:
+    """All paths below `top` (not itself), relative, parents first, names in order.
+
+    What `leave_out` says yes to does not come, nor anything below it.
+    """
     stack = [""]
     while stack:
         here = stack.pop()
         below = []
         for name in _names_in(top, here):
             relative = os.path.join(here, name)
+            if leave_out(relative):
+                continue
             try:
                 found = os.lstat(os.path.join(top, relative))
             except FileNotFoundError:
@@ -92,39 +105,40 @@ def _names_in(top: str, here: str) -> List[str]:
         return []
 
 
-def listing(top: str, leave_out: Tuple[str, ...] = ()) -> List[Dict[str, Any]]:
+def listing(top: str, leave_out: Leave = nothing) -> List[Dict[str, Any]]:
     """The content of a tree in the words of a release manifest, in order of path.
 
-    Files named in `leave_out` are not listed. Names that are no UTF-8 keep their bytes as
+    What `leave_out` says yes to is not listed. Names that are no UTF-8 keep their bytes as
     surrogates, so that nothing is overlooked.
 
     Raises:
         OSError: Something in the tree cannot be read.
     """
     files = []
-    for relative, found in walk(top):
-        if relative in leave_out:
-            continue
-        entry: Dict[str, Any] = {
-            "path": relative,
-            "type": "other",
-            "mode": stat.S_IMODE(found.st_mode),
-            "size": 0,
-            "sha256": None,
-            "target": None,
-        }
-        whole = os.path.join(top, relative)
+    for relative, found in walk(top, leave_out):
         try:
-            if stat.S_ISREG(found.st_mode):
-                entry.update(type="file", size=found.st_size, sha256=hash_file(whole))
-            elif stat.S_ISDIR(found.st_mode):
-                entry.update(type="dir")
-            elif stat.S_ISLNK(found.st_mode):
-                entry.update(type="link", target=os.readlink(whole), mode=0o777)
+            files.append(_entry(os.path.join(top, relative), relative, found))
         except FileNotFoundError:
-            continue
-        files.append(entry)
+            continue  # a service at work removes its own files
     return sorted(files, key=lambda entry: str(entry["path"]))
+
+
+def _entry(whole: str, relative: str, found: os.stat_result) -> Dict[str, Any]:
+    entry: Dict[str, Any] = {
+        "path": relative,
+        "type": "other",
+        "mode": stat.S_IMODE(found.st_mode),
+        "size": 0,
+        "sha256": None,
+        "target": None,
+    }
+    if stat.S_ISREG(found.st_mode):
+        entry.update(type="file", size=found.st_size, sha256=hash_file(whole))
+    elif stat.S_ISDIR(found.st_mode):
+        entry.update(type="dir")
+    elif stat.S_ISLNK(found.st_mode):
+        entry.update(type="link", target=os.readlink(whole), mode=0o777)
+    return entry
 
 
 class Comparison:
@@ -146,6 +160,16 @@ class Comparison:
         """Whether the tree is exactly what the manifest says, and nothing else."""
         return self.is_whole and not self.extra
 
+    def add(self, other: "Comparison", under: str) -> None:
+        """Take in the comparison of a directory inside the tree."""
+        self.equal += other.equal
+        for own, more in (
+            (self.missing, other.missing),
+            (self.changed, other.changed),
+            (self.extra, other.extra),
+        ):
+            own.extend(os.path.join(under, path) for path in more)
+
     def text(self) -> str:
         """In words, at most five paths of each kind."""
         parts = []
@@ -161,18 +185,26 @@ class Comparison:
         return "; ".join(["%d of %d as recorded" % (self.equal, whole)] + parts)
 
 
-def compare(top: str, files: List[Dict[str, Any]]) -> Comparison:
+def compare(
+    top: str,
+    files: List[Dict[str, Any]],
+    leave_out: Leave = nothing,
+    named_only: bool = False,
+) -> Comparison:
     """Hold a tree against a manifest's list of files.
+
+    What `leave_out` says yes to does not count. With `named_only` what the manifest does not name
+    is not even looked at: nothing is extra.
 
     Raises:
         OSError: Something in the tree cannot be read.
     """
     result = Comparison()
-    wanted = {entry["path"]: entry for entry in files}
+    wanted = {entry["path"]: entry for entry in files if not leave_out(entry["path"])}
     if not os.path.isdir(top):
         result.missing = sorted(wanted)
         return result
-    for entry in listing(top):
+    for entry in _named(top, wanted) if named_only else listing(top, leave_out):
         expected = wanted.pop(entry["path"], None)
         if expected is None:
             result.extra.append(entry["path"])
@@ -182,6 +214,24 @@ def compare(top: str, files: List[Dict[str, Any]]) -> Comparison:
             result.changed.append(entry["path"])
     result.missing = sorted(wanted)
     return result
+
+
+def is_as_listed(path: str, expected: Dict[str, Any]) -> bool:
+    """Whether what lies there is what a manifest's entry says."""
+    try:
+        found = _entry(path, expected["path"], os.lstat(path))
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return _comparable(found) == _comparable(expected)
+
+
+def _named(top: str, paths: Iterable[str]) -> Iterator[Dict[str, Any]]:
+    for path in sorted(paths):
+        whole = os.path.join(top, path)
+        try:
+            yield _entry(whole, path, os.lstat(whole))
+        except (FileNotFoundError, NotADirectoryError):
+            continue
 
 
 def tree_digest(top: str) -> Optional[str]:

@@ -6,11 +6,13 @@ TRIAL. Before-images and backups are durable before anything they undo is change
 
 import logging
 import os
-from typing import Any, Callable, Dict, Optional
+from typing import Any, Callable, Dict, List, Optional
 
-from backends.node import clock, images, layout, monitor, rollback, standing, steps
+from backends.node import clock, living_on, monitor, parents, rollback, standing, steps
 from backends.node.journal import AppendFailed, JournalDamaged
-from backends.node.places import Places, read_json, sync_directory
+from backends.node.layout import PointerUnreadable, Unfit
+from backends.node.ownership import NoSuchOwner
+from backends.node.places import Places, sync_directory
 from backends.node.transaction import Transaction, begin, next_name, side_file
 
 _log = logging.getLogger("liftlock")
@@ -75,33 +77,46 @@ def drive(
 
 def _forward(transaction: Transaction) -> None:
     transaction.log("HOOK", layer="none", why="second layers come with the service managers")
-    intents = layout.compile_steps(
-        transaction.document, transaction.places, transaction.to["version"], transaction.txn
-    )
-    parents = {
-        steps.to_hex(path): os.stat(path).st_mtime_ns
-        for path in {os.path.dirname(steps.from_hex(intent["path"])) for intent in intents}
-    }
-    digest = side_file(transaction, "intents.json", {"steps": intents, "parents": parents})
-    transaction.log("INTENTS", file=digest, steps=len(intents))
-    todo = transaction.steps()
+    todo = _intend(transaction)
     for step in todo:
+        parents.refuse_strayed(step, transaction.layout.top)
         steps.back_up(step)
-    sync_directory(transaction.places.store)
+    _sync_stores(todo)
     transaction.log("BACKUPS", steps=len(todo))
     if _was_stopped_by_order(transaction):
         return
     _stop_old(transaction)
+    living_on.keep(transaction, todo)
     for step in todo:
+        parents.refuse_strayed(step, transaction.layout.top)
         steps.apply(step)
         transaction.log("EFFECT", durable=False, step=step.number, what=step.title)
     for path in steps.touched_directories(todo):
         sync_directory(path)
-    _check_target(transaction)
+    _check_target(transaction, todo)
     if _was_stopped_by_order(transaction):
         return
     _start_new(transaction)
     _begin_trial(transaction)
+
+
+def _intend(transaction: Transaction) -> List[steps.Step]:
+    """The steps of this plan, once all of their before-images are durable."""
+    layout, version, txn = transaction.layout, transaction.to["version"], transaction.txn
+    try:
+        intents = layout.compile(version, txn)
+        intents.append(layout.point(len(intents), version, txn))
+    except (Unfit, NoSuchOwner, PointerUnreadable) as error:
+        raise StepFailed(str(error)) from error
+    around = parents.look_at((steps.Step(intent) for intent in intents), layout.top)
+    digest = side_file(transaction, "intents.json", {"steps": intents, "parents": around})
+    transaction.log("INTENTS", file=digest, steps=len(intents))
+    return transaction.steps()
+
+
+def _sync_stores(todo: List[steps.Step]) -> None:
+    for path in sorted({os.path.dirname(step.store) for step in todo}):
+        sync_directory(path)
 
 
 def _was_stopped_by_order(transaction: Transaction) -> bool:
@@ -133,23 +148,26 @@ def _stop_old(transaction: Transaction) -> None:
         raise StepFailed("the service did not stop: %s" % text)
 
 
-def _check_target(transaction: Transaction) -> None:
+def _check_target(transaction: Transaction, done: List[steps.Step]) -> None:
     """Read what is in place once more: it must be the release, to the byte."""
-    places = transaction.places
-    manifest = read_json(places.manifest(transaction.to["version"]))
+    version = transaction.to["version"]
+    manifest = transaction.layout.manifest(version)
     if manifest is None:
-        raise StepFailed("the manifest of %s is gone" % transaction.to["version"])
-    found = images.compare(places.tree(transaction.to["version"]), manifest["files"])
+        raise StepFailed("the manifest of %s is gone" % version)
+    found = transaction.layout.compare(version, manifest["files"])
     pointer = _selected(transaction)
-    if not found.is_exact or pointer != transaction.to["version"]:
+    if not found.is_exact or pointer != version:
         raise StepFailed("not what was staged: %s; the pointer names %s" % (found.text(), pointer))
+    for step in done:
+        if step.op == "remove" and os.path.lexists(step.path):
+            raise StepFailed("%s was removed and is there again" % step.path)
     transaction.log("TARGET", digest=transaction.to["digest"], files=found.equal)
 
 
 def _selected(transaction: Transaction) -> Optional[str]:
     try:
-        return layout.selected(transaction.document, transaction.places)
-    except layout.PointerUnreadable as error:
+        return transaction.layout.selected()
+    except PointerUnreadable as error:
         raise StepFailed(str(error)) from error
 
 

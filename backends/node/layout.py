@@ -1,101 +1,228 @@
-"""The `versions` layout: `<directory>/<version>/` and a pointer that is switched by one rename.
+"""How versions lie on the disk, and which steps lead to another one.
 
-Source: design.md, section 5, "Layouts". The pointer is the file `.version` or the link `current`.
+Three layouts, each a plan of the same transaction (design.md, section 5, "Layouts"): `versions`,
+`overlay` and `swap`. This file holds what they share; `of` gives the one of a product.
 """
 
 import os
+import stat
 from typing import Any, Dict, List, Optional
 
-from backends.node import images
-from backends.node.places import Places, read_json, remove_if_there, sync_directory, write_file
-from backends.node.steps import Intent, intend
+from backends.node import images, keeping
+from backends.node.places import Places, read_json, remove_if_there, write_file
+from backends.node.steps import Intent, Step, intend
+
+Entry = Dict[str, Any]
+"""One of a manifest's files: `{path, type, mode, size, sha256, target}`."""
+
+Manifest = Dict[str, Any]
 
 _NO_VERSION = frozenset(["", "current"])
 
 
+class PointerUnreadable(Exception):
+    """It cannot be said which version the next start runs."""
+
+
+class Unfit(Exception):
+    """The release does not fit on what lies here; the text names the path. Nothing was changed."""
+
+
 def is_version_name(name: str) -> bool:
-    """Whether a version can be the name of a directory beside the pointer."""
+    """Whether a version can be the name of a directory."""
     return name not in _NO_VERSION and "/" not in name and not name.startswith(".")
 
 
-class PointerUnreadable(Exception):
-    """There is a pointer, but it names no version."""
+class Layout:
+    """One product's layout on this node."""
+
+    def __init__(self, document: Dict[str, Any], places: Places) -> None:
+        self.document = document
+        self.places = places
+        self.is_kept = keeping.kept(document["keep"])
+
+    @property
+    def top(self) -> str:
+        """The outermost directory in which a step may change a name."""
+        return self.places.directory
+
+    # --- what lies there ---
+
+    def selected(self) -> Optional[str]:
+        """The version that the next start runs; None when the product is not there.
+
+        Raises:
+            PointerUnreadable: There is something, but what it is cannot be said.
+        """
+        raise NotImplementedError
+
+    def installed(self) -> List[str]:
+        """Versions whose files are in place."""
+        raise NotImplementedError
+
+    def does_not_count(self, path: str) -> bool:
+        """Whether a path in the product's tree is ours, or lives on across versions."""
+        return keeping.ours(path) or self.is_kept(path)
+
+    def compare(self, version: str, files: List[Entry]) -> images.Comparison:
+        """Hold what lies in place against a manifest's list. What lives on does not count.
+
+        Raises:
+            OSError: Something cannot be read.
+        """
+        return images.compare(self.places.tree(version), files, self.is_kept)
+
+    def manifest(self, version: str) -> Optional[Manifest]:
+        """What is known of a version's content."""
+        return read_json(self.places.manifest(version))
+
+    def staged_fits(self, files: List[Entry], version: str) -> bool:
+        """Whether the staged tree is there and exactly the release."""
+        tree = self.places.staged_tree(version)
+        return os.path.isdir(tree) and images.compare(tree, files).is_exact
+
+    def is_there(self, files: List[Entry], version: str) -> bool:
+        """Whether nothing needs to be staged."""
+        return self.staged_fits(files, version)
+
+    # --- the way to another version ---
+
+    def compile(self, version: str, txn: str) -> List[Intent]:
+        """The steps to a staged version, new files prepared and before-images taken.
+
+        Raises:
+            Unfit, ownership.NoSuchOwner: The release does not fit on what lies here.
+            OSError: Something cannot be read or prepared.
+        """
+        raise NotImplementedError
+
+    def point(self, number: int, version: str, txn: str) -> Intent:
+        """The last step: the next start runs this version.
+
+        Raises:
+            OSError: It cannot be prepared.
+        """
+        raise NotImplementedError
+
+    def carried(self, previous: str, version: str) -> Dict[str, str]:
+        """Files that are copied from the old tree into the staged one: source -> goal.
+
+        Asked once the old service is gone.
+        """
+        return {}
+
+    def kept_in_place(self, version: str, txn: str, number: int) -> List[Intent]:
+        """Steps for files that live on where they are, numbered from `number`."""
+        return []
+
+    def untouched(self, previous: str, target: str, steps: List[Step]) -> Optional[List[Entry]]:
+        """What the old version needs and no step owns: proven beside the steps' own paths.
+
+        None when it is not known what that was.
+        """
+        raise NotImplementedError
+
+    def forget_prepared(self, txn: str) -> None:
+        """Remove what `point` has prepared."""
+        raise NotImplementedError
+
+    def lost_with(self, step: Step, previous: Optional[str]) -> Dict[str, str]:
+        """What a step's backup holds that nobody could bring back: path -> name to keep it under.
+
+        Foreign and edited files: they are set aside before the backups are given up.
+        """
+        return {}
+
+    # --- for the layouts themselves ---
+
+    def store(self, txn: str, number: int) -> str:
+        """Where a step's backup lies."""
+        return os.path.join(self.places.store, "%s.%d" % (txn, number))
+
+    def living_on(self, old: str, new: str, is_kept: images.Leave) -> Dict[str, str]:
+        """Files and links below `old` that live on, with their place below `new`."""
+        found = {}
+        for relative, about in images.walk(old) if os.path.isdir(old) else ():
+            if is_kept(relative) and not stat.S_ISDIR(about.st_mode):
+                found[os.path.join(old, relative)] = os.path.join(new, relative)
+        return found
+
+    def unknown_in(self, tree: str, manifest: Optional[Manifest], under: str) -> Dict[str, str]:
+        """Files in a parked directory that are not what its manifest says; all without one.
+
+        What was adopted was recorded as it lay there: nobody can tell an edited file from a
+        shipped one, so all of it counts.
+        """
+        known = manifest if manifest and manifest["source"] == "release" else {"files": []}
+
+        def is_kept(path: str) -> bool:
+            return self.is_kept(os.path.join(under, path))
+
+        found = images.compare(tree, below(known["files"], under), is_kept)
+        return {
+            os.path.join(tree, path): os.path.join(under, path)
+            for path in found.extra + found.changed
+        }
 
 
-def pointer_path(document: Dict[str, Any], places: Places) -> str:
-    """Where the pointer is."""
-    return os.path.join(places.directory, document["pointer"])
+class FlatLayout(Layout):
+    """A layout in which the product's directory holds one version at a time.
 
-
-def selected(document: Dict[str, Any], places: Places) -> Optional[str]:
-    """The version that the pointer names, or None when there is no pointer.
-
-    Raises:
-        PointerUnreadable: There is one, but it names no version beside it.
+    Which one is a record of ours, the last step of each plan.
     """
-    path = pointer_path(document, places)
-    found = images.image(path, content=False)
-    if found["kind"] == "absent":
-        return None
-    if found["kind"] == "link":
-        name = str(found["target"])
-    elif found["kind"] == "file" and found["size"] <= 256:
+
+    def selected(self) -> Optional[str]:
+        """What our record says; without one nothing is there, or nobody knows what."""
+        path = self.places.selected
         try:
             with open(path, "rb") as stream:
-                name = stream.read().decode("utf-8").strip()
-        except UnicodeDecodeError as error:
-            raise PointerUnreadable("%s is no text" % path) from error
+                name = stream.read(300).decode("utf-8", "replace").strip()
+        except FileNotFoundError:
+            if self._is_empty():
+                return None
+            raise PointerUnreadable(
+                "no record says which version lies in %s: adopt it" % self.places.directory
+            ) from None
         except OSError as error:
             raise PointerUnreadable("%s: %s" % (path, error.strerror)) from error
-    else:
-        raise PointerUnreadable("%s is a %s, not a pointer" % (path, found["kind"]))
-    if not is_version_name(name):
-        raise PointerUnreadable("%s names %r, no version" % (path, name[:100]))
-    return name
+        if not is_version_name(name):
+            raise PointerUnreadable("%s names %r, no version" % (path, name[:100]))
+        return name
+
+    def _is_empty(self) -> bool:
+        raise NotImplementedError
+
+    def installed(self) -> List[str]:
+        """The selected version, if one is known."""
+        try:
+            name = self.selected()
+        except PointerUnreadable:
+            return []
+        return [] if name is None else [name]
+
+    def point(self, number: int, version: str, txn: str) -> Intent:
+        """Our record, switched by one rename like a pointer."""
+        new = self._prepared(txn)
+        write_file(new, version.encode("utf-8") + b"\n", 0o644)
+        return intend(number, "put", self.places.selected, new, new + ".old")
+
+    def forget_prepared(self, txn: str) -> None:
+        """The new record and the backup of the old one."""
+        for path in (self._prepared(txn), self._prepared(txn) + ".old"):
+            remove_if_there(path)
+
+    def _prepared(self, txn: str) -> str:
+        """In the state directory, where the record is: `new/` may lie on another file system."""
+        return os.path.join(self.places.active, "selected")
 
 
-def installed(places: Places) -> List[str]:
-    """Versions whose directory is there."""
-    try:
-        names = sorted(os.listdir(places.directory))
-    except (FileNotFoundError, NotADirectoryError):
-        return []
-    return [name for name in names if is_version_name(name) and os.path.isdir(places.tree(name))]
-
-
-def compile_steps(
-    document: Dict[str, Any], places: Places, version: str, txn: str
-) -> List[Intent]:
-    """The steps to `version`, with their new files prepared and their before-images taken.
-
-    A tree that is already in place and exactly the release is left alone.
-
-    Raises:
-        OSError: Something cannot be read or prepared.
-    """
-    steps: List[Intent] = []
-    manifest = read_json(places.manifest(version)) or {"files": []}
-    tree = places.tree(version)
-    if not os.path.isdir(tree) or not images.compare(tree, manifest["files"]).is_exact:
-        steps.append(
-            intend(0, "tree", tree, os.path.join(places.staging, version), _store(places, txn, 0))
-        )
-    pointer = pointer_path(document, places)
-    prepared = os.path.join(places.new, "%s.pointer" % txn)
-    _prepare_pointer(document, prepared, version)
-    number = len(steps)
-    steps.append(intend(number, "put", pointer, prepared, _store(places, txn, number)))
-    return steps
-
-
-def _store(places: Places, txn: str, number: int) -> str:
-    return os.path.join(places.store, "%s.%d" % (txn, number))
-
-
-def _prepare_pointer(document: Dict[str, Any], path: str, version: str) -> None:
-    if document["pointer"] == ".version":
-        write_file(path, version.encode("utf-8") + b"\n", 0o644)
-        return
-    remove_if_there(path)
-    os.symlink(version, path)
-    sync_directory(os.path.dirname(path))
+def below(files: List[Entry], under: str) -> List[Entry]:
+    """The entries inside a directory of a manifest, with paths relative to it."""
+    if not under:
+        return files
+    start = under + "/"
+    return [
+        dict(entry, path=entry["path"][len(start) :])
+        for entry in files
+        if entry["path"].startswith(start)
+    ]

@@ -19,13 +19,23 @@ class Places:
     """All paths of one product on this node.
 
     `<state_dir>/updater/` and `<state_dir>/<product>/` hold what must outlive everything;
-    `<directory>/.liftlock/` holds trees, beside what they serve so that a rename works.
+    `.liftlock/` holds trees, beside what they serve so that a rename works: in the product's
+    directory, or beside that when it is `swapped_whole`. In a `flat` product the version lies in
+    the directory itself, else each version has a directory of its own in there.
     """
 
-    def __init__(self, state_dir: str, product: str, directory: str) -> None:
+    def __init__(
+        self,
+        state_dir: str,
+        product: str,
+        directory: str,
+        flat: bool = False,
+        swapped_whole: bool = False,
+    ) -> None:
         self.state_dir = state_dir
         self.product = product
         self.directory = directory
+        self.flat = flat
         self.updaters = os.path.join(state_dir, "updater")
         self.home = os.path.join(state_dir, product)
         self.lock = os.path.join(self.home, "lock")
@@ -46,14 +56,22 @@ class Places:
         self.active_new = os.path.join(self.home, ".new")
         self.done = os.path.join(self.home, "done")
         self.conflicts = os.path.join(self.home, "conflicts")
-        self.beside = os.path.join(directory, ".liftlock")
+        self.selected = os.path.join(self.home, "selected")
+        # Products that are swapped whole may lie side by side: each has a folder of its own.
+        around = os.path.join(os.path.dirname(directory), ".liftlock")
+        inside = os.path.join(directory, ".liftlock")
+        self.beside = os.path.join(around, product) if swapped_whole else inside
         self.staging = os.path.join(self.beside, "staging")
         self.store = os.path.join(self.beside, "store")
         self.new = os.path.join(self.beside, "new")
 
     def tree(self, version: str) -> str:
         """Where a version lives."""
-        return os.path.join(self.directory, version)
+        return self.directory if self.flat else os.path.join(self.directory, version)
+
+    def staged_tree(self, version: str) -> str:
+        """Where a version lies before it is put in place."""
+        return os.path.join(self.staging, version)
 
     def manifest(self, version: str) -> str:
         """What we know of a version's content."""
@@ -74,13 +92,17 @@ class Places:
         self.note_created(created)
 
     def make_beside(self) -> None:
-        """Create `.liftlock/` in the product's directory, and that directory if it is missing.
+        """Create `.liftlock/`, and the directory that it lies in if that is missing.
 
         Raises:
             UnsafePlace: Somebody else made it, or a link in its place.
             OSError: It cannot be created.
         """
-        created = [path for path in make_directories(self.beside) if path != self.beside]
+        private = self.beside
+        while os.path.basename(private) != ".liftlock":
+            private = os.path.dirname(private)
+        created = [path for path in make_directories(self.beside, private) if path != self.beside]
+        refuse_foreign(private)
         refuse_foreign(self.beside)
         for path in (self.staging, self.store, self.new):
             make_directories(path)

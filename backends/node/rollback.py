@@ -8,15 +8,9 @@ import os
 import time
 from typing import Any, Dict, List
 
-from backends.node import evidence, images, standing, steps
+from backends.node import evidence, images, living_on, parents, standing, steps
 from backends.node.journal import JournalDamaged
-from backends.node.places import (
-    names_in,
-    read_json,
-    remove_if_there,
-    remove_tree,
-    sync_directory,
-)
+from backends.node.places import names_in, remove_if_there, remove_tree, sync_directory
 from backends.node.transaction import Transaction, put_away
 
 _ANSWER_SECONDS = 10.0
@@ -36,7 +30,7 @@ def undo(transaction: Transaction) -> str:
     transaction.journal.sync()
     if standing.last(transaction.records, "RESTORED") is None:
         try:
-            transaction.intents()
+            transaction.steps()
         except JournalDamaged as error:
             transaction.log("UNPROVEN", paths=[str(error)])
             return "unproven"
@@ -76,9 +70,16 @@ def _stop_new(transaction: Transaction) -> List[str]:
 def _undo_steps(transaction: Transaction) -> List[str]:
     failures = []
     todo = transaction.steps()
+    around: parents.Parents = transaction.intents()["parents"]
+    try:
+        for path in parents.make_good(around):
+            transaction.note("UNDO", what=path, ok=True, text="the directory was gone, made again")
+    except (OSError, steps.UndoFailed) as error:
+        failures.append(str(error))
     for step in reversed(todo):
         try:
-            text, ok = steps.undo(step, transaction.conflicts), True
+            parents.refuse_strayed(step, transaction.layout.top)
+            text, ok = steps.undo(step, transaction.conflicts_of(step)), True
         except (OSError, steps.UndoFailed) as error:
             text, ok = str(error), False
             failures.append("%s: %s" % (step.path, error))
@@ -86,16 +87,10 @@ def _undo_steps(transaction: Transaction) -> List[str]:
     try:
         for path in steps.touched_directories(todo):
             sync_directory(path)
-        _restore_parent_times(transaction)
+        parents.restore_times(around)
     except OSError as error:
         failures.append(str(error))
     return failures
-
-
-def _restore_parent_times(transaction: Transaction) -> None:
-    for path, mtime in transaction.intents()["parents"].items():
-        name = steps.from_hex(path)
-        os.utime(name, ns=(os.stat(name).st_atime_ns, mtime))
 
 
 def _prove(transaction: Transaction, failures: List[str]) -> bool:
@@ -117,13 +112,13 @@ def _prove(transaction: Transaction, failures: List[str]) -> bool:
 def _prove_old_tree(transaction: Transaction) -> List[str]:
     if transaction.previous is None:
         return []
-    version = transaction.previous["version"]
-    manifest = read_json(transaction.places.manifest(version))
-    if manifest is None:
+    layout, version = transaction.layout, transaction.previous["version"]
+    files = layout.untouched(version, transaction.to["version"], transaction.steps())
+    if files is None:
         return ["the manifest of %s is gone: its tree cannot be proven" % version]
     tree = transaction.places.tree(version)
     try:
-        found = images.compare(tree, manifest["files"])
+        found = layout.compare(version, files)
     except OSError as error:
         return ["%s: %s" % (tree, error)]
     transaction.note("PROOF", what=tree, ok=found.is_whole, text=found.text())
@@ -165,18 +160,20 @@ def _clean(transaction: Transaction) -> None:
     for name in names_in(places.store):
         if name.startswith(transaction.txn + "."):
             _remove(os.path.join(places.store, name))
-    remove_if_there(os.path.join(places.new, "%s.pointer" % transaction.txn))
+    transaction.layout.forget_prepared(transaction.txn)
     version = transaction.to["version"]
-    manifest = read_json(places.manifest(version))
-    staged = os.path.join(places.staging, version)
+    manifest = transaction.layout.manifest(version)
+    staged = places.staged_tree(version)
     if manifest is None or not os.path.isdir(staged):
         return
+    living_on.take_out(transaction)
     found = images.compare(staged, manifest["files"])
-    goal = os.path.join(transaction.conflicts, version)
-    for path in found.extra + found.changed:
-        whole = os.path.join(staged, path)
-        if os.path.lexists(whole):
-            steps.set_aside(whole, os.path.join(goal, os.path.dirname(path)))
+    transaction.set_aside(
+        {
+            os.path.join(staged, path): os.path.join(version, path)
+            for path in found.extra + found.changed
+        }
+    )
     if not found.is_whole:
         remove_if_there(os.path.join(places.staged, version + ".json"))
 

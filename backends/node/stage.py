@@ -6,15 +6,17 @@ separate from whether they are used: `check` decides that.
 """
 
 import calendar
+import errno
 import hashlib
 import os
 import stat
 import time
 from typing import Any, BinaryIO, Callable, Dict, List, Set, Tuple
 
-from backends.node import images, layout, wire
+from backends.node import images, wire
 from backends.node.canonical import StrictError, files_digest, parse
 from backends.node.journal import Journal
+from backends.node.layout import Layout, is_version_name
 from backends.node.places import (
     Places,
     make_directories,
@@ -33,6 +35,9 @@ MAX_MANIFEST = 64 << 20
 
 _NEEDED_PER_LINE = 500
 
+_NO_SUCH_FILE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO)
+"""Nothing there, or a link or socket, where a file is looked for."""
+
 Send = Callable[[Dict[str, Any]], None]
 
 
@@ -44,13 +49,14 @@ class Refused(Exception):
         self.problem = wire.problem(code, summary, evidence, advice)
 
 
-def stage(places: Places, args: Dict[str, Any], source: BinaryIO, send: Send) -> Dict[str, Any]:
+def stage(layout: Layout, args: Dict[str, Any], source: BinaryIO, send: Send) -> Dict[str, Any]:
     """Receive a release and build its tree; what was staged.
 
     Raises:
         Refused: Not the bytes that were announced, no space, an unsafe name.
         OSError: The disk said no; what was received stays and is used the next time.
     """
+    places = layout.places
     _refuse_version(places, args)
     places.make_home()
     places.make_beside()
@@ -58,10 +64,10 @@ def stage(places: Places, args: Dict[str, Any], source: BinaryIO, send: Send) ->
     manifest = _receive_manifest(places, args, source)
     files: List[Dict[str, Any]] = manifest["files"]
     version = args["version"]
-    lacking = [] if _is_there(places, version, files) else _lacking(places, files)
+    lacking = [] if layout.is_there(files, version) else _lacking(places, files)
     _ask(places, lacking, send)
     received = _receive(places, dict(lacking), source, send)
-    if not _is_there(places, version, files):
+    if not layout.is_there(files, version):
         _build(places, version, files, _seconds(manifest["created"]))
     write_json(
         places.manifest(version),
@@ -92,7 +98,7 @@ def stage(places: Places, args: Dict[str, Any], source: BinaryIO, send: Send) ->
 def _refuse_version(places: Places, args: Dict[str, Any]) -> None:
     """A name that leaves its place; other content under the version that is finalized (O18)."""
     version = args["version"]
-    if not layout.is_version_name(version):
+    if not is_version_name(version):
         raise Refused("version-unsafe", "%r cannot be a version's directory" % version[:100])
     marker = read_json(places.finalized) or {}
     if marker.get("version") == version and marker.get("digest") != args["digest"]:
@@ -151,14 +157,6 @@ def _seconds(created: str) -> int:
     return calendar.timegm(time.strptime(created, "%Y-%m-%dT%H:%M:%SZ"))
 
 
-def _is_there(places: Places, version: str, files: List[Dict[str, Any]]) -> bool:
-    """Whether the tree is staged already, or lies in its place, exactly as the manifest says."""
-    return any(
-        os.path.isdir(top) and images.compare(top, files).is_exact
-        for top in (os.path.join(places.staging, version), places.tree(version))
-    )
-
-
 def _lacking(places: Places, files: List[Dict[str, Any]]) -> List[Tuple[str, int]]:
     """Digest and size of each blob that is not on this node; what is, is copied to the blobs."""
     wanted = {entry["sha256"]: int(entry["size"]) for entry in files if entry["type"] == "file"}
@@ -190,11 +188,18 @@ def _copy_from_versions(places: Places, wanted: Set[str]) -> Set[str]:
 
 
 def _copy_blob(path: str, goal: str, sha256: str) -> bool:
+    """Copy a regular file if it has this content; False when it is something else by now."""
     try:
-        with open(path, "rb") as source:
-            return _write_blob(goal, source.read, sha256)
-    except FileNotFoundError:
-        return False
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        if error.errno in _NO_SUCH_FILE:
+            return False
+        raise
+    try:
+        is_file = stat.S_ISREG(os.fstat(fd).st_mode)
+        return is_file and _write_blob(goal, lambda size: os.read(fd, size), sha256)
+    finally:
+        os.close(fd)
 
 
 def _write_blob(goal: str, read: Callable[[int], bytes], sha256: str) -> bool:
@@ -311,7 +316,7 @@ def _build(places: Places, version: str, files: List[Dict[str, Any]], created: i
 
     Owner is who we are, modes are the manifest's, times are the release's.
     """
-    goal = os.path.join(places.staging, version)
+    goal = places.staged_tree(version)
     beside = os.path.join(places.staging, ".part-" + version)
     remove_tree(beside)
     make_directories(beside)

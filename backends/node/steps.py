@@ -8,14 +8,17 @@ reliability, sections 4.3 and 4.4; the table is theirs.
 import errno
 import os
 import shutil
-from typing import Any, Dict, List
+from typing import Any, Dict, List, Optional
 
 from backends.node import images
 from backends.node.places import make_directories, remove_if_there, sync_directory
 
 Intent = Dict[str, Any]
-"""`{i, op: tree|put, path, store, new, before: Image, after: Image, digest: str|None}`; paths as
-hexadecimal bytes. `tree` places a directory, `put` a file or link; both are renamed from `new`."""
+"""`{i, op, path, store, new, before: Image, after: Image}`; paths as hexadecimal bytes.
+
+`tree` places a directory, `put` a file or link; both are renamed from `new`. `remove` takes a path
+away. `mode` gives a directory another mode and owner. `keep` changes nothing itself: it is a file
+that lives on across versions, copied so that it comes back as it was."""
 
 
 class UndoFailed(Exception):
@@ -38,6 +41,7 @@ class Step:
     def __init__(self, intent: Intent) -> None:
         self.intent = intent
         self.number = int(intent["i"])
+        self.op: str = intent["op"]
         self.path = from_hex(intent["path"])
         self.store = from_hex(intent["store"])
         self.new = from_hex(intent["new"])
@@ -47,46 +51,71 @@ class Step:
     @property
     def title(self) -> str:
         """The step in words."""
-        done = {"absent": "create", "dir": "replace"}.get(self.before["kind"], "replace")
-        return "%s %s" % (done, self.path)
+        word = {"remove": "remove", "mode": "mode of", "keep": "keep"}.get(self.op)
+        if word is None:
+            word = "create" if self.before["kind"] == "absent" else "replace"
+        return "%s %s" % (word, self.path)
+
+    @property
+    def parks(self) -> bool:
+        """Whether a directory is moved into the store as it is."""
+        return bool(self.before["kind"] == "dir" and self.op != "mode")
 
 
-def intend(number: int, op: str, path: str, new: str, store: str) -> Intent:
-    """The intent of a step, with the path's before-image taken now.
+def intend(number: int, op: str, path: str, new: Optional[str], store: str) -> Intent:
+    """The intent of a step, with the path's before-image taken now; `new` None puts nothing there.
 
     Raises:
         OSError: The path or what shall take its place cannot be read.
     """
-    before = images.image(path)
     return {
         "i": number,
         "op": op,
         "path": to_hex(path),
-        "new": to_hex(new),
+        "new": to_hex(new or ""),
         "store": to_hex(store),
-        "before": before,
-        "after": images.image(new),
-        "digest": images.tree_digest(path) if before["kind"] == "dir" else None,
+        "before": images.image(path),
+        "after": images.image(new) if new else {"kind": "absent"},
     }
+
+
+def intend_mode(number: int, path: str, after: images.Image, store: str) -> Intent:
+    """The intent of a step that gives a directory the mode and owner of `after`."""
+    intent = intend(number, "mode", path, None, store)
+    return dict(intent, after=dict(intent["before"], **after))
+
+
+def intend_keep(number: int, path: str, store: str) -> Intent:
+    """The intent of a step for a file that lives on across versions."""
+    intent = intend(number, "keep", path, None, store)
+    return dict(intent, after=intent["before"])
 
 
 def back_up(step: Step) -> None:
     """Keep the old file beside: a hard link, or a copy where links do not work.
 
-    Directories are not touched here: their own step moves them into the store.
+    What lives on is always copied, because services write such files in place. Directories are
+    not touched here: their own step moves them into the store.
     """
     if step.before["kind"] not in ("file", "link"):
         return
-    _link_or_copy(step.path, step.store)
+    if step.op == "keep":
+        copy_exactly(step.path, step.store)
+    else:
+        _link_or_copy(step.path, step.store)
 
 
 def apply(step: Step) -> None:
     """Put the new thing in place, by renames only."""
-    if step.before["kind"] == "dir":
+    if step.op == "mode":
+        _set_mode(step.path, step.after)
+        return
+    if step.parks:
         os.rename(step.path, step.store)
-    elif step.before["kind"] != "absent" and step.intent["op"] == "tree":
+    elif step.before["kind"] != "absent" and step.op in ("tree", "remove"):
         os.unlink(step.path)
-    os.rename(step.new, step.path)
+    if step.op != "remove":
+        os.rename(step.new, step.path)
 
 
 def undo(step: Step, conflicts: str) -> str:
@@ -99,6 +128,8 @@ def undo(step: Step, conflicts: str) -> str:
     """
     now = images.image(step.path, content=False)
     kind = step.before["kind"]
+    if step.op == "mode":
+        return _undo_mode(step, now)
     if kind == "absent":
         return _clear(step, now, conflicts) or "was not there, is not there"
     if not os.path.lexists(step.store):
@@ -128,11 +159,19 @@ def prove(step: Step) -> List[str]:
     if "links" in now and images.is_same_inode(now, images.image(step.store, content=False)):
         now["links"] = now["links"] - 1  # our backup is one of them, and goes away
     found = images.differences(step.before, now)
-    if step.intent["digest"] is not None and step.intent["digest"] != images.tree_digest(
-        step.path
-    ):
+    digest = step.intent.get("digest")
+    if digest is not None and digest != images.tree_digest(step.path):
         found.append("content")
     return found
+
+
+def look_again(step: Step) -> Intent:
+    """The intent of a step that parks a directory, with the directory as it is now.
+
+    Taken once the service is seen gone: until then it may have written in there.
+    """
+    before = images.image(step.path)
+    return dict(step.intent, before=before, digest=images.tree_digest(step.path))
 
 
 def touched_directories(steps: List[Step]) -> List[str]:
@@ -146,15 +185,16 @@ def touched_directories(steps: List[Step]) -> List[str]:
     return found
 
 
-def set_aside(path: str, conflicts: str) -> str:
-    """Move something that is not ours into `conflicts`; where it went."""
+def set_aside(path: str, conflicts: str, name: str = "") -> str:
+    """Move something that is not ours into `conflicts`, under its own name; where it went."""
     conflicts = os.path.normpath(conflicts)
     make_directories(conflicts)
-    goal = os.path.join(conflicts, os.path.basename(path))
+    name = name or os.path.basename(path)
+    goal = os.path.join(conflicts, name)
     number = 1
     while os.path.lexists(goal):
         number += 1
-        goal = os.path.join(conflicts, "%s.%d" % (os.path.basename(path), number))
+        goal = os.path.join(conflicts, "%s.%d" % (name, number))
     try:
         os.rename(path, goal)
     except OSError as error:
@@ -174,6 +214,26 @@ def _clear(step: Step, now: images.Image, conflicts: str) -> str:
         raise UndoFailed("%s is there twice, also as %s" % (step.path, step.new))
     os.rename(step.path, step.new)
     return "taken away again"
+
+
+def _set_mode(path: str, wanted: images.Image) -> None:
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        found = os.fstat(fd)
+        if (found.st_uid, found.st_gid) != (wanted["uid"], wanted["gid"]):
+            os.fchown(fd, wanted["uid"], wanted["gid"])
+        os.fchmod(fd, wanted["mode"])
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def _undo_mode(step: Step, now: images.Image) -> str:
+    if now["kind"] != "dir":
+        raise UndoFailed("%s is no directory any more" % step.path)
+    _set_mode(step.path, step.before)
+    os.utime(step.path, ns=(os.stat(step.path).st_atime_ns, step.before["mtime"]))
+    return "mode put back"
 
 
 def _holds(path: str, expected: images.Image) -> bool:
@@ -226,10 +286,10 @@ def _link_or_copy(source: str, goal: str) -> None:
     except OSError as error:
         if error.errno not in (errno.EPERM, errno.EMLINK, errno.EXDEV, errno.ENOTSUP):
             raise
-        _copy_exactly(source, goal)
+        copy_exactly(source, goal)
 
 
-def _copy_exactly(source: str, goal: str) -> None:
+def copy_exactly(source: str, goal: str) -> None:
     """A copy with owner, mode, times and extended attributes, durable and read again."""
     found = os.lstat(source)
     shutil.copy2(source, goal, follow_symlinks=False)

@@ -12,9 +12,10 @@ import os
 import syslog
 from typing import Any, Callable, Dict, List, Optional
 
-from backends.node import standing, wire
+from backends.node import standing, steps, wire
 from backends.node.canonical import canonical
 from backends.node.journal import AppendFailed, Journal, JournalDamaged
+from backends.node.layouts import layout_of
 from backends.node.places import (
     Places,
     make_directories,
@@ -58,6 +59,7 @@ class Transaction:
         self.previous: Optional[Dict[str, Any]] = plan["from"]
         self.policy: Dict[str, Any] = plan["policy"]
         self.limits: Dict[str, Any] = plan["product"]["limits"]
+        self.layout = layout_of(self.document, places)
 
     @property
     def records(self) -> List[Dict[str, Any]]:
@@ -81,25 +83,47 @@ class Transaction:
         """Where foreign things of this transaction are kept."""
         return os.path.join(self.places.conflicts, self.txn)
 
+    def conflicts_of(self, step: Step) -> str:
+        """Where foreign things are kept that lie in a step's way: in a folder like theirs."""
+        inside = os.path.relpath(os.path.dirname(step.path), self.places.directory)
+        return self.conflicts if inside.startswith("..") else os.path.join(self.conflicts, inside)
+
     def file(self, name: str) -> str:
         """A file of this transaction."""
         return os.path.join(self.places.active, name)
 
     def steps(self) -> List[Step]:
-        """The steps, in plan order; none before INTENTS."""
-        return [Step(intent) for intent in self.intents()["steps"]]
+        """The steps, in plan order, and after them what lives on; none before INTENTS."""
+        quiet = self.quiet()
+        seen_again = {intent["i"]: intent for intent in quiet["parked"]}
+        intents = [seen_again.get(intent["i"], intent) for intent in self.intents()["steps"]]
+        return [Step(intent) for intent in intents + quiet["kept"]]
 
     def intents(self) -> Dict[str, Any]:
-        """The before-images as recorded: `steps`, and `parents` with their times.
+        """The before-images as recorded: `steps`, and `parents`, see `parents.Parents`.
 
         Raises:
             JournalDamaged: They are not what INTENTS names. Without them nothing can be undone,
                 and nothing may be called restored.
         """
-        recorded = standing.last(self.records, "INTENTS")
+        return self._recorded("INTENTS", "intents.json") or {"steps": [], "parents": {}}
+
+    def quiet(self) -> Dict[str, Any]:
+        """What could only be looked at once the service was gone.
+
+        `kept`: intents of files that live on where they are; `carried`: `[source, goal, image]` of
+        those that were copied into the new tree; `parked`: intents of parked directories, anew.
+
+        Raises:
+            JournalDamaged: It is not what QUIET names.
+        """
+        return self._recorded("QUIET", "quiet.json") or {"kept": [], "carried": [], "parked": []}
+
+    def _recorded(self, kind: str, name: str) -> Optional[Dict[str, Any]]:
+        recorded = standing.last(self.records, kind)
         if recorded is None:
-            return {"steps": [], "parents": {}}
-        path = self.file("intents.json")
+            return None
+        path = self.file(name)
         try:
             with open(path, "rb") as stream:
                 content = stream.read()
@@ -153,6 +177,19 @@ class Transaction:
         if kind in wire.DECISIONS:
             _announce(kind, self.txn, str(fields.get("by", "")))
         return None
+
+    def set_aside(self, found: Dict[str, str]) -> None:
+        """Move foreign and edited things into `conflicts`: path -> name to keep it under.
+
+        Raises:
+            OSError: One could not be moved; those before it are, and it can be said again.
+        """
+        for path, name in found.items():
+            if not os.path.lexists(path):
+                continue  # it went with the directory it lies in
+            folder = os.path.dirname(os.path.join(self.conflicts, name))
+            goal = steps.set_aside(path, folder, os.path.basename(name))
+            self.note("CONFLICT", what=name, kept=goal)
 
     def remember_start(self, service: Service) -> None:
         """Which process of which version we started: the last way to tell what runs.

@@ -11,7 +11,6 @@ from backends.node import (
     clock,
     detach,
     install,
-    layout,
     locks,
     recover,
     standing,
@@ -21,6 +20,7 @@ from backends.node import (
 from backends.node.call import OK, Answer, Call, refuse_disabled
 from backends.node.driving import busy, driver, start, storage_problem, take_up
 from backends.node.journal import AppendFailed
+from backends.node.layout import PointerUnreadable
 from backends.node.places import read_json
 from backends.node.stage import Refused
 
@@ -77,8 +77,8 @@ def _previous(call: Call) -> Optional[Dict[str, Any]]:
     """The exact undo target, recorded before anything changes; None for a first install."""
     marker = read_json(call.places.finalized)
     try:
-        selected = layout.selected(call.document, call.places)
-    except layout.PointerUnreadable as error:
+        selected = call.layout.selected()
+    except PointerUnreadable as error:
         raise Refused("pointer-unreadable", str(error)) from error
     if selected is None and marker is None:
         return None

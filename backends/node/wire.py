@@ -65,6 +65,7 @@ RECORDS = (
     "HOOK",  # which second layer would resume us after a power cut
     "INTENTS",  # every before-image is durable
     "BACKUPS",  # every backup is durable
+    "QUIET",  # the service is gone: what lives on was looked at, and is kept next
     "SVC",  # a service verb and what came of it
     "EFFECT",  # one step is in place
     "TARGET",  # the new tree was read again and equals the release
@@ -82,6 +83,7 @@ RECORDS = (
     "EVIDENCE",  # what the service said before it was undone
     "UNDO",  # one step was taken back
     "PROOF",  # one thing was compared with its before-image
+    "CONFLICT",  # something foreign or edited was moved aside, never away
     "RESTORED",  # every path equals its before-image
     "UNPROVEN",  # some do not, or the old version does not answer
     "END",  # the transaction is over

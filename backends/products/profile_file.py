@@ -4,6 +4,7 @@ Every key in here does something; what is not implemented is refused as unknown.
 """
 
 import re
+from itertools import permutations
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
@@ -65,16 +66,35 @@ FieldName = Annotated[str, Field(pattern=r"^[^\s.]+(\.[^\s.]+)*$", max_length=20
 EnvironmentName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,99}$")]
 
 
+def _keep(text: str) -> str:
+    if any(part in ("", ".", "..") for part in text.split("/")):
+        raise ValueError('must be a name or a path inside the tree, such as "etc/*.conf"')
+    return text
+
+
 class ProductTable(Table):
     """`[product]`"""
 
     name: SafeName
-    layout: Literal["versions"] = "versions"
+    layout: Literal["versions", "overlay", "swap"] = "versions"
     directory: Annotated[Text, AfterValidator(_directory)]
-    """Absolute; the versions lie in it: `<directory>/<version>/`."""
+    """Absolute. With `versions` they lie in it: `<directory>/<version>/`; else it holds the one
+    that is installed."""
 
-    pointer: Literal[".version", "current"] = ".version"
-    """What says which version the next start runs: a file with its name, or a link to it."""
+    pointer: Literal[".version", "current"] | None = None
+    """With `versions`, what says which one the next start runs: a file with its name, or a link
+    to it; default ".version"."""
+
+    directories: tuple[Annotated[Text, AfterValidator(_inside_tree)], ...] = ()
+    """With `swap`, the directories inside `directory` that are exchanged, all or none; default:
+    `directory` itself."""
+
+    keep: tuple[Annotated[Text, AfterValidator(_keep)], ...] = ()
+    """Files that live on across versions, as globs: a name in any directory, or a path."""
+
+    owner: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]+(:[A-Za-z0-9_.-]+)?$")] | None = None
+    """`user` or `user:group` of the installed files; default: of what they replace (`overlay`),
+    else who Liftlock is on the node."""
 
     version_order: Literal["debian", "semver", "integer", "sequence"] = "debian"
     sequence: Annotated[tuple[Text, ...], Field(min_length=1)] | None = None
@@ -91,7 +111,17 @@ class ProductTable(Table):
             raise at(("sequence",), "names a version twice")
         if len(set(self.roles)) != len(self.roles):
             raise at(("roles",), "names a role twice")
+        self._keys_of_its_layout()
         return self
+
+    def _keys_of_its_layout(self) -> None:
+        if self.pointer is not None and self.layout != "versions":
+            raise at(("pointer",), 'goes with layout = "versions"')
+        if self.directories and self.layout != "swap":
+            raise at(("directories",), 'goes with layout = "swap"')
+        for one, other in permutations(self.directories, 2):
+            if f"{one}/".startswith(f"{other}/"):
+                raise at(("directories",), f"{one} lies in {other}")
 
 
 class CommandsTable(Table):
@@ -239,4 +269,10 @@ class ProfileFile(Table):
                     ("health", index, "kind"),
                     '"version" needs [facts] version or a check with version_field',
                 )
+        if self.product.layout != "versions" and not has_version:
+            raise at(
+                ("product", "layout"),
+                f'"{self.product.layout}" needs [facts] version or a check with version_field: '
+                "no directory's name tells which version runs",
+            )
         return self

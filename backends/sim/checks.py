@@ -202,7 +202,10 @@ def _same(call: Call) -> Found:
 
 
 def _links(call: Call) -> Found:
-    return "ok", "rename and link work"
+    placed = call.disk.trees.get(call.args["version"])
+    if compare(placed, call.disk.manifests[call.args["version"]].files).is_exact:
+        return "ok", "rename and link work; nothing differs"
+    return "ok", "rename and link work; to %s 1" % ("replace" if placed else "create")
 
 
 def _rehearsal(call: Call) -> Found:

@@ -76,6 +76,9 @@ class SimCluster:
             "directory": DIRECTORY,
             "layout": "versions",
             "pointer": ".version",
+            "directories": [],
+            "keep": [],
+            "owner": "",
             "values": {
                 "node": name,
                 "address": place.address,

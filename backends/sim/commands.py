@@ -84,6 +84,7 @@ def _install(call: Call) -> Answer:
         "operator": args["operator"],
         "reason": args.get("reason", ""),
         "updater": call.updater,
+        "home": call.places.home,  # only here: where conflicts are kept
     }
     begin(call.node, plan, call.updater)
     call.send({"t": "begun", "txn": plan["txn"]})

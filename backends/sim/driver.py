@@ -123,6 +123,7 @@ def _to_the_trial(opened: Open) -> Steps:
     if standing.decision(opened.records) == "ROLLBACK":
         return
     yield from _stop_old(opened)
+    opened.log("QUIET", file=sha256_of(b"{}"), kept=0)
     for step in opened.steps:
         yield from opened.pause(durations.switch / 2)
         _apply(opened, step)

@@ -175,7 +175,11 @@ def _clean(opened: Open) -> None:
     if tree is None or version not in disk.manifests:
         return
     found = compare(tree, disk.manifests[version].files)
-    disk.conflicts += [f"{opened.txn}/{version}/{path}" for path in found.extra + found.changed]
+    for path in found.extra + found.changed:
+        kept = f"{opened.txn}/{version}/{path}"
+        disk.conflicts.append(kept)
+        home = opened.plan["home"]
+        opened.log("CONFLICT", what=f"{version}/{path}", kept=f"{home}/conflicts/{kept}")
     tree.extra.clear()
     tree.missing |= tree.changed
     tree.changed.clear()

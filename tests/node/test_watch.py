@@ -15,6 +15,7 @@ from backends.node import wire
 from backends.node.facts import Reader
 from backends.node.places import Places
 from backends.node.watch import Voice
+from tests.support import beacon
 from tests.support.beacon import Beacon
 from tests.support.interpreters import Interpreter, node_pythons
 from tests.support.node import Node, a_node, picture, settled, wait_until, within
@@ -307,7 +308,8 @@ def test_nothing_is_said_while_something_is_said(tmp_path: Path) -> None:
         said.append(message["t"])
 
     places = Places(str(tmp_path), "beacon", str(tmp_path / "opt"))
-    with Voice(Reader(places, {}), {"beat": 0.001}, send) as voice:
+    reader = Reader(places, beacon.document(places.directory, 1, "-"))
+    with Voice(reader, {"beat": 0.001}, send) as voice:
         for _ in range(100):
             time.sleep(0.003)
             voice.say({"t": "record"})

@@ -77,6 +77,9 @@ def test_the_document_is_exactly_what_the_updater_reads(profile: Profile, tmp_pa
         "directory": "/opt/voter/a",
         "layout": "versions",
         "pointer": "current",
+        "directories": [],
+        "keep": [],
+        "owner": "",
         "values": {
             "node": "n1",
             "address": "10.0.0.1",

@@ -56,7 +56,7 @@ def test_the_profile_of_the_design_is_read(tmp_path: Path) -> None:
     nats = profile(tmp_path, NATS)
 
     assert nats.name == "nats"
-    assert (nats.product.directory, nats.product.pointer) == ("/opt/nats", ".version")
+    assert (nats.product.directory, nats.product.pointer) == ("/opt/nats", None)
     assert (nats.service.control, nats.service.start_timeout) == ("control", 60)
     [check] = nats.health
     assert (check.name, check.level, check.timeout) == ("http-1", "hard", 5)
@@ -93,7 +93,14 @@ def test_the_version_orders_are_those_of_the_domain() -> None:
         (PRODUCT.replace("/opt/p", "/") + CONTROL, "must not be the root"),
         (PRODUCT.replace("/opt/p", "/o/{version}") + CONTROL, "unknown placeholder {version}"),
         (PRODUCT.replace("/opt/p", "/o/{nod}") + CONTROL, "did you mean {node}?"),
-        (PRODUCT + 'layout = "overlay"\n' + CONTROL, '[product] layout: must be "versions"'),
+        (PRODUCT + 'layout = "overly"\n' + CONTROL, 'did you mean "overlay"?'),
+        (PRODUCT + 'layout = "overlay"\n' + CONTROL, '"overlay" needs [facts] version'),
+        (PRODUCT + 'layout = "swap"\npointer = "current"\n' + CONTROL, "pointer: goes with"),
+        (PRODUCT + 'directories = ["a"]\n' + CONTROL, '[product] directories: goes with layout'),
+        (PRODUCT + 'layout = "swap"\ndirectories = ["a", "a/b"]\n' + CONTROL, "a/b lies in a"),
+        (PRODUCT + 'layout = "swap"\ndirectories = ["/a"]\n' + CONTROL, "inside the version's"),
+        (PRODUCT + 'keep = ["../x"]\n' + CONTROL, "[product] keep.0: must be a name or a path"),
+        (PRODUCT + 'owner = "a:b:c"\n' + CONTROL, "[product] owner"),
         (PRODUCT + 'pointer = "currant"\n' + CONTROL, 'did you mean "current"?'),
         (PRODUCT + 'version_order = "sequence"\n' + CONTROL, "[product] sequence: and version_o"),
         (PRODUCT + 'sequence = ["1"]\n' + CONTROL, "go together"),
