@@ -8,7 +8,7 @@ Source: design.md, section 5, "Transaction", rule 1.
 import os
 from typing import List
 
-from backends.node import images, steps
+from backends.node import images, parents, steps
 from backends.node.places import remove_if_there, sync_directory
 from backends.node.steps import Step, from_hex, to_hex
 from backends.node.transaction import Transaction, side_file
@@ -26,6 +26,7 @@ def keep(transaction: Transaction, todo: List[Step]) -> None:
     carried = layout.carried(previous["version"], version) if previous else {}
     found = {
         "kept": kept,
+        "parents": parents.look_at((Step(intent) for intent in kept), layout.top),
         "carried": [
             [to_hex(source), to_hex(goal), images.image(source)]
             for source, goal in sorted(carried.items())

@@ -70,7 +70,7 @@ def _stop_new(transaction: Transaction) -> List[str]:
 def _undo_steps(transaction: Transaction) -> List[str]:
     failures = []
     todo = transaction.steps()
-    around: parents.Parents = transaction.intents()["parents"]
+    around = transaction.parents()
     try:
         for path in parents.make_good(around):
             transaction.note("UNDO", what=path, ok=True, text="the directory was gone, made again")

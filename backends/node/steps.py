@@ -8,10 +8,10 @@ reliability, sections 4.3 and 4.4; the table is theirs.
 import errno
 import os
 import shutil
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List, Optional, Tuple
 
 from backends.node import images
-from backends.node.places import make_directories, remove_if_there, sync_directory
+from backends.node.places import make_directories, remove_if_there, sync_directory, write_all
 
 Intent = Dict[str, Any]
 """`{i, op, path, store, new, before: Image, after: Image}`; paths as hexadecimal bytes.
@@ -290,18 +290,35 @@ def _link_or_copy(source: str, goal: str) -> None:
 
 
 def copy_exactly(source: str, goal: str) -> None:
-    """A copy with owner, mode, times and extended attributes, durable and read again."""
-    found = os.lstat(source)
-    shutil.copy2(source, goal, follow_symlinks=False)
-    os.chown(goal, found.st_uid, found.st_gid, follow_symlinks=False)
-    if not os.path.islink(goal):
-        os.chmod(goal, found.st_mode & 0o7777)  # chown drops the setuid bits
-        os.utime(goal, ns=(found.st_atime_ns, found.st_mtime_ns))
-        fd = os.open(goal, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            os.fsync(fd)
-        finally:
-            os.close(fd)
-    changed = _other_differences(images.image(source), images.image(goal))
+    """A copy with owner, mode, times and extended attributes, durable and read again.
+
+    Raises:
+        OSError: It could not be made, or is not like its source; there may be a part of it.
+    """
+    found = images.image(source)
+    times = (os.lstat(source).st_atime_ns, found["mtime"])
+    if found["kind"] == "link":
+        os.symlink(found["target"], goal)
+        os.chown(goal, found["uid"], found["gid"], follow_symlinks=False)
+        os.utime(goal, ns=times, follow_symlinks=False)
+    else:
+        _copy_file(source, goal, found, times)
+    changed = _other_differences(found, images.image(goal))
     if changed:
         raise OSError(errno.EIO, "the copy differs in %s" % ", ".join(changed), goal)
+
+
+def _copy_file(source: str, goal: str, found: images.Image, times: Tuple[int, int]) -> None:
+    fd = os.open(goal, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        with open(source, "rb", buffering=0) as stream:
+            for piece in iter(lambda: stream.read(1 << 20), b""):
+                write_all(fd, piece)
+        os.fchown(fd, found["uid"], found["gid"])
+        os.fchmod(fd, found["mode"])  # after chown, which drops the setuid bits
+        for name, value in found["xattrs"].items():
+            os.setxattr(fd, name, bytes.fromhex(value))
+        os.utime(fd, ns=times)
+        os.fsync(fd)
+    finally:
+        os.close(fd)

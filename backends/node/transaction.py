@@ -16,6 +16,7 @@ from backends.node import standing, steps, wire
 from backends.node.canonical import canonical
 from backends.node.journal import AppendFailed, Journal, JournalDamaged
 from backends.node.layouts import layout_of
+from backends.node.parents import Parents
 from backends.node.places import (
     Places,
     make_directories,
@@ -33,6 +34,8 @@ _log = logging.getLogger("liftlock")
 RESERVE = 65536
 """Bytes kept so that the last records can be written on a full disk."""
 
+
+_NOTHING_SEEN: Dict[str, Any] = {"kept": [], "carried": [], "parked": [], "parents": {}}
 
 Objection = Callable[[List[Dict[str, Any]]], Optional[str]]
 """Why a decision must not be recorded behind these records, or None."""
@@ -112,12 +115,21 @@ class Transaction:
         """What could only be looked at once the service was gone.
 
         `kept`: intents of files that live on where they are; `carried`: `[source, goal, image]` of
-        those that were copied into the new tree; `parked`: intents of parked directories, anew.
+        those that were copied into the new tree; `parked`: intents of parked directories, anew;
+        `parents`: the directories of those in `kept`.
 
         Raises:
             JournalDamaged: It is not what QUIET names.
         """
-        return self._recorded("QUIET", "quiet.json") or {"kept": [], "carried": [], "parked": []}
+        return self._recorded("QUIET", "quiet.json") or dict(_NOTHING_SEEN)
+
+    def parents(self) -> Parents:
+        """The directories that the steps' paths lie in, as they were first seen.
+
+        Raises:
+            JournalDamaged: See `intents` and `quiet`.
+        """
+        return dict(self.quiet()["parents"], **self.intents()["parents"])
 
     def _recorded(self, kind: str, name: str) -> Optional[Dict[str, Any]]:
         recorded = standing.last(self.records, kind)

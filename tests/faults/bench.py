@@ -1,10 +1,11 @@
 """A node of real files and a service that is one line in a file: what the sweeps break.
 
 Phases of the updater run in child processes, with the mutating calls of `os` wrapped by an
-`Injector`: the k-th one kills the process, tears its write, or fails. Then a fresh process recovers
-and an `Oracle` holds what lies there against what lay there before. All else is the updater.
+`Injector`: the k-th one kills the process, tears its write, or fails. Then a fresh process
+recovers, and an `Oracle` holds what lies there against what lay there before.
 """
 
+import errno
 import functools
 import hashlib
 import io
@@ -14,13 +15,15 @@ import signal
 import stat
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from backends.node import (
     finish,
     install,
+    journal,
     layouts,
     monitor,
     places,
@@ -109,7 +112,19 @@ class Ledger(service.Service):
             if selected != self.version or stream.read().strip() != self.version:
                 return False, f"the pointer names {selected}"
         self._say(self.version)
+        if self.version == "2.0":
+            self._write_in_place(layout)
         return True, "started"
+
+    def _write_in_place(self, layout: layouts.Layout) -> None:
+        """It writes into what lives on, as services do: on the way back that is gone."""
+        for relative in self._written:
+            path = os.path.join(self.tree, relative)
+            if layout.is_kept(relative) and os.path.exists(path):
+                with open(path, "a") as stream:
+                    stream.write("written by 2.0\n")
+
+    _written = ("etc/kept.conf", "inputs/etc/kept.conf")
 
     def __init__(self, document: dict[str, Any], where: places.Places, version: str) -> None:
         super().__init__(document, where, version)
@@ -152,14 +167,54 @@ class Injector:
         raise OSError(self._errno, os.strerror(self._errno))
 
 
+class FullAfterShortWrite(Injector):
+    """Row 22: half a record is written, nothing more fits on the disk, then the power goes."""
+
+    def __init__(self, at: int, calls_later: int) -> None:
+        super().__init__(at, "short")
+        self._calls_later = calls_later
+        self._writes = 0
+        self._since = -1
+
+    def wrap(self, name: str) -> Callable[..., Any]:
+        """The call, watched: from the k-th write on the disk is full."""
+        real = REAL[name]
+
+        @functools.wraps(real)
+        def call(*args: Any, **kwargs: Any) -> Any:
+            self.count += 1
+            if self._since >= 0:
+                self._since += 1
+                if self._since > self._calls_later:
+                    os.kill(os.getpid(), signal.SIGKILL)
+                if name in ("write", "link", "mkdir", "symlink", "open") and _grows(name, args):
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            elif name == "write":
+                self._writes += 1
+                if self._writes > self._at:
+                    self._since = 0
+                    return real(args[0], bytes(args[1])[: max(1, len(args[1]) // 2)])
+            return real(*args, **kwargs)
+
+        return call
+
+
+def _grows(name: str, args: tuple[Any, ...]) -> bool:
+    return name != "open" or bool(args[1] & os.O_CREAT)
+
+
 class Bench:
     """A node on which 1.0 runs and 2.0 is staged, and the phases that can be run on it."""
 
-    def __init__(self, top: Path, layout: str) -> None:
+    def __init__(self, top: Path, layout: str, small: bool = False) -> None:
         self.top = top
         self.layout = layout
+        self.seed: Phase | None = None
+        """A fault of `seeds` that is planted in each child."""
+
         self.node = top / "node"
-        self.old, self.new, self._live = trees.of_layout(layout)
+        content = trees.of_layout(layout)
+        self.old, self.new, self._live = trees.small(content) if small else content
         directory = str(self.node / "opt" / "beacon")
         self.document = beacon.document(
             directory,
@@ -174,6 +229,15 @@ class Bench:
         self.places = layouts.places_of(str(self.node / "state"), self.document)
         self._lay_down()
         self._copy(self.node, top / "staged")
+
+    @contextmanager
+    def without_seed(self) -> Iterator[None]:
+        """For what must be as it is without the fault."""
+        seed, self.seed = self.seed, None
+        try:
+            yield
+        finally:
+            self.seed = seed
 
     # --- states ---
 
@@ -315,7 +379,10 @@ class Bench:
 
     def last_records(self) -> str:
         """The newest records of the open transaction, for the report of a bad case."""
-        opened = transaction.load(self.places)
+        try:
+            opened = transaction.load(self.places)
+        except journal.JournalDamaged as error:
+            return str(error)
         if opened is None:
             return "no transaction is open"
         opened.close()
@@ -332,9 +399,9 @@ class Bench:
             names = places.names_in(self.places.done)
             if not names:
                 return None
-            journal = transaction.Journal(os.path.join(self.places.done, names[-1], "journal"))
-            journal.close()
-            return standing.decision(journal.records)
+            book = journal.Journal(os.path.join(self.places.done, names[-1], "journal"))
+            book.close()
+            return standing.decision(book.records)
         opened.close()
         return standing.decision(opened.records)
 
@@ -363,7 +430,7 @@ class _Line(io.RawIOBase):
 
 
 def picture(top: Path, folder_times: bool = True) -> Picture:
-    """Kind, mode, owner, time, attributes, names and content of all below a directory, and of it."""
+    """Kind, mode, owner, time, attributes, names, content of a directory and all below it."""
     found: Picture = {}
     names: dict[int, str] = {}
     for path in [top, *sorted(top.rglob("*"))]:
@@ -385,8 +452,9 @@ def picture(top: Path, folder_times: bool = True) -> Picture:
     return found
 
 
-def in_child(phase: Phase, injector: Injector, log: Path) -> tuple[int, int]:
+def in_child(bench: Bench, phase: Phase, injector: Injector) -> tuple[int, int]:
     """Run a phase in a child; its wait status and how many mutating calls it made."""
+    log = bench.top / "child.log"
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
@@ -400,6 +468,8 @@ def in_child(phase: Phase, injector: Injector, log: Path) -> tuple[int, int]:
             transaction.Service = Ledger  # type: ignore[misc]
             monitor._LOOK_SECONDS = 0.0
             rollback._ANSWER_SECONDS = 0.0
+            if bench.seed is not None:
+                bench.seed()
             for name in CALLS:
                 setattr(os, name, injector.wrap(name))
             outcome = phase()
@@ -417,14 +487,14 @@ def in_child(phase: Phase, injector: Injector, log: Path) -> tuple[int, int]:
 
 def run(bench: Bench, phase: Phase) -> int:
     """A phase with nothing injected; the number of mutating calls."""
-    status, count = in_child(phase, Injector(0, "none"), bench.top / "child.log")
+    status, count = in_child(bench, phase, Injector(0, "none"))
     assert status == 0, f"{(bench.top / 'child.log').read_text()}\n{bench.last_records()}"
     return count
 
 
 def attempt(bench: Bench, phase: Phase, injector: Injector) -> int:
     """A phase with something injected; its wait status."""
-    return in_child(phase, injector, bench.top / "child.log")[0]
+    return in_child(bench, phase, injector)[0]
 
 
 class Oracle:
@@ -432,10 +502,11 @@ class Oracle:
 
     def __init__(self, bench: Bench) -> None:
         self.bench = bench
-        bench.reset("staged")
-        self.old = bench.product()
-        bench.reset("accepted")
-        self.new = timeless(bench.product())
+        with bench.without_seed():
+            bench.reset("staged")
+            self.old = bench.product()
+            bench.reset("accepted")
+            self.new = timeless(bench.product())
 
     def judge(self) -> None:
         """P1: old, or new if and only if ACCEPT or FINALIZE is in force."""
@@ -483,9 +554,14 @@ class Oracle:
 
 
 def timeless(found: Picture) -> Picture:
-    """Once the new version is in, times are of today: of directories and of the pointer."""
+    """Once the new version is in, some times are of today: of directories, of the pointer, and
+    of what the new version wrote into."""
+
+    def is_of_today(name: str, about: tuple[object, ...]) -> bool:
+        return about[4:5] == (None,) or name.endswith((".version", "etc/kept.conf"))
+
     return {
-        name: (*about[:3], 0, *about[4:]) if about[4:5] == (None,) or name == ".version" else about
+        name: (*about[:3], 0, *about[4:]) if is_of_today(name, about) else about
         for name, about in found.items()
     }
 

@@ -206,6 +206,44 @@ def live(release: Release, own: bool) -> Tree:
     return {**found, **release.tree, **(_OWN if own else {})}
 
 
+_SMALL = {
+    "VERSION",
+    "bin/tool",
+    "lib/one",
+    "plugins/a",
+    "etc/kept.conf",
+    "mixed/ours",
+    "lib/new/two",
+    "dir_to_file",
+    "dir_to_file/inner",
+    "file_to_dir",
+    "file_to_dir/inner",
+    "other_mode",
+}
+"""One of each kind: what is crashed twice and three times has the square and the cube of cases."""
+
+
+def small(whole: tuple[Release, Release, Tree]) -> tuple[Release, Release, Tree]:
+    """The same with one thing of each kind."""
+    old, new, tree = whole
+    return _fewer(old), _fewer(new), {path: tree[path] for path in tree if _is_small(path)}
+
+
+def _fewer(release: Release) -> Release:
+    tree = release.tree
+    return Release(release.version, {path: tree[path] for path in tree if _is_small(path)})
+
+
+def _is_small(path: str) -> bool:
+    """By its end: releases of `swap` and trees of `versions` have it in another directory."""
+    ends = _SMALL | {above for each in _SMALL for above in _above(each)}
+    ends |= {"1.0", ".version", "inputs", "deep", "deep/ncf", "deep/ncf/lib", "beside"}
+    for start in ("1.0/", "inputs/", ""):
+        if path.startswith(start):
+            return path[len(start) :] in ends
+    return False
+
+
 def of_layout(layout: str) -> tuple[Release, Release, Tree]:
     """Old release, new release, and what lies on the node, relative to the product's directory."""
     if layout == "versions":
@@ -217,6 +255,7 @@ def of_layout(layout: str) -> tuple[Release, Release, Tree]:
     old = Release("1.0", {**inside("inputs", OLD).tree, "deep/ncf/lib": text("ncf 1\n")})
     new = Release("2.0", {**inside("inputs", NEW).tree, "deep/ncf/lib": text("ncf 2\n")})
     mine = {f"inputs/{path}": thing for path, thing in live(OLD, own=True).items()}
-    names = {f"inputs/{path}": f"inputs/{thing.same_as}" for path, thing in _OWN.items() if thing.same_as}
-    mine |= {path: Thing(same_as=same) for path, same in names.items()}
+    for path, thing in _OWN.items():
+        if thing.same_as:
+            mine[f"inputs/{path}"] = Thing(same_as=f"inputs/{thing.same_as}")
     return old, new, {**live(old, own=False), **mine, "beside": text("not swapped\n")}

@@ -1,0 +1,92 @@
+"""`make faults`: break the updater in every way, and print one table.
+
+    goal                                        cases  bad  seconds
+
+Exit 1 when a case is bad or a goal had fewer cases than it needs.
+"""
+
+import argparse
+import multiprocessing
+import os
+import shutil
+import sys
+import tempfile
+import time
+from concurrent.futures import Future, ProcessPoolExecutor
+from pathlib import Path
+
+from tests.faults.goals import Goal, Unit, goals
+from tests.faults.sweeps import Tally
+
+_LINE = "{:44} {:>7} {:>4} {:>8}"
+
+
+def main() -> int:
+    """Do what was asked; the exit code."""
+    parser = argparse.ArgumentParser(prog="make faults", description=__doc__)
+    parser.add_argument("--sample", type=int, default=1, help="every n-th case")
+    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--only", default="", help="goals whose name holds this text")
+    asked = parser.parse_args()
+    chosen = [goal for goal in goals() if asked.only in goal.name]
+    if not chosen:
+        parser.error(f"no goal's name holds {asked.only!r}")
+    top = Path(tempfile.mkdtemp(prefix="liftlock-faults-", dir=_fast_place()))
+    try:
+        return _run(chosen, asked.sample, asked.workers, top)
+    finally:
+        shutil.rmtree(top)
+
+
+def _fast_place() -> str | None:
+    """Memory, where there is such a file system: kills and errors are the same there."""
+    return "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+
+
+def _run(chosen: list[Goal], sample: int, workers: int, top: Path) -> int:
+    print(
+        f"{'goal':44}  {'cases':>7}  {'bad':>4}  {'seconds':>7}   (every {sample}. case)",
+        flush=True,
+    )
+    short = []
+    # Forked children fork again: each worker has one thread and no state of ours.
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, mp_context=context) as pool:
+        begun = [
+            (goal, [_begin(pool, unit, top, sample) for unit in goal.units]) for goal in chosen
+        ]
+        for goal, units in begun:
+            tally, seconds = _sum(units)
+            print(
+                f"{goal.name:44}  {tally.cases:7}  {len(tally.bad):4}  {seconds:7.1f}", flush=True
+            )
+            if goal.falls_short(tally, sample):
+                short.append(f"{goal.name}: {tally.text()}")
+    for each in short:
+        print(f"\nSHORT  {each}", file=sys.stderr)
+    print(f"{len(chosen) - len(short)} of {len(chosen)} goals hold")
+    return 1 if short else 0
+
+
+def _begin(
+    pool: ProcessPoolExecutor, unit: Unit, top: Path, sample: int
+) -> "Future[tuple[Tally, float]]":
+    return pool.submit(_work, unit, Path(tempfile.mkdtemp(dir=top)), sample)
+
+
+def _work(unit: Unit, top: Path, sample: int) -> tuple[Tally, float]:
+    started = time.monotonic()
+    os.umask(0o022)
+    try:
+        return unit(top / "bench", sample), time.monotonic() - started
+    finally:
+        shutil.rmtree(top)
+
+
+def _sum(units: "list[Future[tuple[Tally, float]]]") -> tuple[Tally, float]:
+    whole, seconds = Tally(), 0.0
+    for unit in units:
+        tally, took = unit.result()
+        whole.add(tally)
+        seconds += took
+    return whole, seconds
