@@ -2,7 +2,7 @@
 # Needed beforehand: make, Python 3.11 or newer, and pip. Everything else goes into .venv.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check drill clean moved
+.PHONY: help demo test check drill faults clean moved
 
 VENV  := .venv
 BIN   := $(VENV)/bin
@@ -16,6 +16,8 @@ PYTHON ?=
 ARGS ?=
 # 0 runs the tests in one process. Most of them wait for other processes most of the time.
 WORKERS ?= 4
+# The harness of faults does every SAMPLE-th case.
+SAMPLE ?= 1
 # Real products start and stop in a drill.
 DRILL_TIMEOUT ?= 600
 
@@ -37,6 +39,9 @@ check: $(READY) ## lint, formatting, types
 
 drill: $(READY) $(FETCHED) ## run the drills with real products and servers (slow)
 	@$(BIN)/python -m pytest -q -m drill -n $(WORKERS) --timeout $(DRILL_TIMEOUT) $(ARGS)
+
+faults: $(READY) ## break the updater at every call: one table; SAMPLE=16 for every 16th case
+	@$(BIN)/python -m tests.faults --sample $(SAMPLE) $(ARGS)
 
 clean: ## remove .venv and everything that tools have left
 	@rm -rf $(VENV) build dist liftlock.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis htmlcov

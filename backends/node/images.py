@@ -4,7 +4,7 @@ import errno
 import hashlib
 import os
 import stat
-from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional, Tuple
+from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional, Set, Tuple
 
 from backends.node.canonical import files_digest
 
@@ -193,18 +193,27 @@ def compare(
 ) -> Comparison:
     """Hold a tree against a manifest's list of files.
 
-    What `leave_out` says yes to does not count. With `named_only` what the manifest does not name
-    is not even looked at: nothing is extra.
+    What `leave_out` says yes to does not count, nor does a directory that is only there because
+    of it. With `named_only` what the manifest does not name is not even looked at: nothing is
+    extra.
 
     Raises:
         OSError: Something in the tree cannot be read.
     """
     result = Comparison()
     wanted = {entry["path"]: entry for entry in files if not leave_out(entry["path"])}
+    carriers: Set[str] = set()
+
+    def leaves_out(path: str) -> bool:
+        if not leave_out(path):
+            return False
+        carriers.update(directories_above(path))
+        return True
+
     if not os.path.isdir(top):
         result.missing = sorted(wanted)
         return result
-    for entry in _named(top, wanted) if named_only else listing(top, leave_out):
+    for entry in _named(top, wanted) if named_only else listing(top, leaves_out):
         expected = wanted.pop(entry["path"], None)
         if expected is None:
             result.extra.append(entry["path"])
@@ -213,7 +222,18 @@ def compare(
         else:
             result.changed.append(entry["path"])
     result.missing = sorted(wanted)
+    result.extra = [path for path in result.extra if path not in carriers]
     return result
+
+
+def directories_above(path: str) -> List[str]:
+    """The directories that a relative path lies in, outermost first.
+
+    >>> directories_above("a/b/c")
+    ['a', 'a/b']
+    """
+    parts = path.split("/")
+    return ["/".join(parts[:count]) for count in range(1, len(parts))]
 
 
 def is_as_listed(path: str, expected: Dict[str, Any]) -> bool:

@@ -126,6 +126,10 @@ class Layout:
         """Remove what `point` has prepared."""
         raise NotImplementedError
 
+    def left_by_a_first_install(self) -> Dict[str, str]:
+        """What lies there after the way back to nothing: path -> name to keep it under."""
+        return {}
+
     def lost_with(self, step: Step, previous: Optional[str]) -> Dict[str, str]:
         """What a step's backup holds that nobody could bring back: path -> name to keep it under.
 

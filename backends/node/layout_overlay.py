@@ -10,6 +10,7 @@ from typing import Dict, Iterator, List, Optional, Set
 
 from backends.node import images, keeping, ownership
 from backends.node.layout import Entry, FlatLayout, Unfit
+from backends.node.places import names_in
 from backends.node.steps import Intent, Step, intend, intend_keep, intend_mode
 
 
@@ -37,7 +38,7 @@ class OverlayLayout(FlatLayout):
         files = (self.manifest(version) or {"files": []})["files"]
         found: Dict[str, Entry] = {}
         for entry in files:
-            for parent in _above(entry["path"]):
+            for parent in images.directories_above(entry["path"]):
                 found.setdefault(parent, {"path": parent, "type": "dir", "mode": None})
             found[entry["path"]] = entry
         return found
@@ -75,8 +76,14 @@ class OverlayLayout(FlatLayout):
         return [
             entry
             for entry in manifest["files"]
-            if entry["path"] not in own and not own.intersection(_above(entry["path"]))
+            if entry["path"] not in own
+            and not own.intersection(images.directories_above(entry["path"]))
         ]
+
+    def left_by_a_first_install(self) -> Dict[str, str]:
+        """All that is not ours: before there was nothing, so the new version left it."""
+        top = self.places.directory
+        return {os.path.join(top, name): name for name in names_in(top) if not keeping.ours(name)}
 
     def lost_with(self, step: Step, previous: Optional[str]) -> Dict[str, str]:
         """Replaced or removed files that are not what the old release shipped."""
@@ -123,7 +130,7 @@ class _Compiler:
     def steps(self) -> List[Intent]:
         """All steps, in order of path."""
         for path in sorted(set(self._new) | set(self._old)):
-            if self._whole.intersection(_above(path)):
+            if self._whole.intersection(images.directories_above(path)):
                 continue
             if path in self._new:
                 self._place(path, self._new[path])
@@ -182,7 +189,10 @@ class _Compiler:
 
     def _is_led_away(self, path: str) -> bool:
         """Whether somebody put a link in the place of a directory on the way."""
-        return any(os.path.islink(os.path.join(self._top, parent)) for parent in _above(path))
+        return any(
+            os.path.islink(os.path.join(self._top, parent))
+            for parent in images.directories_above(path)
+        )
 
     def _holds_foreign(self, path: str) -> bool:
         for relative, _ in images.walk(os.path.join(self._top, path)):
@@ -199,13 +209,3 @@ class _Compiler:
             new = os.path.join(self._staged, path)
             ownership.give_like(self._layout.document, new, live)
         self._found.append(intend(number, op, live, new, self._layout.store(self._txn, number)))
-
-
-def _above(path: str) -> List[str]:
-    """The directories that a path lies in, outermost first.
-
-    >>> _above("a/b/c")
-    ['a', 'a/b']
-    """
-    parts = path.split("/")
-    return ["/".join(parts[:count]) for count in range(1, len(parts))]

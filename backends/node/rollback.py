@@ -161,6 +161,8 @@ def _clean(transaction: Transaction) -> None:
         if name.startswith(transaction.txn + "."):
             _remove(os.path.join(places.store, name))
     transaction.layout.forget_prepared(transaction.txn)
+    if transaction.previous is None:
+        transaction.set_aside(transaction.layout.left_by_a_first_install())
     version = transaction.to["version"]
     manifest = transaction.layout.manifest(version)
     staged = places.staged_tree(version)

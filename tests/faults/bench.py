@@ -468,10 +468,10 @@ def in_child(bench: Bench, phase: Phase, injector: Injector) -> tuple[int, int]:
             transaction.Service = Ledger  # type: ignore[misc]
             monitor._LOOK_SECONDS = 0.0
             rollback._ANSWER_SECONDS = 0.0
-            if bench.seed is not None:
-                bench.seed()
             for name in CALLS:
                 setattr(os, name, injector.wrap(name))
+            if bench.seed is not None:
+                bench.seed()
             outcome = phase()
             status = 0 if outcome in ("ok", "undone") else 3
         except BaseException:

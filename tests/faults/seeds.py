@@ -206,15 +206,16 @@ def _unlink_then_rename() -> None:
     steps._put_back = put_back
 
 
-def _clean_before_restored() -> None:
-    real = transaction.Transaction.log
+def _store_given_up_too_early() -> None:
+    real = rollback._undo_steps
 
-    def log(self: Any, kind: str, durable: bool = True, **fields: Any) -> Any:
-        if kind == "RESTORED":
-            rollback._clean(self)
-        return real(self, kind, durable, **fields)
+    def undo_steps(opened: Any) -> list[str]:
+        for name in os.listdir(opened.places.store):
+            if name.endswith(".0"):
+                os.unlink(os.path.join(opened.places.store, name))
+        return real(opened)
 
-    transaction.Transaction.log = log
+    rollback._undo_steps = undo_steps
 
 
 def _one_step_forgotten_and_no_proof() -> None:
@@ -299,7 +300,7 @@ SEEDS = (
     Seed("second name left by a rename", _second_name_left, "killed twice"),
     Seed("put back by copying over", _put_back_by_copying_over, "readers"),
     Seed("put back by unlink and rename", _unlink_then_rename, "readers"),
-    Seed("store given up before RESTORED", _clean_before_restored, "killed twice"),
+    Seed("a backup given up before the undo", _store_given_up_too_early, "killed in rollback"),
     Seed("a step not undone, no proof", _one_step_forgotten_and_no_proof, "killed in rollback"),
     Seed("times of directories not restored", _times_not_restored, "killed in rollback"),
     Seed("old version not started again", _old_version_not_started, "killed in rollback"),

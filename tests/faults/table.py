@@ -44,8 +44,9 @@ def _fast_place() -> str | None:
 
 
 def _run(chosen: list[Goal], sample: int, workers: int, top: Path) -> int:
+    said = "" if sample == 1 else f"  every {sample}th case"
     print(
-        f"{'goal':44}  {'cases':>7}  {'bad':>4}  {'seconds':>7}   (every {sample}. case)",
+        f"{'goal':44}  {'cases':>7}  {'bad':>4}  {'seconds':>7}{said}",
         flush=True,
     )
     short = []

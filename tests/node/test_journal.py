@@ -25,8 +25,7 @@ from backends.node.journal import (
     link,
     scan,
 )
-
-KINDS = ["BEGIN", "HOOK", "INTENTS", "BACKUPS", "SVC", "EFFECT", "TRIAL", "ACCEPT"]
+from tests.faults.journals import KINDS, invents_nothing, sample, trial
 
 
 def write(path: Path, kinds: list[str] = KINDS) -> bytes:
@@ -195,18 +194,6 @@ def test_a_journal_that_was_damaged_while_open_takes_no_record(path: Path) -> No
     assert path.read_bytes() == b""
 
 
-@functools.cache
-def sample() -> bytes:
-    """A journal's bytes, made without a file."""
-    data, last = b"", "0" * 16
-    for number, kind in enumerate(KINDS):
-        line = frame(
-            {"t": kind, "n": number, "p": last, "bt": 1.5, "bid": "b", "wt": 2.5, "x": "y" * 20}
-        )
-        data, last = data + line, link(line)
-    return data
-
-
 mutations = st.lists(
     st.tuples(
         st.integers(0, len(sample()) - 1),
@@ -225,12 +212,7 @@ def test_whatever_happens_to_the_bytes_no_record_is_invented(
     data = sample()
     for at, gone, new in changes:
         data = data[:at] + new + data[at + gone :]
-    true = scan(sample()).records
-    try:
-        found = scan(data).records
-    except JournalDamaged:
-        return
-    assert found == true[: len(found)]
+    assert invents_nothing(data)
 
 
 @given(st.binary(max_size=300))
@@ -432,16 +414,6 @@ def race(path: Path, orders: list[str]) -> list[str]:
     return [kind for kind, status in zip(orders, children.go(), strict=True) if status == 0]
 
 
-def trial(path: Path) -> None:
-    """A journal in which everything may still be decided."""
-    path.unlink(missing_ok=True)
-    journal = Journal(str(path), create=True)
-    journal.append("BEGIN", durable=False)
-    journal.append("TRIAL", durable=False, until=1e9, window=9.0, spent=0.0)
-    journal.append("HEALTHY", durable=False, seconds=1.0, soft=[])
-    journal.close()
-
-
 def test_p4_of_four_who_decide_at_once_the_first_wins_and_nobody_else(path: Path) -> None:
     orders = ["ACCEPT", "ROLLBACK", "ACCEPT", "ROLLBACK"]
     firsts = set()
@@ -457,31 +429,6 @@ def test_p4_of_four_who_decide_at_once_the_first_wins_and_nobody_else(path: Path
         assert decided in (["ACCEPT"], ["ROLLBACK"], ["ACCEPT", "ROLLBACK"])
         firsts.add(decided[0])
     assert firsts
-
-
-@pytest.mark.drill
-def test_p4_in_the_trial_two_who_exclude_each_other_never_both_win(path: Path) -> None:
-    """A rollback after ACCEPT is a second decision; one that was ordered in the trial is not."""
-    unless_decided: Callable[[list[dict[str, Any]]], str | None] = standing.decision
-    for _ in range(110):
-        trial(path)
-        children = Children()
-
-        def work(kind: str) -> int:
-            journal = Journal(str(path))
-            record, _ = journal.append_unless(unless_decided, kind, durable=False)
-            journal.close()
-            return 0 if record is not None else 1
-
-        for kind in ("ACCEPT", "ROLLBACK", "ACCEPT", "ROLLBACK"):
-            children.add(functools.partial(work, kind))
-        assert sorted(children.go()) == [0, 1, 1, 1]
-        decided = [
-            record["t"]
-            for record in scan(path.read_bytes()).records
-            if record["t"] in ("ACCEPT", "ROLLBACK")
-        ]
-        assert len(decided) == 1
 
 
 @pytest.fixture

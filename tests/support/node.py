@@ -17,7 +17,8 @@ from typing import Any
 
 from backends.node import adopt, wire
 from backends.node.facts import Reader
-from backends.node.places import Places, write_file
+from backends.node.layouts import places_of
+from backends.node.places import Places, read_json, write_file, write_json
 from backends.node.watch import _stable as stable
 from backends.transport.payload import pack
 from tests.support import beacon
@@ -58,7 +59,7 @@ class Answer:
 class Node:
     """One node and its product."""
 
-    def __init__(self, top: Path, python: str = sys.executable) -> None:
+    def __init__(self, top: Path, python: str = sys.executable, **more: Any) -> None:
         self.top = top
         self.python = python
         self.state = top / "state"
@@ -67,6 +68,7 @@ class Node:
         self.port = beacon.free_port()
         self.document = beacon.document(str(self.directory), self.port, str(self.lease))
         self.document["service"]["env"]["BEACON_PYTHON"] = python
+        self.document.update(more)
         self._stop = threading.Event()
         top.mkdir(parents=True, exist_ok=True)
         self.lease.touch()
@@ -82,6 +84,15 @@ class Node:
     def home(self) -> Path:
         """The product's state."""
         return self.state / "beacon"
+
+    @property
+    def places(self) -> Places:
+        """Where the updater has its things."""
+        return places_of(str(self.state), self.document)
+
+    def tree(self, version: str) -> Path:
+        """Where a version lies."""
+        return Path(self.places.tree(version))
 
     def request(self, command: str, **args: Any) -> dict[str, Any]:
         """The request line's content."""
@@ -226,8 +237,7 @@ class Node:
 
     def _wait_for_change(self) -> None:
         """Until the file system says something else, or a moment: asking costs a process."""
-        places = Places(str(self.state), "beacon", str(self.directory))
-        reader = Reader(places, self.document)
+        reader = Reader(self.places, self.document)
         before = stable(reader.quick())
         give_up = time.monotonic() + 0.3
         while stable(reader.quick()) == before and time.monotonic() < give_up:
@@ -238,42 +248,53 @@ class Node:
         answer = self.ask("journal", run=run)
         return [message["record"] for message in answer.all("record")]
 
-    def put_in_place(self, release: Beacon) -> None:
+    def put_in_place(self, release: Beacon, as_release: bool = False) -> None:
         """Lay a version down by hand, start it, and adopt it in this process.
 
         It is the state before most upgrades; the packed updater would take ten times as long.
+        With `as_release` it is recorded as if it had been installed from a release.
         """
-        tree = self.directory / release.version
+        tree = self.tree(release.version)
         for name, (mode, data) in release.content.items():
             path = tree / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(data)
             path.chmod(mode)
-        pointer = self.directory / ".version"
-        pointer.write_text(f"{release.version}\n")
-        for path in (pointer, tree, *tree.rglob("*")):
+        if not self.places.flat:
+            pointer = self.directory / ".version"
+            pointer.write_text(f"{release.version}\n")
+            os.utime(pointer, (beacon.CREATED, beacon.CREATED))
+        for path in (tree, *tree.rglob("*")):
             os.utime(path, (beacon.CREATED, beacon.CREATED))
         self.control(release.version, "start")
         wait_until((tree / "beacon.pid").exists)
         wait_until(lambda: (tree / "beacon.pid").read_text().strip())
-        places = Places(str(self.state), "beacon", str(self.directory))
+        if self.places.flat:
+            reader = Reader(self.places, self.document)
+            wait_until(lambda: isinstance(reader.full()["running"], str))
         adopt.record(
-            places,
+            self.places,
             self.document,
             {
                 "run": "1119-one",
                 "version": release.version,
-                "digest": release.digest,
+                "digest": adopt.preview(self.places, self.document)["digest"],
                 "operator": "ann@jump",
             },
         )
+        if as_release:
+            manifest = self.places.manifest(release.version)
+            found = {"files": release.files, "digest": release.digest, "source": "release"}
+            write_json(manifest, dict(read_json(manifest) or {}, **found))
+            marker = dict(read_json(self.places.finalized) or {}, digest=release.digest)
+            write_json(self.places.finalized, marker)
         payload = pack()
-        write_file(f"{places.updaters}/{payload.sha256}.pyz", payload.content, 0o500)
+        write_file(f"{self.places.updaters}/{payload.sha256}.pyz", payload.content, 0o500)
 
     def control(self, version: str, verb: str) -> str:
         """Run a version's control script as a person would; what it says."""
         env = {"PATH": os.environ["PATH"], **self.document["service"]["env"]}
-        tree = self.directory / version
+        tree = self.tree(version)
         ran = subprocess.run(
             [str(tree / "control"), verb],
             cwd=tree,
@@ -401,9 +422,9 @@ def picture(top: Path) -> dict[str, tuple[object, ...]]:
 
 
 @contextmanager
-def a_node(top: Path, python: str = sys.executable) -> Iterator[Node]:
-    """A node that leaves nothing behind."""
-    node = Node(top, python)
+def a_node(top: Path, python: str = sys.executable, **more: Any) -> Iterator[Node]:
+    """A node that leaves nothing behind; `more` changes what the updater is told."""
+    node = Node(top, python, **more)
     try:
         yield node
     finally:
