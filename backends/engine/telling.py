@@ -146,7 +146,7 @@ _TELLERS: Final[Mapping[str, Callable[[Record], str]]] = {
     "EVIDENCE": lambda r: "evidence saved on the node",
     "UNDO": _undo,
     "PROOF": _proof,
-    "CONFLICT": lambda r: f"not ours, moved aside: {r['what']} is kept as {r['kept']}",
+    "CONFLICT": lambda r: f"not ours, moved to conflicts/: {r['what']}",
     "RESTORED": lambda r: "every path is as it was",
     "UNPROVEN": _unproven,
     "END": lambda r: f"ended: {r['outcome']}",

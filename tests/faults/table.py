@@ -31,14 +31,14 @@ def main() -> int:
     chosen = [goal for goal in goals() if asked.only in goal.name]
     if not chosen:
         parser.error(f"no goal's name holds {asked.only!r}")
-    top = Path(tempfile.mkdtemp(prefix="liftlock-faults-", dir=_fast_place()))
+    top = Path(tempfile.mkdtemp(prefix="liftlock-faults-", dir=fast_place()))
     try:
         return _run(chosen, asked.sample, asked.workers, top)
     finally:
         shutil.rmtree(top)
 
 
-def _fast_place() -> str | None:
+def fast_place() -> str | None:
     """Memory, where there is such a file system: kills and errors are the same there."""
     return "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
 
