@@ -8,6 +8,7 @@ import os
 from typing import Any, Dict, Iterable, List
 
 from backends.node import images
+from backends.node.places import sync_directory
 from backends.node.steps import Step, UndoFailed, from_hex, to_hex
 
 Parents = Dict[str, images.Image]
@@ -63,10 +64,11 @@ def make_good(parents: Parents) -> List[str]:
 
 
 def restore_times(parents: Parents) -> None:
-    """The times of the directories, which every change of a name in them has changed."""
+    """The times of the directories, which every change of a name in them has changed; durable."""
     for name, image in parents.items():
         path = from_hex(name)
         os.utime(path, ns=(os.stat(path).st_atime_ns, image["mtime"]))
+        sync_directory(path)
 
 
 def _between(top: str, path: str) -> List[str]:

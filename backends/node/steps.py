@@ -233,6 +233,7 @@ def _undo_mode(step: Step, now: images.Image) -> str:
         raise UndoFailed("%s is no directory any more" % step.path)
     _set_mode(step.path, step.before)
     os.utime(step.path, ns=(os.stat(step.path).st_atime_ns, step.before["mtime"]))
+    sync_directory(step.path)
     return "mode put back"
 
 

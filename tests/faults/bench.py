@@ -75,7 +75,7 @@ class Ledger(service.Service):
 
     @property
     def _book(self) -> str:
-        return os.path.join(os.path.dirname(self.places.directory), "running")
+        return self.values["book"]
 
     def _runs(self) -> bool:
         with open(self._book) as stream:
@@ -123,6 +123,8 @@ class Ledger(service.Service):
             if layout.is_kept(relative) and os.path.exists(path):
                 with open(path, "a") as stream:
                     stream.write("written by 2.0\n")
+                    stream.flush()
+                    os.fsync(stream.fileno())
 
     _written = ("etc/kept.conf", "inputs/etc/kept.conf")
 
@@ -206,8 +208,11 @@ def _grows(name: str, args: tuple[Any, ...]) -> bool:
 class Bench:
     """A node on which 1.0 runs and 2.0 is staged, and the phases that can be run on it."""
 
-    def __init__(self, top: Path, layout: str, small: bool = False) -> None:
+    def __init__(
+        self, top: Path, layout: str, small: bool = False, book: Path | None = None
+    ) -> None:
         self.top = top
+        self.log = top / "child.log"
         self.layout = layout
         self.seed: Phase | None = None
         """A fault of `seeds` that is planted in each child."""
@@ -225,6 +230,8 @@ class Bench:
             directories=PARTS if layout == "swap" else [],
             health=[],
         )
+        self.book = book or self.node / "opt" / "running"
+        self.document["values"]["book"] = str(self.book)
         self.document["limits"].update(min_healthy=0.0, accept_window=0.0, health_poll=0.0)
         self.places = layouts.places_of(str(self.node / "state"), self.document)
         self._lay_down()
@@ -246,7 +253,7 @@ class Bench:
         self.places.make_home()
         self.places.make_beside()
         trees.lay(product, self._live)
-        (self.node / "opt" / "running").write_text("1.0")
+        self.book.write_text("1.0")
         about = {"version": "1.0", "digest": self.old.digest}
         places.write_json(
             self.places.manifest("1.0"),
@@ -390,7 +397,7 @@ class Bench:
 
     def running(self) -> str:
         """What the service's book says."""
-        return (self.node / "opt" / "running").read_text()
+        return self.book.read_text()
 
     def decision(self) -> str | None:
         """The decision in force, of the open transaction or the last one."""
@@ -454,7 +461,7 @@ def picture(top: Path, folder_times: bool = True) -> Picture:
 
 def in_child(bench: Bench, phase: Phase, injector: Injector) -> tuple[int, int]:
     """Run a phase in a child; its wait status and how many mutating calls it made."""
-    log = bench.top / "child.log"
+    log = bench.log
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
@@ -488,7 +495,7 @@ def in_child(bench: Bench, phase: Phase, injector: Injector) -> tuple[int, int]:
 def run(bench: Bench, phase: Phase) -> int:
     """A phase with nothing injected; the number of mutating calls."""
     status, count = in_child(bench, phase, Injector(0, "none"))
-    assert status == 0, f"{(bench.top / 'child.log').read_text()}\n{bench.last_records()}"
+    assert status == 0, f"{bench.log.read_text()}\n{bench.last_records()}"
     return count
 
 
@@ -499,6 +506,9 @@ def attempt(bench: Bench, phase: Phase, injector: Injector) -> int:
 
 class Oracle:
     """What may lie there, and nothing else."""
+
+    may_run_instead: tuple[str, ...] = ()
+    """What may be in the service's book besides the version that lies there."""
 
     def __init__(self, bench: Bench) -> None:
         self.bench = bench
@@ -518,13 +528,16 @@ class Oracle:
         )
         if opened is not None:
             opened.close()
+        assert is_new or opened is None, "the transaction is still open"
         if is_new:
             same(timeless(bench.product()), self.new)
-            assert bench.running() == "2.0"
-            return
-        assert opened is None, "the transaction is still open"
-        same(bench.product(), self.old)
-        assert bench.running() == "1.0"
+        else:
+            same(bench.product(), self.old)
+        is_final = is_new and opened is None
+        marker = places.read_json(bench.places.finalized) or {}
+        assert marker["version"] == ("2.0" if is_final else "1.0"), marker
+        wanted = ["2.0" if is_new else "1.0", *self.may_run_instead]
+        assert bench.running() in wanted, f"{bench.running()!r} runs, not {wanted}"
 
     def judge_recovered(self) -> None:
         """P1 and P2: after recover it is so; again changes nothing; the next upgrade succeeds."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from tests.faults import journals, readers, seeds, sweeps
+from tests.faults import journals, power, readers, seeds, sweeps
 from tests.faults.bench import LAYOUTS, Bench
 from tests.faults.sweeps import ERRNOS, PHASES, Tally
 
@@ -62,6 +62,25 @@ def goals() -> Iterator[Goal]:
         ),
         8_000,
     )
+    yield Goal(
+        "power cut at each call: ext4, xfs, btrfs",
+        tuple(
+            partial(_power, layout, system, phase, shift)
+            for layout in LAYOUTS
+            for system in power.FILE_SYSTEMS
+            for shift, phase in enumerate(power.PHASES)
+        ),
+        1_800,
+    )
+    yield Goal(
+        "power cut in the recovery from one",
+        tuple(
+            partial(_power_twice, layout, system, shift)
+            for layout in LAYOUTS
+            for shift, system in enumerate(power.FILE_SYSTEMS)
+        ),
+        500,
+    )
     yield Goal("a short write, then a full disk", _each(_short_write, LAYOUTS), 700)
     yield Goal(
         "torn, killed, torn",
@@ -103,8 +122,27 @@ def _readers(layout: str, top: Path, sample: int) -> Tally:
 
 
 def _seed(seed: seeds.Seed, top: Path, sample: int) -> Tally:
-    caught = seeds.caught(Bench(top, seed.layout, small=True), seed)
+    if seed.needs_power:
+        with power.power_bench(top, seed.layout, power.FILE_SYSTEMS[-1]) as bench:
+            caught = seeds.caught(bench, seed)
+    else:
+        caught = seeds.caught(Bench(top, seed.layout, small=True), seed)
     return Tally(1, [] if caught else [f"not caught by {seed.harness}: {seed.name}"])
+
+
+def _power(
+    layout: str, system: power.FileSystem, phase: str, shift: int, top: Path, sample: int
+) -> Tally:
+    with power.power_bench(top, layout, system) as bench:
+        return power.cuts(bench, phase, sample, shift)
+
+
+def _power_twice(
+    layout: str, system: power.FileSystem, shift: int, top: Path, sample: int
+) -> Tally:
+    # All pairs would be 50,000 boots: every 100th is twice the 500 that are asked for.
+    with power.power_bench(top, layout, system) as bench:
+        return power.cuts_in_recovery(bench, 100 * sample, shift)
 
 
 def _crash(layout: str, phase: str, how: str, top: Path, sample: int) -> Tally:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from backends.node.journal import JournalDamaged
+from backends.node.wire import WireError
 from tests.faults.bench import (
     Bench,
     FullAfterShortWrite,
@@ -47,10 +48,10 @@ class Tally:
     def judge(self, name: str, bench: Bench, judged: Callable[[], None]) -> None:
         """One case: bad when the judgement raises."""
         self.cases += 1
-        said = (bench.top / "child.log").read_text(errors="replace")[-_SAID:]
+        said = bench.log.read_text(errors="replace")[-_SAID:]
         try:
             judged()
-        except (AssertionError, OSError, JournalDamaged) as error:
+        except (AssertionError, OSError, JournalDamaged, WireError) as error:
             self.bad.append(f"{bench.layout}, {name}: {error}\n{said}")
 
     def add(self, other: "Tally") -> None:

@@ -12,6 +12,7 @@ import shutil
 import sys
 import tempfile
 import time
+import traceback
 from concurrent.futures import Future, ProcessPoolExecutor
 from pathlib import Path
 
@@ -80,6 +81,8 @@ def _work(unit: Unit, top: Path, sample: int) -> tuple[Tally, float]:
     os.umask(0o022)
     try:
         return unit(top / "bench", sample), time.monotonic() - started
+    except Exception:  # it could not be tried: that is as bad as a bad case
+        return Tally(0, [traceback.format_exc()]), time.monotonic() - started
     finally:
         shutil.rmtree(top)
 

@@ -112,7 +112,7 @@ def test_a_seeded_fault_is_caught(overlay: Bench) -> None:
 
 def test_at_least_20_faults_are_seeded_and_each_names_its_harness() -> None:
     assert len({seed.name for seed in seeds.SEEDS}) == len(seeds.SEEDS) >= 20
-    assert {seed.harness for seed in seeds.SEEDS} == {*seeds.HARNESSES}
+    assert {seed.harness for seed in seeds.SEEDS} == {*seeds.HARNESSES, *seeds.POWER_HARNESSES}
 
 
 def test_a_goal_falls_short_when_a_case_is_bad_or_too_few_were_tried() -> None:
