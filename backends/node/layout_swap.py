@@ -48,11 +48,11 @@ class SwapLayout(FlatLayout):
         return whole
 
     def compile(self, version: str, txn: str) -> List[Intent]:
-        """One step a directory."""
+        """One step a directory; those above it that are missing come with it."""
         files = (self.manifest(version) or {"files": []})["files"]
         self._refuse_outside(files)
         steps: List[Intent] = []
-        for part in self.parts:
+        for part in sorted({self._missing_above(part) for part in self.parts}):
             live, staged = self._live(part), self._staged(version, part)
             if not os.path.isdir(staged):
                 raise Unfit("the release has no directory %s" % part)
@@ -62,6 +62,13 @@ class SwapLayout(FlatLayout):
             number = len(steps)
             steps.append(intend(number, "tree", live, staged, self.store(txn, number)))
         return steps
+
+    def _missing_above(self, part: str) -> str:
+        """The outermost directory above a part that is not there; else the part itself."""
+        for above in images.directories_above(part):
+            if not os.path.lexists(self._live(above)):
+                return above
+        return part
 
     def _refuse_outside(self, files: List[Entry]) -> None:
         for entry in files:

@@ -68,6 +68,8 @@ REAL = {name: getattr(os, name) for name in CALLS}
 
 PARTS = ["inputs", "deep/ncf"]
 LAYOUTS = ("versions", "overlay", "swap")
+BENCHES = (*LAYOUTS, *(f"{layout} from nothing" for layout in LAYOUTS))
+"""What a bench is made with: a layout, and whether its upgrade is a first install."""
 
 
 class Ledger(service.Service):
@@ -213,6 +215,8 @@ class Bench:
     ) -> None:
         self.top = top
         self.log = top / "child.log"
+        self.name = layout
+        layout, _, self._from_nothing = layout.partition(" ")
         self.layout = layout
         self.seed: Phase | None = None
         """A fault of `seeds` that is planted in each child."""
@@ -234,7 +238,18 @@ class Bench:
         self.document["values"]["book"] = str(self.book)
         self.document["limits"].update(min_healthy=0.0, accept_window=0.0, health_poll=0.0)
         self.places = layouts.places_of(str(self.node / "state"), self.document)
-        self._lay_down()
+        self.book.parent.mkdir(parents=True, exist_ok=True)
+        self.places.make_home()
+        self.places.make_beside()
+        self.before = "" if self._from_nothing else "1.0"
+        """The version that runs before; none for a first install."""
+
+        self.book.write_text(self.before)
+        self.previous: dict[str, Any] | None = None
+        if self.before:
+            self._lay_down()
+        self.stage()
+        os.utime(self.places.directory, ns=(trees.WHEN, trees.WHEN))
         self._copy(self.node, top / "staged")
 
     @contextmanager
@@ -249,11 +264,7 @@ class Bench:
     # --- states ---
 
     def _lay_down(self) -> None:
-        product = Path(self.places.directory)
-        self.places.make_home()
-        self.places.make_beside()
-        trees.lay(product, self._live)
-        self.book.write_text("1.0")
+        trees.lay(Path(self.places.directory), self._live)
         about = {"version": "1.0", "digest": self.old.digest}
         places.write_json(
             self.places.manifest("1.0"),
@@ -265,8 +276,6 @@ class Bench:
             self.places.finalized, {**about, "run": "r0", "previous": None, "time": 1.0}
         )
         self.previous = {**about, "path": self.places.tree("1.0")}
-        self.stage()
-        os.utime(product, ns=(trees.WHEN, trees.WHEN))
 
     def stage(self) -> None:
         """Stage the new version, in this process."""
@@ -373,7 +382,8 @@ class Bench:
             if name.split("/")[0] != ".liftlock"
         }
         if self.places.flat:
-            found["selected"] = (Path(self.places.selected).read_text(),)
+            record = Path(self.places.selected)
+            found["selected"] = (record.read_text() if record.exists() else None,)
         return found
 
     def everything(self) -> Picture:
@@ -516,6 +526,8 @@ class Oracle:
             bench.reset("staged")
             self.old = bench.product()
             bench.reset("accepted")
+            if (bench.decision(), bench.running()) != ("ACCEPT", "2.0"):
+                raise AssertionError("undisturbed, the new version was not accepted")
             self.new = timeless(bench.product())
 
     def judge(self) -> None:
@@ -535,8 +547,8 @@ class Oracle:
             same(bench.product(), self.old)
         is_final = is_new and opened is None
         marker = places.read_json(bench.places.finalized) or {}
-        assert marker["version"] == ("2.0" if is_final else "1.0"), marker
-        wanted = ["2.0" if is_new else "1.0", *self.may_run_instead]
+        assert marker.get("version", "") == ("2.0" if is_final else bench.before), marker
+        wanted = ["2.0" if is_new else bench.before, *self.may_run_instead]
         assert bench.running() in wanted, f"{bench.running()!r} runs, not {wanted}"
 
     def judge_recovered(self) -> None:

@@ -170,7 +170,7 @@ class PowerBench(Bench):
     def reset(self, name: str) -> None:
         """The very same disk again, with the same inodes."""
         self.disk.put_back(self.folder / name)
-        self.book.write_text("2.0" if name == "accepted" else "1.0")
+        self.book.write_text("2.0" if name == "accepted" else self.before)
 
     def boot(self, image: Path) -> None:
         """What was on the disk when the power was cut; nothing runs."""

@@ -52,7 +52,7 @@ class Tally:
         try:
             judged()
         except (AssertionError, OSError, JournalDamaged, WireError) as error:
-            self.bad.append(f"{bench.layout}, {name}: {error}\n{said}")
+            self.bad.append(f"{bench.name}, {name}: {error}\n{said}")
 
     def add(self, other: "Tally") -> None:
         """Count another sweep's cases as one's own."""
