@@ -8,9 +8,13 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from tests.faults import journals, power, readers, seeds, sweeps
+from tests.faults import journals, power, readers, seeds, shipped, sweeps
 from tests.faults.bench import BENCHES, LAYOUTS, Bench
 from tests.faults.sweeps import ERRNOS, PHASES, Tally
+from tests.support.interpreters import node_pythons
+
+PYTHONS = ("3.6", "3.8", "3.11", "3.13")
+"""What nodes have: the oldest, the newest, and two between."""
 
 Unit = Callable[[Path, int], Tally]
 """Does its part below a directory of its own; every n-th case."""
@@ -82,6 +86,17 @@ def goals() -> Iterator[Goal]:
         ),
         500,
     )
+    yield Goal(
+        "strace kills the file on 3.6 3.8 3.11 3.13",
+        tuple(
+            partial(_shipped, layout, minor, phase, shift)
+            for shift, (layout, minor) in enumerate(
+                (*(("overlay", minor) for minor in PYTHONS), ("versions", "3.6"), ("swap", "3.6"))
+            )
+            for phase in shipped.PHASES
+        ),
+        700,
+    )
     yield Goal("a short write, then a full disk", _each(_short_write, BENCHES), 700)
     yield Goal(
         "torn, killed, torn",
@@ -136,6 +151,15 @@ def _power(
 ) -> Tally:
     with power.power_bench(top, layout, system) as bench:
         return power.cuts(bench, phase, sample, shift)
+
+
+def _shipped(layout: str, minor: str, phase: str, shift: int, top: Path, sample: int) -> Tally:
+    found = [python.path for python in node_pythons() if python.minor == minor]
+    if not found:
+        return Tally(0, [f"there is no Python {minor} here"])
+    with shipped.shipped_bench(top, layout, found[0]) as bench:
+        # Every third call on each: 150 of them, and other ones on the next Python.
+        return shipped.kills(bench, phase, 3 * sample, shift)
 
 
 def _power_twice(
