@@ -5,12 +5,11 @@ rows 23 and 24). The trial files are ours and are gone when this returns.
 """
 
 import array
-import errno
 import fcntl
 import os
 from typing import List, Tuple
 
-from backends.node import keeping, parents
+from backends.node import keeping, parents, steps
 from backends.node.layout import Layout, Unfit
 from backends.node.ownership import NoSuchOwner
 from backends.node.places import remove_if_there
@@ -62,7 +61,7 @@ def _try(layout: Layout, place: str) -> bool:
         try:
             os.link(goal, stored)
         except OSError as error:
-            if error.errno not in (errno.EPERM, errno.EMLINK, errno.EXDEV, errno.ENOTSUP):
+            if error.errno not in steps.NO_LINKS:
                 raise
             return False
         return True

@@ -21,6 +21,10 @@ away. `mode` gives a directory another mode and owner. `keep` changes nothing it
 that lives on across versions, copied so that it comes back as it was."""
 
 
+NO_LINKS = (errno.EPERM, errno.EMLINK, errno.EXDEV, errno.ENOTSUP)
+"""Errors of a link that a copy gets around: no hard links here, too many, another mount."""
+
+
 class UndoFailed(Exception):
     """A path could not be put back; the text names it."""
 
@@ -101,8 +105,18 @@ def back_up(step: Step) -> None:
         return
     if step.op == "keep":
         copy_exactly(step.path, step.store)
-    else:
-        _link_or_copy(step.path, step.store)
+        return
+    try:
+        os.link(step.path, step.store, follow_symlinks=False)
+    except OSError as error:
+        if error.errno not in NO_LINKS:
+            raise
+        if step.before.get("links", 1) > 1:
+            # A copy could not bring back that it is one file under several names.
+            raise OSError(
+                error.errno, "has other names, and cannot be linked", step.path
+            ) from error
+        copy_exactly(step.path, step.store)
 
 
 def apply(step: Step) -> None:
@@ -263,10 +277,27 @@ def _keep_second(step: Step, conflicts: str) -> str:
 def _put_back(step: Step) -> None:
     beside = os.path.join(os.path.dirname(step.path), ".u-%d" % step.number)
     remove_if_there(beside)
-    _link_or_copy(step.store, beside)
+    try:
+        os.link(step.store, beside, follow_symlinks=False)
+    except OSError as error:
+        if error.errno not in NO_LINKS:
+            raise
+        _put_back_without_links(step, beside)
+        return
     os.rename(beside, step.path)
     # A rename between two names of one file does nothing and leaves both.
     remove_if_there(beside)
+
+
+def _put_back_without_links(step: Step, beside: str) -> None:
+    """Move the backup itself: without it the path counts as untouched, and so it is then."""
+    try:
+        os.rename(step.store, step.path)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        copy_exactly(step.store, beside)
+        os.rename(beside, step.path)
 
 
 def _move_across(path: str, goal: str) -> None:
@@ -285,7 +316,7 @@ def _link_or_copy(source: str, goal: str) -> None:
     try:
         os.link(source, goal, follow_symlinks=False)
     except OSError as error:
-        if error.errno not in (errno.EPERM, errno.EMLINK, errno.EXDEV, errno.ENOTSUP):
+        if error.errno not in NO_LINKS:
             raise
         copy_exactly(source, goal)
 

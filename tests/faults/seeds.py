@@ -163,7 +163,11 @@ def _copied_backup_without_owner() -> None:
         else:
             shutil.copyfile(source, goal)
 
-    steps._link_or_copy = copy
+    def back_up(step: steps.Step) -> None:
+        if step.before["kind"] in ("file", "link"):
+            copy(step.path, step.store)
+
+    steps.back_up = back_up
 
 
 def _stop_is_not_recorded() -> None:
@@ -180,7 +184,7 @@ def _stop_is_not_recorded() -> None:
 def _what_lives_on_is_linked() -> None:
     def back_up(step: steps.Step) -> None:
         if step.before["kind"] in ("file", "link"):
-            steps._link_or_copy(step.path, step.store)
+            os.link(step.path, step.store, follow_symlinks=False)
 
     steps.back_up = back_up
 

@@ -9,7 +9,6 @@ import argparse
 import multiprocessing
 import os
 import shutil
-import sys
 import tempfile
 import time
 import traceback
@@ -50,7 +49,7 @@ def _run(chosen: list[Goal], sample: int, workers: int, top: Path) -> int:
         f"{'goal':44}  {'cases':>7}  {'bad':>4}  {'seconds':>7}{said}",
         flush=True,
     )
-    short = []
+    short = 0
     # Forked children fork again: each worker has one thread and no state of ours.
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers, mp_context=context) as pool:
@@ -63,10 +62,9 @@ def _run(chosen: list[Goal], sample: int, workers: int, top: Path) -> int:
                 f"{goal.name:44}  {tally.cases:7}  {len(tally.bad):4}  {seconds:7.1f}", flush=True
             )
             if goal.falls_short(tally, sample):
-                short.append(f"{goal.name}: {tally.text()}")
-    for each in short:
-        print(f"\nSHORT  {each}", file=sys.stderr)
-    print(f"{len(chosen) - len(short)} of {len(chosen)} goals hold")
+                short += 1
+                print(f"SHORT  {goal.name}: {tally.text()}\n", flush=True)
+    print(f"{len(chosen) - short} of {len(chosen)} goals hold")
     return 1 if short else 0
 
 

@@ -372,13 +372,22 @@ def holders(path: Path) -> list[int]:
     """Processes that have a file open."""
     found = []
     for entry in Path("/proc").iterdir():
-        if entry.name.isdigit() and int(entry.name) != os.getpid():
-            try:
-                links = [os.readlink(fd) for fd in (entry / "fd").iterdir()]
-            except (FileNotFoundError, ProcessLookupError, PermissionError):
-                continue
-            if str(path) in links:
-                found.append(int(entry.name))
+        if (
+            entry.name.isdigit()
+            and int(entry.name) != os.getpid()
+            and str(path) in _open_files(entry)
+        ):
+            found.append(int(entry.name))
+    return found
+
+
+def _open_files(process: Path) -> list[str]:
+    """What a process has open; one file that it closes meanwhile hides no other."""
+    found = []
+    with suppress(FileNotFoundError, ProcessLookupError, PermissionError):
+        for fd in os.listdir(process / "fd"):
+            with suppress(FileNotFoundError):
+                found.append(os.readlink(process / "fd" / fd))
     return found
 
 
