@@ -9,13 +9,16 @@ import os
 from typing import Dict, Iterator, List, Optional, Set
 
 from backends.node import images, keeping, ownership
-from backends.node.layout import Entry, FlatLayout, Unfit
+from backends.node.layout import Entry, FlatLayout, Manifest, Unfit
 from backends.node.places import names_in
 from backends.node.steps import Intent, Step, intend, intend_keep, intend_mode
 
 
 class OverlayLayout(FlatLayout):
     """Files are exchanged where they lie."""
+
+    _shipped: Optional[Dict[str, Entry]] = None
+    """By the old release; read once for all steps."""
 
     def _is_empty(self) -> bool:
         try:
@@ -45,10 +48,7 @@ class OverlayLayout(FlatLayout):
 
     def _shipped_before(self) -> Dict[str, Entry]:
         previous = self.selected()
-        manifest = self.manifest(previous) if previous else None
-        if manifest is None or manifest["source"] != "release":
-            return {}
-        return {entry["path"]: entry for entry in manifest["files"]}
+        return _shipped_by(self.manifest(previous) if previous else None)
 
     def kept_in_place(self, version: str, txn: str, number: int) -> List[Intent]:
         """A copy of each file that lives on, so that it comes back as it was."""
@@ -90,20 +90,24 @@ class OverlayLayout(FlatLayout):
         if step.path == self.places.selected or step.op in ("keep", "mode"):
             return {}
         relative = os.path.relpath(step.path, self.places.directory)
-        manifest = self.manifest(previous) if previous else None
         if step.parks:
+            manifest = self.manifest(previous) if previous else None
             return self.unknown_in(step.store, manifest, relative)
         if step.before["kind"] == "absent" or not os.path.lexists(step.store):
             return {}
-        shipped = {
-            entry["path"]: entry
-            for entry in (manifest["files"] if manifest else [])
-            if manifest and manifest["source"] == "release"
-        }
-        expected = shipped.get(relative)
+        if self._shipped is None:
+            self._shipped = _shipped_by(self.manifest(previous) if previous else None)
+        expected = self._shipped.get(relative)
         if expected is not None and images.is_as_listed(step.store, expected):
             return {}
         return {step.store: relative}
+
+
+def _shipped_by(manifest: Optional[Manifest]) -> Dict[str, Entry]:
+    """What a release brought, by path; nothing is known of a version that was adopted."""
+    if manifest is None or manifest["source"] != "release":
+        return {}
+    return {entry["path"]: entry for entry in manifest["files"]}
 
 
 class _Compiler:

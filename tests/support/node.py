@@ -369,25 +369,18 @@ def settled(facts: dict[str, Any]) -> bool:
 
 
 def holders(path: Path) -> list[int]:
-    """Processes that have a file open."""
-    found = []
-    for entry in Path("/proc").iterdir():
-        if (
-            entry.name.isdigit()
-            and int(entry.name) != os.getpid()
-            and str(path) in _open_files(entry)
-        ):
-            found.append(int(entry.name))
-    return found
+    """Other processes that have a file open."""
+    numbers = [int(name) for name in os.listdir("/proc") if name.isdigit()]
+    return [pid for pid in numbers if pid != os.getpid() and str(path) in _open_files(pid)]
 
 
-def _open_files(process: Path) -> list[str]:
+def _open_files(pid: int) -> list[str]:
     """What a process has open; one file that it closes meanwhile hides no other."""
     found = []
     with suppress(FileNotFoundError, ProcessLookupError, PermissionError):
-        for fd in os.listdir(process / "fd"):
+        for fd in os.listdir(f"/proc/{pid}/fd"):
             with suppress(FileNotFoundError):
-                found.append(os.readlink(process / "fd" / fd))
+                found.append(os.readlink(f"/proc/{pid}/fd/{fd}"))
     return found
 
 
