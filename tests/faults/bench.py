@@ -211,7 +211,12 @@ class Bench:
     """A node on which 1.0 runs and 2.0 is staged, and the phases that can be run on it."""
 
     def __init__(
-        self, top: Path, layout: str, small: bool = False, book: Path | None = None
+        self,
+        top: Path,
+        layout: str,
+        small: bool = False,
+        book: Path | None = None,
+        content: tuple[trees.Release, trees.Release, trees.Tree] | None = None,
     ) -> None:
         self.top = top
         self.log = top / "child.log"
@@ -222,7 +227,7 @@ class Bench:
         """A fault of `seeds` that is planted in each child."""
 
         self.node = top / "node"
-        content = trees.of_layout(layout)
+        content = content or trees.of_layout(layout)
         self.old, self.new, self._live = trees.small(content) if small else content
         directory = str(self.node / "opt" / "beacon")
         self.document = beacon.document(
