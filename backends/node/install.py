@@ -86,7 +86,7 @@ def _forward(transaction: Transaction) -> None:
     if _was_stopped_by_order(transaction):
         return
     _stop_old(transaction)
-    living_on.keep(transaction, todo)
+    todo = living_on.keep(transaction, todo)
     for step in todo:
         parents.refuse_strayed(step, transaction.layout.top)
         steps.apply(step)

@@ -17,6 +17,8 @@ Entry = Dict[str, Any]
 
 Manifest = Dict[str, Any]
 
+_PLAIN = (stat.S_ISREG, stat.S_ISLNK, stat.S_ISDIR)
+
 _NO_VERSION = frozenset(["", "current"])
 
 
@@ -144,23 +146,41 @@ class Layout:
         return os.path.join(self.places.store, "%s.%d" % (txn, number))
 
     def living_on(self, old: str, new: str, is_kept: images.Leave) -> Dict[str, str]:
-        """Files and links below `old` that live on, with their place below `new`."""
+        """What lives on below `old`, with its place below `new`; no sockets and the like."""
         found = {}
         for relative, about in images.walk(old) if os.path.isdir(old) else ():
-            if is_kept(relative) and not stat.S_ISDIR(about.st_mode):
+            is_plain = any(is_it(about.st_mode) for is_it in _PLAIN)
+            if is_plain and is_kept(relative):
                 found[os.path.join(old, relative)] = os.path.join(new, relative)
         return found
 
-    def unknown_in(self, tree: str, manifest: Optional[Manifest], under: str) -> Dict[str, str]:
+    def refuse_collisions(self, version: str) -> None:
+        """Raises Unfit when something that lives on has no place in the new tree."""
+        selected = self.selected()
+        carried = self.carried(selected, version) if selected else {}
+        top = self.places.staged_tree(version)
+        for source, goal in carried.items():
+            inside = os.path.relpath(goal, top)
+            above = [os.path.join(top, part) for part in images.directories_above(inside)]
+            blocked = [path for path in above if os.path.lexists(path) and not _is_folder(path)]
+            if os.path.lexists(goal) and _is_folder(goal) != _is_folder(source):
+                blocked.append(goal)
+            if blocked:
+                raise Unfit("%s lives on, but the release has %s" % (source, blocked[0]))
+
+    def unknown_in(
+        self, tree: str, manifest: Optional[Manifest], under: str, kept_elsewhere: bool = True
+    ) -> Dict[str, str]:
         """Files in a parked directory that are not what its manifest says; all without one.
 
+        What lives on does not count, if it was copied out of there (`kept_elsewhere`).
         What was adopted was recorded as it lay there: nobody can tell an edited file from a
         shipped one, so all of it counts.
         """
         known = manifest if manifest and manifest["source"] == "release" else {"files": []}
 
         def is_kept(path: str) -> bool:
-            return self.is_kept(os.path.join(under, path))
+            return kept_elsewhere and self.is_kept(os.path.join(under, path))
 
         found = images.compare(tree, below(known["files"], under), is_kept)
         return {
@@ -218,6 +238,10 @@ class FlatLayout(Layout):
     def _prepared(self, txn: str) -> str:
         """In the state directory, where the record is: `new/` may lie on another file system."""
         return os.path.join(self.places.active, "selected")
+
+
+def _is_folder(path: str) -> bool:
+    return os.path.isdir(path) and not os.path.islink(path)
 
 
 def below(files: List[Entry], under: str) -> List[Entry]:

@@ -33,6 +33,9 @@ class OverlayLayout(FlatLayout):
 
     def compile(self, version: str, txn: str) -> List[Intent]:
         """Removals and replacements in order of path, parents first."""
+        for path in self._kept_here():
+            if not os.path.islink(path) and os.stat(path).st_nlink > 1:
+                raise Unfit("%s lives on and has other names: no copy could bring it back" % path)
         new = self._entries(version)
         return _Compiler(self, new, self._shipped_before(), version, txn).steps()
 
@@ -72,12 +75,14 @@ class OverlayLayout(FlatLayout):
             return None
         if not steps:
             return []  # before the intents nothing was touched at all
-        own = {os.path.relpath(step.path, self.places.directory) for step in steps}
+        top = self.places.directory
+        own = {os.path.relpath(step.path, top) for step in steps}
+        whole = {os.path.relpath(step.path, top) for step in steps if step.op != "mode"}
         return [
             entry
             for entry in manifest["files"]
             if entry["path"] not in own
-            and not own.intersection(images.directories_above(entry["path"]))
+            and not whole.intersection(images.directories_above(entry["path"]))
         ]
 
     def left_by_a_first_install(self) -> Dict[str, str]:
@@ -92,7 +97,7 @@ class OverlayLayout(FlatLayout):
         relative = os.path.relpath(step.path, self.places.directory)
         if step.parks:
             manifest = self.manifest(previous) if previous else None
-            return self.unknown_in(step.store, manifest, relative)
+            return self.unknown_in(step.store, manifest, relative, kept_elsewhere=False)
         if step.before["kind"] == "absent" or not os.path.lexists(step.store):
             return {}
         if self._shipped is None:
@@ -148,13 +153,26 @@ class _Compiler:
         if now["kind"] == "other":
             raise Unfit("%s is no file, directory or link" % live)
         if self._layout.is_kept(path) and now["kind"] in ("file", "link"):
+            self._whole.add(path)  # nothing of the release is put behind a link that stays
             return
         if entry["type"] == "dir":
             self._place_directory(path, entry, now)
         elif not self._is_equal(live, entry, now):
             if now["kind"] == "dir":
+                self._refuse_kept(path)
                 self._whole.add(path)
             self._add("put", path)
+
+    def _refuse_kept(self, path: str) -> None:
+        """Raises Unfit when a directory that a file shall replace holds what lives on."""
+        for relative, _ in images.walk(os.path.join(self._top, path)):
+            if self._layout.is_kept(os.path.join(path, relative)):
+                raise Unfit(
+                    "%s lives on, but the release has a file %s"
+                    % (os.path.join(self._top, path, relative), path)
+                )
+        if self._layout.is_kept(path):
+            raise Unfit("%s lives on, but the release has a file there" % path)
 
     def _place_directory(self, path: str, entry: Entry, now: images.Image) -> None:
         live = os.path.join(self._top, path)
@@ -183,7 +201,9 @@ class _Compiler:
     def _take_away(self, path: str) -> None:
         live = os.path.join(self._top, path)
         now = images.image(live, content=False)
-        if now["kind"] == "absent" or self._layout.is_kept(path) or self._is_led_away(path):
+        if now["kind"] in ("absent", "other") or self._layout.is_kept(path):
+            return
+        if self._is_led_away(path):
             return
         if now["kind"] == "dir":
             if self._old[path]["type"] != "dir" or self._holds_foreign(path):

@@ -39,6 +39,13 @@ class SwapLayout(FlatLayout):
     def _kept_in(self, part: str) -> images.Leave:
         return lambda path: self.is_kept(os.path.join(part, path))
 
+    def does_not_count(self, path: str) -> bool:
+        """Also what lies beside the swapped directories."""
+        return super().does_not_count(path) or not any(
+            not part or path == part or path.startswith(part + "/") or part.startswith(path + "/")
+            for part in self.parts
+        )
+
     def compare(self, version: str, files: List[Entry]) -> images.Comparison:
         """Only the swapped directories count."""
         whole = images.Comparison()
@@ -51,6 +58,7 @@ class SwapLayout(FlatLayout):
         """One step a directory; those above it that are missing come with it."""
         files = (self.manifest(version) or {"files": []})["files"]
         self._refuse_outside(files)
+        self.refuse_collisions(version)
         steps: List[Intent] = []
         for part in sorted({self._missing_above(part) for part in self.parts}):
             live, staged = self._live(part), self._staged(version, part)

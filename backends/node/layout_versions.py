@@ -71,6 +71,7 @@ class VersionsLayout(Layout):
         if self._is_in_place(manifest["files"], version):
             return []
         staged = self.places.staged_tree(version)
+        self.refuse_collisions(version)
         ownership.give_all(self.document, staged)
         return [intend(0, "tree", tree, staged, self.store(txn, 0))]
 

@@ -9,13 +9,17 @@ import os
 from typing import List
 
 from backends.node import images, parents, steps
+from backends.node.copying import copy_exactly, make_like
 from backends.node.places import remove_if_there, sync_directory
 from backends.node.steps import Step, from_hex, to_hex
 from backends.node.transaction import Transaction, side_file
 
 
-def keep(transaction: Transaction, todo: List[Step]) -> None:
+def keep(transaction: Transaction, todo: List[Step]) -> List[Step]:
     """Record what lies there now that nobody writes any more, then copy what lives on.
+
+    Returns:
+        The steps whose effects come next, as recorded.
 
     Raises:
         OSError, AppendFailed: It is not all kept; nothing of the product has been changed.
@@ -24,6 +28,9 @@ def keep(transaction: Transaction, todo: List[Step]) -> None:
     kept = layout.kept_in_place(version, transaction.txn, len(todo))
     previous = transaction.previous
     carried = layout.carried(previous["version"], version) if previous else {}
+    backups = steps.names_of_backups(todo)
+    looked = [steps.look_again(step, backups) for step in todo]
+    again = [intent for intent in looked if intent is not None]
     found = {
         "kept": kept,
         "parents": parents.look_at((Step(intent) for intent in kept), layout.top),
@@ -31,42 +38,49 @@ def keep(transaction: Transaction, todo: List[Step]) -> None:
             [to_hex(source), to_hex(goal), images.image(source)]
             for source, goal in sorted(carried.items())
         ],
-        "parked": [steps.look_again(step) for step in todo if step.parks],
+        "again": again,
     }
     digest = side_file(transaction, "quiet.json", found)
     transaction.log("QUIET", file=digest, kept=len(kept) + len(carried))
+    for intent in again:
+        steps.back_up_again(Step(intent))
     for intent in kept:
         steps.back_up(Step(intent))
-    sync_directory(transaction.places.store)
+    for path in sorted({os.path.dirname(step.store) for step in todo}):
+        sync_directory(path)
     for source, goal in sorted(carried.items()):
         _carry(source, goal)
+    return [step for step in transaction.steps() if step.op != "keep"]
 
 
 def _carry(source: str, goal: str) -> None:
     parent = os.path.dirname(goal)
     if not os.path.isdir(parent):
-        _make_like(os.path.dirname(source), parent)
-    remove_if_there(goal)  # the release's own, which a file that lives on takes the place of
-    steps.copy_exactly(source, goal)
+        _make_all_like(os.path.dirname(source), parent)
+    if os.path.isdir(source) and not os.path.islink(source):
+        make_like(source, goal)
+    else:
+        remove_if_there(goal)  # the release's own, whose place a file that lives on takes
+        copy_exactly(source, goal)
     sync_directory(parent)
 
 
-def _make_like(old: str, new: str) -> None:
+def _make_all_like(old: str, new: str) -> None:
     if not os.path.isdir(os.path.dirname(new)):
-        _make_like(os.path.dirname(old), os.path.dirname(new))
-    found = os.stat(old)
-    os.mkdir(new)
-    os.chown(new, found.st_uid, found.st_gid)
-    os.chmod(new, found.st_mode & 0o7777)
+        _make_all_like(os.path.dirname(old), os.path.dirname(new))
+    make_like(old, new)
     sync_directory(os.path.dirname(new))
 
 
 def take_out(transaction: Transaction) -> None:
     """On the way back: remove our copies from the staged tree; a changed one stays there."""
-    for _, goal, image in transaction.quiet()["carried"]:
+    for _, goal, image in reversed(transaction.quiet()["carried"]):
         path = from_hex(goal)
         now = images.image(path)
-        if now["kind"] != "absent" and all(
+        if now["kind"] == "dir" == image["kind"]:
+            if not os.listdir(path):
+                os.rmdir(path)
+        elif now["kind"] != "absent" and all(
             now.get(name) == image.get(name) for name in ("kind", "sha256", "target")
         ):
             os.unlink(path)

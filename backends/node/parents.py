@@ -8,7 +8,6 @@ import os
 from typing import Any, Dict, Iterable, List
 
 from backends.node import images
-from backends.node.places import sync_directory
 from backends.node.steps import Step, UndoFailed, from_hex, to_hex
 
 Parents = Dict[str, images.Image]
@@ -25,12 +24,14 @@ def look_at(steps: Iterable[Step], top: str) -> Parents:
     """
     found: Parents = {}
     for step in steps:
-        for path in _between(top, step.path):
-            if to_hex(path) not in found:
-                image = images.image(path, content=False)
-                if image["kind"] != "dir" and path != top:
+        for path in _between(top, step.path) + ([step.path] if step.op == "mode" else []):
+            # The product's directory itself may be a link: it is about what that leads to.
+            real = os.path.realpath(path) if path == top else path
+            if to_hex(real) not in found:
+                image = images.image(real, content=False)
+                if image["kind"] != "dir":
                     raise NotADirectoryError(20, "not a directory of its own", path)
-                found[to_hex(path)] = image
+                found[to_hex(real)] = image
     return found
 
 
@@ -66,9 +67,12 @@ def make_good(parents: Parents) -> List[str]:
 def restore_times(parents: Parents) -> None:
     """The times of the directories, which every change of a name in them has changed; durable."""
     for name, image in parents.items():
-        path = from_hex(name)
-        os.utime(path, ns=(os.stat(path).st_atime_ns, image["mtime"]))
-        sync_directory(path)
+        fd = os.open(from_hex(name), os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            os.utime(fd, ns=(os.fstat(fd).st_atime_ns, image["mtime"]))
+            os.fsync(fd)
+        finally:
+            os.close(fd)
 
 
 def _between(top: str, path: str) -> List[str]:

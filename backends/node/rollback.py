@@ -96,9 +96,11 @@ def _undo_steps(transaction: Transaction) -> List[str]:
 def _prove(transaction: Transaction, failures: List[str]) -> bool:
     """Compare every path of the plan and the old version's tree with what they were."""
     problems = list(failures)
-    for step in transaction.steps():
+    todo = transaction.steps()
+    backups = steps.names_of_backups(todo)
+    for step in todo:
         try:
-            found = steps.prove(step)
+            found = steps.prove(step, backups)
         except OSError as error:
             found = [str(error)]
         transaction.note("PROOF", what=step.path, ok=not found, text=", ".join(found))
@@ -161,7 +163,7 @@ def _clean(transaction: Transaction) -> None:
         if name.startswith(transaction.txn + "."):
             _remove(os.path.join(places.store, name))
     transaction.layout.forget_prepared(transaction.txn)
-    if transaction.previous is None:
+    if transaction.previous is None and _was_reached(transaction, "start"):
         transaction.set_aside(transaction.layout.left_by_a_first_install())
     version = transaction.to["version"]
     manifest = transaction.layout.manifest(version)

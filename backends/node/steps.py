@@ -7,11 +7,11 @@ reliability, sections 4.3 and 4.4; the table is theirs.
 
 import errno
 import os
-import shutil
 from typing import Any, Dict, List, Optional, Tuple
 
 from backends.node import images
-from backends.node.places import make_directories, remove_if_there, sync_directory, write_all
+from backends.node.copying import copy_exactly, other_differences, set_aside
+from backends.node.places import make_directories, remove_if_there, sync_directory
 
 Intent = Dict[str, Any]
 """`{i, op, path, store, new, before: Image, after: Image}`; paths as hexadecimal bytes.
@@ -23,6 +23,10 @@ that lives on across versions, copied so that it comes back as it was."""
 
 NO_LINKS = (errno.EPERM, errno.EMLINK, errno.EXDEV, errno.ENOTSUP)
 """Errors of a link that a copy gets around: no hard links here, too many, another mount."""
+
+
+_QUICK = ("kind", "ino", "dev", "size", "mtime", "mode", "uid", "gid", "target")
+"""What is compared of a path without reading it."""
 
 
 class UndoFailed(Exception):
@@ -104,7 +108,9 @@ def back_up(step: Step) -> None:
     if step.before["kind"] not in ("file", "link"):
         return
     if step.op == "keep":
-        copy_exactly(step.path, step.store)
+        part = step.store + ".part"
+        copy_exactly(step.path, part)
+        os.rename(part, step.store)  # half a copy never looks like one
         return
     try:
         os.link(step.path, step.store, follow_symlinks=False)
@@ -159,7 +165,7 @@ def undo(step: Step, conflicts: str) -> str:
     if now["kind"] == "dir":
         _clear(step, now, conflicts)
     elif now["kind"] != "absent" and _holds(step.path, step.before):
-        if not _other_differences(step.before, images.image(step.path)):
+        if not other_differences(step.before, images.image(step.path)):
             return "is the old one"
     elif now["kind"] != "absent" and not _holds(step.path, step.after):
         kept = ", what was there is kept as %s" % _keep_second(step, conflicts)
@@ -167,11 +173,27 @@ def undo(step: Step, conflicts: str) -> str:
     return "old one put back" + kept
 
 
-def prove(step: Step) -> List[str]:
+Names = Dict[Tuple[int, int], int]
+"""Device and inode -> how many of our backups are names of that file."""
+
+
+def names_of_backups(steps: List[Step]) -> Names:
+    """How many names each file has in the store: they go away, and do not count as its own."""
+    found: Names = {}
+    for step in steps:
+        stored = images.image(step.store, content=False)
+        if stored["kind"] == "file":
+            inode = (stored["dev"], stored["ino"])
+            found[inode] = found.get(inode, 0) + 1
+    return found
+
+
+def prove(step: Step, backups: Optional[Names] = None) -> List[str]:
     """How the path differs from its before-image; an empty list is the proof."""
     now = images.image(step.path)
-    if "links" in now and images.is_same_inode(now, images.image(step.store, content=False)):
-        now["links"] = now["links"] - 1  # our backup is one of them, and goes away
+    if "links" in now:
+        backups = names_of_backups([step]) if backups is None else backups
+        now["links"] -= backups.get((now["dev"], now["ino"]), 0)
     found = images.differences(step.before, now)
     digest = step.intent.get("digest")
     if digest is not None and digest != images.tree_digest(step.path):
@@ -179,44 +201,49 @@ def prove(step: Step) -> List[str]:
     return found
 
 
-def look_again(step: Step) -> Intent:
-    """The intent of a step that parks a directory, with the directory as it is now.
+def look_again(step: Step, backups: Names) -> Optional[Intent]:
+    """The intent anew, if the path is not what it was; taken once the service is seen gone.
 
-    Taken once the service is seen gone: until then it may have written in there.
+    Until then a service writes: into its directories, and into files that a release ships.
+
+    Raises:
+        OSError: Something appeared, or became something else, that this step was not made for.
     """
-    before = images.image(step.path)
-    return dict(step.intent, before=before, digest=images.tree_digest(step.path))
+    if step.parks:
+        before = images.image(step.path)
+        return dict(step.intent, before=before, digest=images.tree_digest(step.path))
+    now = images.image(step.path, content=False)
+    if all(now.get(name) == step.before.get(name) for name in _QUICK):
+        return None
+    if step.op == "mode" and now["kind"] == "dir":
+        return None  # names in it came or went
+    if now["kind"] not in ("file", "link") or step.before["kind"] not in ("file", "link"):
+        raise OSError(
+            errno.EBUSY, "became a %s while the service stopped" % now["kind"], step.path
+        )
+    now = images.image(step.path)
+    if now["kind"] == "file":
+        now["links"] -= backups.get((now["dev"], now["ino"]), 0)
+    return dict(step.intent, before=now)
+
+
+def back_up_again(step: Step) -> None:
+    """Back up what the path is now; the backup of what it was is given up.
+
+    Only once the new intent is durable: without a backup the path counts as untouched, as it is.
+    """
+    if step.parks or images.is_same_inode(
+        images.image(step.path, content=False), images.image(step.store, content=False)
+    ):
+        return
+    remove_if_there(step.store)
+    back_up(step)
 
 
 def touched_directories(steps: List[Step]) -> List[str]:
     """Directories whose names a plan changes, each once."""
-    found: List[str] = []
-    for step in steps:
-        for path in (step.path, step.store, step.new):
-            parent = os.path.dirname(path)
-            if parent not in found and os.path.isdir(parent):
-                found.append(parent)
-    return found
-
-
-def set_aside(path: str, conflicts: str, name: str = "") -> str:
-    """Move something that is not ours into `conflicts`, under its own name; where it went."""
-    conflicts = os.path.normpath(conflicts)
-    make_directories(conflicts)
-    name = name or os.path.basename(path)
-    goal = os.path.join(conflicts, name)
-    number = 1
-    while os.path.lexists(goal):
-        number += 1
-        goal = os.path.join(conflicts, "%s.%d" % (name, number))
-    try:
-        os.rename(path, goal)
-    except OSError as error:
-        if error.errno != errno.EXDEV:
-            raise
-        _move_across(path, goal)
-    sync_directory(conflicts)
-    return goal
+    found = {os.path.dirname(path) for step in steps for path in (step.path, step.store, step.new)}
+    return sorted(path for path in found if os.path.isdir(path))
 
 
 def _clear(step: Step, now: images.Image, conflicts: str) -> str:
@@ -257,11 +284,6 @@ def _holds(path: str, expected: images.Image) -> bool:
     return all(now.get(name) == expected.get(name) for name in ("kind", "sha256", "target"))
 
 
-def _other_differences(before: images.Image, now: images.Image) -> List[str]:
-    """How a copy differs; it never has the other names of the original."""
-    return [name for name in images.differences(before, now) if name != "links"]
-
-
 def _keep_second(step: Step, conflicts: str) -> str:
     """Keep it under a second name, so that the name itself never vanishes."""
     folder = step.store + ".kept"
@@ -275,7 +297,8 @@ def _keep_second(step: Step, conflicts: str) -> str:
 
 
 def _put_back(step: Step) -> None:
-    beside = os.path.join(os.path.dirname(step.path), ".u-%d" % step.number)
+    name = ".liftlock-%s" % os.path.basename(step.store)
+    beside = os.path.join(os.path.dirname(step.path), name)
     remove_if_there(beside)
     try:
         os.link(step.store, beside, follow_symlinks=False)
@@ -300,18 +323,6 @@ def _put_back_without_links(step: Step, beside: str) -> None:
         os.rename(beside, step.path)
 
 
-def _move_across(path: str, goal: str) -> None:
-    """Copy to another file system; the original goes only when the copy is durable."""
-    if os.path.isdir(path) and not os.path.islink(path):
-        shutil.copytree(path, goal, symlinks=True)
-        os.sync()
-        shutil.rmtree(path)
-        return
-    shutil.copy2(path, goal, follow_symlinks=False)
-    os.sync()
-    os.unlink(path)
-
-
 def _link_or_copy(source: str, goal: str) -> None:
     try:
         os.link(source, goal, follow_symlinks=False)
@@ -319,38 +330,3 @@ def _link_or_copy(source: str, goal: str) -> None:
         if error.errno not in NO_LINKS:
             raise
         copy_exactly(source, goal)
-
-
-def copy_exactly(source: str, goal: str) -> None:
-    """A copy with owner, mode, times and extended attributes, durable and read again.
-
-    Raises:
-        OSError: It could not be made, or is not like its source; there may be a part of it.
-    """
-    found = images.image(source)
-    times = (os.lstat(source).st_atime_ns, found["mtime"])
-    if found["kind"] == "link":
-        os.symlink(found["target"], goal)
-        os.chown(goal, found["uid"], found["gid"], follow_symlinks=False)
-        os.utime(goal, ns=times, follow_symlinks=False)
-    else:
-        _copy_file(source, goal, found, times)
-    changed = _other_differences(found, images.image(goal))
-    if changed:
-        raise OSError(errno.EIO, "the copy differs in %s" % ", ".join(changed), goal)
-
-
-def _copy_file(source: str, goal: str, found: images.Image, times: Tuple[int, int]) -> None:
-    fd = os.open(goal, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    try:
-        with open(source, "rb", buffering=0) as stream:
-            for piece in iter(lambda: stream.read(1 << 20), b""):
-                write_all(fd, piece)
-        os.fchown(fd, found["uid"], found["gid"])
-        os.fchmod(fd, found["mode"])  # after chown, which drops the setuid bits
-        for name, value in found["xattrs"].items():
-            os.setxattr(fd, name, bytes.fromhex(value))
-        os.utime(fd, ns=times)
-        os.fsync(fd)
-    finally:
-        os.close(fd)

@@ -12,8 +12,9 @@ import os
 import syslog
 from typing import Any, Callable, Dict, List, Optional
 
-from backends.node import standing, steps, wire
+from backends.node import standing, wire
 from backends.node.canonical import canonical
+from backends.node.copying import set_aside
 from backends.node.journal import AppendFailed, Journal, JournalDamaged
 from backends.node.layouts import layout_of
 from backends.node.parents import Parents
@@ -35,7 +36,7 @@ RESERVE = 65536
 """Bytes kept so that the last records can be written on a full disk."""
 
 
-_NOTHING_SEEN: Dict[str, Any] = {"kept": [], "carried": [], "parked": [], "parents": {}}
+_NOTHING_SEEN: Dict[str, Any] = {"kept": [], "carried": [], "again": [], "parents": {}}
 
 Objection = Callable[[List[Dict[str, Any]]], Optional[str]]
 """Why a decision must not be recorded behind these records, or None."""
@@ -98,7 +99,7 @@ class Transaction:
     def steps(self) -> List[Step]:
         """The steps, in plan order, and after them what lives on; none before INTENTS."""
         quiet = self.quiet()
-        seen_again = {intent["i"]: intent for intent in quiet["parked"]}
+        seen_again = {intent["i"]: intent for intent in quiet["again"]}
         intents = [seen_again.get(intent["i"], intent) for intent in self.intents()["steps"]]
         return [Step(intent) for intent in intents + quiet["kept"]]
 
@@ -115,7 +116,7 @@ class Transaction:
         """What could only be looked at once the service was gone.
 
         `kept`: intents of files that live on where they are; `carried`: `[source, goal, image]` of
-        those that were copied into the new tree; `parked`: intents of parked directories, anew;
+        those that were copied into the new tree; `again`: intents of what the service has changed;
         `parents`: the directories of those in `kept`.
 
         Raises:
@@ -200,7 +201,7 @@ class Transaction:
             if not os.path.lexists(path):
                 continue  # it went with the directory it lies in
             folder = os.path.dirname(os.path.join(self.conflicts, name))
-            goal = steps.set_aside(path, folder, os.path.basename(name))
+            goal = set_aside(path, folder, os.path.basename(name))
             self.note("CONFLICT", what=name, kept=goal)
 
     def remember_start(self, service: Service) -> None:

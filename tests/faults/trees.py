@@ -150,6 +150,9 @@ _SHIPPED: Tree = {
     "file_to_link": text("was a file, too\n"),
     "dir_to_link": folder(),
     "other_mode": folder(0o755),
+    "other_mode/same": text("same in both\n"),
+    "pair/a": text("one file 1\n"),
+    "pair/b": text("one file 1\n"),
 }
 
 _OWN: Tree = {
@@ -163,6 +166,7 @@ _OWN: Tree = {
     "nowhere": link("not/there"),
     "odd \n\udcff name": text("odd\n"),
     "bin/tool": text("tool 1\n", 0o755, xattrs={"user.note": b"a\0b"}),
+    "pair/b": Thing(same_as="pair/a"),
     "lib/second name": Thing(same_as="lib/one"),
     "owned": text("by somebody else\n", owner=12345),
 }
@@ -187,6 +191,9 @@ NEW = Release(
         "file_to_link": link("bin/tool"),
         "dir_to_link": link("lib"),
         "other_mode": folder(0o750),
+        "other_mode/same": text("same in both\n"),
+        "pair/a": text("one file 2\n"),
+        "pair/b": text("one file 2\n"),
     },
 )
 
@@ -219,6 +226,9 @@ _SMALL = {
     "file_to_dir",
     "file_to_dir/inner",
     "other_mode",
+    "other_mode/same",
+    "pair/a",
+    "pair/b",
 }
 """One of each kind: what is crashed twice and three times has the square and the cube of cases."""
 
