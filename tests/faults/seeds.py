@@ -12,7 +12,6 @@ from typing import Any
 
 from backends.node import (
     finish,
-    images,
     install,
     journal,
     living_on,
@@ -192,15 +191,14 @@ def _what_lives_on_is_linked() -> None:
 # --- the way back -------------------------------------------------------------------------------
 
 
-def _second_name_left() -> None:
-    def put_back(step: steps.Step) -> None:
-        beside = os.path.join(os.path.dirname(step.path), f".u-{step.number}")
-        steps.remove_if_there(beside)
-        steps._link_or_copy(step.store, beside)
-        os.rename(beside, step.path)
+def _third_try_gives_up() -> None:
+    real_undo, real_prove = rollback._undo_steps, rollback._prove
 
-    images.is_same_inode = lambda one, other: False
-    steps._put_back = put_back
+    def tries(opened: Any) -> int:
+        return sum(record["t"] == "EVIDENCE" for record in opened.records)
+
+    rollback._undo_steps = lambda opened: [] if tries(opened) > 2 else real_undo(opened)
+    rollback._prove = lambda opened, failures: tries(opened) > 2 or real_prove(opened, failures)
 
 
 def _put_back_by_copying_over() -> None:
@@ -328,7 +326,13 @@ def _backups_are_not_synced() -> None:
 
 def _way_back_is_not_synced() -> None:
     rollback.sync_directory = lambda path: None
-    parents.sync_directory = lambda path: None
+
+    def restore_times(around: parents.Parents) -> None:
+        for name, image in around.items():
+            path = steps.from_hex(name)
+            os.utime(path, ns=(os.stat(path).st_atime_ns, image["mtime"]))
+
+    parents.restore_times = restore_times
 
 
 def _records_are_not_synced() -> None:
@@ -358,7 +362,7 @@ SEEDS = (
     Seed("backup without owner", _copied_backup_without_owner, "killed in rollback"),
     Seed("stop not recorded before it is done", _stop_is_not_recorded, "killed in install"),
     Seed("what lives on backed up by a link", _what_lives_on_is_linked, "killed in rollback"),
-    Seed("second name left by a rename", _second_name_left, "killed twice"),
+    Seed("the third try gives up", _third_try_gives_up, "killed twice"),
     Seed("put back by copying over", _put_back_by_copying_over, "readers"),
     Seed("put back by unlink and rename", _unlink_then_rename, "readers"),
     Seed("a backup given up before the undo", _store_given_up_too_early, "killed in rollback"),
@@ -370,7 +374,7 @@ SEEDS = (
     Seed("store given up before FINALIZE", _marker_before_the_decision, "killed in finalize"),
     Seed("finalized without a marker", _end_before_the_marker, "killed in finalize"),
     Seed("nothing is synced", _nothing_is_synced, "power cut in install"),
-    Seed("names are not synced", _directories_are_not_synced, "power cut in rollback"),
+    Seed("names are not synced", _directories_are_not_synced, "power cut in install"),
     Seed("backups are not synced", _backups_are_not_synced, "power cut in install"),
     Seed("the way back is not synced", _way_back_is_not_synced, "power cut in rollback"),
     Seed("records are not synced", _records_are_not_synced, "power cut in install"),
