@@ -15,6 +15,9 @@ _MONITOR: Final = frozenset(
 )
 _ROLLBACK: Final = frozenset({"ROLLBACK", "EVIDENCE", "UNDO", "PROOF", "RESTORED", "UNPROVEN"})
 
+_AT_THE_END: Final = frozenset({"CONFLICT", "END"})
+"""On the way back and at FINALIZE: they say themselves at which."""
+
 QUIET: Final = frozenset({"TICK"})
 """Records that are kept on the node and tell an operator nothing."""
 
@@ -22,9 +25,10 @@ QUIET: Final = frozenset({"TICK"})
 def phase_of(record: Record) -> Phase:
     """The phase that a record belongs to."""
     kind = record["t"]
-    if kind in _ROLLBACK or (kind == "END" and record.get("outcome") == "undone"):
+    goes_back = record.get("outcome") == "undone" or record.get("during") == "rollback"
+    if kind in _ROLLBACK or (kind in _AT_THE_END and goes_back):
         return Phase.ROLLBACK
-    if kind == "FINALIZE" or kind == "END":
+    if kind == "FINALIZE" or kind in _AT_THE_END:
         return Phase.FINALIZE
     return Phase.MONITOR if kind in _MONITOR else Phase.INSTALL
 
@@ -85,6 +89,11 @@ def _service(record: Record) -> str:
     return f"{verb}: {_word(ok)}  {text}"
 
 
+def _quiet(record: Record) -> str:
+    lives_on = f"; {record['kept']} files that live on are kept" if record["kept"] else ""
+    return f"the service is gone{lives_on}"
+
+
 def _undo(record: Record) -> str:
     return f"undo {_word(record['ok'])}  {record['what']}: {record['text']}"
 
@@ -128,7 +137,7 @@ _TELLERS: Final[Mapping[str, Callable[[Record], str]]] = {
     "HOOK": lambda r: f"second layer: {r['layer']}",
     "INTENTS": lambda r: f"before-images of {r['steps']} paths are durable",
     "BACKUPS": lambda r: f"backups of {r['steps']} paths are durable",
-    "QUIET": lambda r: f"the service is gone; {r['kept']} files that live on are kept",
+    "QUIET": _quiet,
     "SVC": _service,
     "EFFECT": lambda r: str(r["what"]),
     "TARGET": lambda r: f"in place, {r['files']} files equal the release",

@@ -197,12 +197,13 @@ class Transaction:
         Raises:
             OSError: One could not be moved; those before it are, and it can be said again.
         """
+        during = "finalize" if standing.decision(self.records) == "FINALIZE" else "rollback"
         for path, name in found.items():
             if not os.path.lexists(path):
                 continue  # it went with the directory it lies in
             folder = os.path.dirname(os.path.join(self.conflicts, name))
             goal = set_aside(path, folder, os.path.basename(name))
-            self.note("CONFLICT", what=name, kept=goal)
+            self.note("CONFLICT", what=name, kept=goal, during=during)
 
     def remember_start(self, service: Service) -> None:
         """Which process of which version we started: the last way to tell what runs.

@@ -179,7 +179,12 @@ def _clean(opened: Open) -> None:
         kept = f"{opened.txn}/{version}/{path}"
         disk.conflicts.append(kept)
         home = opened.plan["home"]
-        opened.log("CONFLICT", what=f"{version}/{path}", kept=f"{home}/conflicts/{kept}")
+        opened.log(
+            "CONFLICT",
+            what=f"{version}/{path}",
+            kept=f"{home}/conflicts/{kept}",
+            during="rollback",
+        )
     tree.extra.clear()
     tree.missing |= tree.changed
     tree.changed.clear()
