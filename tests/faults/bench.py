@@ -5,13 +5,10 @@ Phases of the updater run in child processes, with the mutating calls of `os` wr
 recovers, and an `Oracle` holds what lies there against what lay there before.
 """
 
-import errno
-import functools
 import hashlib
 import io
 import os
 import shutil
-import signal
 import stat
 import sys
 import traceback
@@ -29,182 +26,23 @@ from backends.node import (
     places,
     recover,
     rollback,
-    service,
     stage,
     standing,
     transaction,
     wire,
 )
 from tests.faults import trees
+from tests.faults.injector import CALLS, REAL, Injector
+from tests.faults.ledger import Ledger
+from tests.faults.picture import Picture, picture
 from tests.support import beacon
 
-Picture = dict[str, tuple[object, ...]]
 Phase = Callable[[], Any]
-
-CALLS = (
-    "rename",
-    "replace",
-    "link",
-    "symlink",
-    "unlink",
-    "remove",
-    "mkdir",
-    "rmdir",
-    "write",
-    "fsync",
-    "fdatasync",
-    "ftruncate",
-    "chmod",
-    "fchmod",
-    "chown",
-    "fchown",
-    "utime",
-    "setxattr",
-    "open",
-)
-"""The calls through which the updater changes a disk."""
-
-REAL = {name: getattr(os, name) for name in CALLS}
 
 PARTS = ["inputs", "deep/ncf"]
 LAYOUTS = ("versions", "overlay", "swap")
 BENCHES = (*LAYOUTS, *(f"{layout} from nothing" for layout in LAYOUTS))
 """What a bench is made with: a layout, and whether its upgrade is a first install."""
-
-
-class Ledger(service.Service):
-    """A service whose process is a line in a file; it starts only what is selected and whole."""
-
-    @property
-    def _book(self) -> str:
-        return self.values["book"]
-
-    def _runs(self) -> bool:
-        with open(self._book) as stream:
-            return stream.read() == self.version
-
-    def _say(self, version: str) -> None:
-        with open(self._book, "w") as stream:
-            stream.write(version)
-
-    def status(self) -> tuple[str, str]:
-        """What the book says."""
-        return ("started", "in the book") if self._runs() else ("stopped", "not in the book")
-
-    def pid(self) -> int | None:
-        """Our parent lives for the whole test."""
-        return os.getppid() if self._runs() else None
-
-    def living(self) -> list[int]:
-        """As above."""
-        return [os.getppid()] if self._runs() else []
-
-    def stop(self) -> tuple[bool, str]:
-        """Close the book."""
-        if self._runs():
-            self._say("")
-        return True, "stopped"
-
-    def start(self, output_file: str) -> tuple[bool, str]:
-        """Open it, if the pointer says so and the tree is that version's."""
-        layout = layouts.layout_of(self._document, self.places)
-        selected = layout.selected()
-        inner = "inputs" if self._document["layout"] == "swap" else ""
-        with open(os.path.join(self.tree, inner, "VERSION")) as stream:
-            if selected != self.version or stream.read().strip() != self.version:
-                return False, f"the pointer names {selected}"
-        self._say(self.version)
-        if self.version == "2.0":
-            self._write_in_place(layout)
-        return True, "started"
-
-    def _write_in_place(self, layout: layouts.Layout) -> None:
-        """It writes into what lives on, as services do: on the way back that is gone."""
-        for relative in self._written:
-            path = os.path.join(self.tree, relative)
-            if layout.is_kept(relative) and os.path.exists(path):
-                with open(path, "a") as stream:
-                    stream.write("written by 2.0\n")
-                    stream.flush()
-                    os.fsync(stream.fileno())
-
-    _written = ("etc/kept.conf", "inputs/etc/kept.conf")
-
-    def __init__(self, document: dict[str, Any], where: places.Places, version: str) -> None:
-        super().__init__(document, where, version)
-        self._document = document
-
-
-class Injector:
-    """Counts mutating calls, and does something to the k-th."""
-
-    def __init__(self, at: int, how: str, number: int = 0, for_good: bool = False) -> None:
-        self.count = 0
-        self._at = at
-        self._how = how
-        self._errno = number
-        self._for_good = for_good
-
-    def wrap(self, name: str) -> Callable[..., Any]:
-        """The call, watched."""
-        real = REAL[name]
-
-        @functools.wraps(real)
-        def call(*args: Any, **kwargs: Any) -> Any:
-            if name == "open" and not args[1] & os.O_CREAT:
-                return real(*args, **kwargs)
-            self.count += 1
-            if self._how != "none" and self._is_hit():
-                self._hit(name, real, args)
-            return real(*args, **kwargs)
-
-        return call
-
-    def _is_hit(self) -> bool:
-        return self.count > self._at if self._for_good else self.count == self._at + 1
-
-    def _hit(self, name: str, real: Callable[..., Any], args: tuple[Any, ...]) -> None:
-        if self._how == "tear" and name == "write":
-            real(args[0], bytes(args[1])[: len(args[1]) // 2])
-        if self._how in ("kill", "tear"):
-            os.kill(os.getpid(), signal.SIGKILL)
-        raise OSError(self._errno, os.strerror(self._errno))
-
-
-class FullAfterShortWrite(Injector):
-    """Row 22: half a record is written, nothing more fits on the disk, then the power goes."""
-
-    def __init__(self, at: int, calls_later: int) -> None:
-        super().__init__(at, "short")
-        self._calls_later = calls_later
-        self._writes = 0
-        self._since = -1
-
-    def wrap(self, name: str) -> Callable[..., Any]:
-        """The call, watched: from the k-th write on the disk is full."""
-        real = REAL[name]
-
-        @functools.wraps(real)
-        def call(*args: Any, **kwargs: Any) -> Any:
-            self.count += 1
-            if self._since >= 0:
-                self._since += 1
-                if self._since > self._calls_later:
-                    os.kill(os.getpid(), signal.SIGKILL)
-                if name in ("write", "link", "mkdir", "symlink", "open") and _grows(name, args):
-                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-            elif name == "write":
-                self._writes += 1
-                if self._writes > self._at:
-                    self._since = 0
-                    return real(args[0], bytes(args[1])[: max(1, len(args[1]) // 2)])
-            return real(*args, **kwargs)
-
-        return call
-
-
-def _grows(name: str, args: tuple[Any, ...]) -> bool:
-    return name != "open" or bool(args[1] & os.O_CREAT)
 
 
 class Bench:
@@ -451,29 +289,6 @@ class _Line(io.RawIOBase):
         return taken
 
 
-def picture(top: Path, folder_times: bool = True) -> Picture:
-    """Kind, mode, owner, time, attributes, names, content of a directory and all below it."""
-    found: Picture = {}
-    names: dict[int, str] = {}
-    for path in [top, *sorted(top.rglob("*"))]:
-        about = path.lstat()
-        is_dir = stat.S_ISDIR(about.st_mode)
-        is_link = stat.S_ISLNK(about.st_mode)
-        name = str(path.relative_to(top))
-        # The first name of a file stands for all of them; backups of ours are no names.
-        first = names.setdefault(about.st_ino, name) if "/.liftlock/" not in f"/{name}/" else name
-        found[name] = (
-            about.st_mode,
-            about.st_uid,
-            about.st_gid,
-            about.st_mtime_ns if folder_times or not is_dir else 0,
-            os.readlink(path) if is_link else None if is_dir else path.read_bytes(),
-            {each: os.getxattr(path, each) for each in os.listxattr(path)} if not is_link else {},
-            first,
-        )
-    return found
-
-
 def in_child(bench: Bench, phase: Phase, injector: Injector) -> tuple[int, int]:
     """Run a phase in a child; its wait status and how many mutating calls it made."""
     log = bench.log
@@ -517,86 +332,3 @@ def run(bench: Bench, phase: Phase) -> int:
 def attempt(bench: Bench, phase: Phase, injector: Injector) -> int:
     """A phase with something injected; its wait status."""
     return in_child(bench, phase, injector)[0]
-
-
-class Oracle:
-    """What may lie there, and nothing else."""
-
-    may_run_instead: tuple[str, ...] = ()
-    """What may be in the service's book besides the version that lies there."""
-
-    def __init__(self, bench: Bench) -> None:
-        self.bench = bench
-        with bench.without_seed():
-            bench.reset("staged")
-            self.old = bench.product()
-            bench.reset("accepted")
-            if (bench.decision(), bench.running()) != ("ACCEPT", "2.0"):
-                raise AssertionError("undisturbed, the new version was not accepted")
-            self.new = timeless(bench.product())
-
-    def judge(self) -> None:
-        """P1: old, or new if and only if ACCEPT or FINALIZE is in force."""
-        bench = self.bench
-        opened = transaction.load(bench.places)
-        is_new = (opened is not None or bench.decision() == "FINALIZE") and bench.decision() in (
-            "ACCEPT",
-            "FINALIZE",
-        )
-        if opened is not None:
-            opened.close()
-        assert is_new or opened is None, "the transaction is still open"
-        if is_new:
-            same(timeless(bench.product()), self.new)
-        else:
-            same(bench.product(), self.old)
-        is_final = is_new and opened is None
-        marker = places.read_json(bench.places.finalized) or {}
-        assert marker.get("version", "") == ("2.0" if is_final else bench.before), marker
-        wanted = ["2.0" if is_new else bench.before, *self.may_run_instead]
-        assert bench.running() in wanted, f"{bench.running()!r} runs, not {wanted}"
-
-    def judge_recovered(self) -> None:
-        """P1 and P2: after recover it is so; again changes nothing; the next upgrade succeeds."""
-        bench = self.bench
-        run(bench, bench.recover)
-        self.judge()
-        before = bench.everything()
-        run(bench, bench.recover)
-        same(bench.everything(), before)
-        self.go_on()
-
-    def go_on(self) -> None:
-        """A complete upgrade and the way back still work from here."""
-        bench = self.bench
-        if transaction.is_open(bench.places):
-            run(bench, bench.roll_back)
-            same(bench.product(), self.old)
-        if bench.decision() == "FINALIZE":
-            return
-        if not os.path.exists(os.path.join(bench.places.staged, "2.0.json")):
-            bench.stage()
-        run(bench, lambda: bench.install("keep_if_healthy"))
-        same(timeless(bench.product()), self.new)
-        run(bench, bench.finalize)
-        assert (places.read_json(bench.places.finalized) or {})["version"] == "2.0"
-        assert not places.names_in(bench.places.store)
-
-
-def timeless(found: Picture) -> Picture:
-    """Once the new version is in, some times are of today: of directories, of the pointer, and
-    of what the new version wrote into."""
-
-    def is_of_today(name: str, about: tuple[object, ...]) -> bool:
-        return about[4:5] == (None,) or name.endswith((".version", "etc/kept.conf"))
-
-    return {
-        name: (*about[:3], 0, *about[4:]) if is_of_today(name, about) else about
-        for name, about in found.items()
-    }
-
-
-def same(found: Picture, wanted: Picture) -> None:
-    """Say which names differ, not all of both."""
-    names = [name for name in {*found, *wanted} if found.get(name) != wanted.get(name)]
-    assert not names, {name: (found.get(name), wanted.get(name)) for name in sorted(names)[:5]}

@@ -18,7 +18,9 @@ from typing import Any
 
 from backends.node import places, transaction
 from backends.node.journal import Journal
-from tests.faults.bench import Bench, Injector, Oracle, Phase, attempt, in_child, run
+from tests.faults.bench import Bench, Phase, attempt, in_child, run
+from tests.faults.injector import Injector
+from tests.faults.oracle import Oracle
 from tests.faults.sweeps import Tally
 
 PHASES: dict[str, tuple[str, Callable[[Bench], Any]]] = {

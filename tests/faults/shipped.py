@@ -16,7 +16,8 @@ from typing import Any
 
 from backends.node import wire
 from backends.transport.payload import pack
-from tests.faults.bench import Bench, Oracle
+from tests.faults.bench import Bench
+from tests.faults.oracle import Oracle
 from tests.faults.sweeps import Tally
 from tests.support.node import holders, wait_until, within
 

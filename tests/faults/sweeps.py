@@ -12,14 +12,9 @@ from typing import Any
 
 from backends.node.journal import JournalDamaged
 from backends.node.wire import WireError
-from tests.faults.bench import (
-    Bench,
-    FullAfterShortWrite,
-    Injector,
-    Oracle,
-    attempt,
-    run,
-)
+from tests.faults.bench import Bench, attempt, run
+from tests.faults.injector import FullAfterShortWrite, Injector
+from tests.faults.oracle import Oracle
 
 ERRNOS = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EPERM, errno.EXDEV)
 

@@ -11,7 +11,9 @@ import pytest
 from backends.node import fitting
 from backends.node.layout import Unfit
 from backends.node.layouts import layout_of
-from tests.faults.bench import LAYOUTS, Bench, Ledger, run, same
+from tests.faults.bench import LAYOUTS, Bench, run
+from tests.faults.ledger import Ledger
+from tests.faults.oracle import same
 from tests.faults.table import fast_place
 
 pytestmark = pytest.mark.faults

@@ -13,8 +13,10 @@ import pytest
 
 from backends.node import transaction
 from tests.faults import journals, readers, seeds, sweeps
-from tests.faults.bench import LAYOUTS, Bench, Injector, attempt, run, same
+from tests.faults.bench import LAYOUTS, Bench, attempt, run
 from tests.faults.goals import Goal, goals
+from tests.faults.injector import Injector
+from tests.faults.oracle import same
 from tests.faults.sweeps import PHASES, Tally
 from tests.faults.table import fast_place
 
