@@ -10,6 +10,7 @@ from backends.node.layout import Layout, PointerUnreadable, is_version_name
 from backends.node.layouts import layout_of
 from backends.node.places import Places, read_json, write_file, write_json
 from backends.node.service import Service
+from backends.node.services import service_of
 from backends.node.stage import Refused
 
 _CLOCK_GRACE_SECONDS = 0.01
@@ -34,7 +35,7 @@ def preview(places: Places, document: Dict[str, Any]) -> Dict[str, Any]:
         raise Refused("nothing-to-adopt", "%s is not there" % places.tree(version))
     if read_json(places.finalized) is not None:
         raise Refused("already-managed", "a finalized record exists here already")
-    own = _changed_since_start(Service(document, places, version), layout.does_not_count)
+    own = _changed_since_start(service_of(document, places, version), layout.does_not_count)
     files = images.listing(
         places.tree(version), lambda path: path in own or layout.does_not_count(path)
     )
@@ -77,7 +78,7 @@ def version_told(document: Dict[str, Any], places: Places) -> str:
     how = probe.version_probe(document)
     if how is None:
         raise probe.NoAnswer("the profile does not say how to read the version")
-    service = Service(document, places, "")
+    service = service_of(document, places, "")
     version = probe.read(how, service, service.settings["request_timeout"])
     if not is_version_name(version):
         raise probe.NoAnswer("%r is no version's name" % version)

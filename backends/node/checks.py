@@ -14,7 +14,8 @@ from backends.node import fitting, health, images, locks, processes, transaction
 from backends.node.layout import Layout, PointerUnreadable
 from backends.node.layouts import layout_of
 from backends.node.places import Places, UnsafePlace, read_json, refuse_unsafe
-from backends.node.service import Service, read_status
+from backends.node.service_scripts import read_status
+from backends.node.services import service_of
 
 Row = Dict[str, Any]
 Answer = Tuple[str, str]
@@ -153,7 +154,7 @@ def _baseline(order: Order) -> Answer:
     version = order.layout.selected()
     if version is None:
         return "ok", "nothing is installed"
-    service = Service(order.document, order.places, version)
+    service = service_of(order.document, order.places, version)
     word, text = service.status()
     if word != "started":
         return "refused", "the service is %s before the upgrade: %s" % (word, text)
@@ -199,7 +200,7 @@ def _control(order: Order) -> Answer:
     path = os.path.join(_tree_of(order), settings["control"])
     if not os.path.isfile(path) or not os.access(path, os.X_OK):
         return "refused", "%s is missing or cannot be executed" % path
-    service = Service(order.document, order.places, order.args["version"])
+    service = service_of(order.document, order.places, order.args["version"])
     ran = processes.run(
         [path, "status"], settings["request_timeout"], _tree_of(order), service.environment()
     )
@@ -257,7 +258,7 @@ def _installed(order: Order) -> Answer:
 
 def _serving(order: Order) -> Answer:
     """The version that is there runs, says so itself, and is healthy."""
-    service = Service(order.document, order.places, order.args["version"])
+    service = service_of(order.document, order.places, order.args["version"])
     word, text = service.status()
     if word != "started":
         return "refused", "the service is %s: %s" % (word, text)

@@ -13,6 +13,7 @@ from backends.node.layout import PointerUnreadable
 from backends.node.layouts import layout_of
 from backends.node.places import Places, names_in, read_json
 from backends.node.service import Service
+from backends.node.services import service_of
 from backends.node.wire import WireError, problem
 
 Facts = Dict[str, Any]
@@ -69,7 +70,7 @@ class Reader:
         """What the running service says; runs the profile's commands and checks."""
         version = selected if isinstance(selected, str) else self._told(selected)
         serving = self._serving(version)
-        service = Service(self.document, self.places, serving) if serving else None
+        service = service_of(self.document, self.places, serving) if serving else None
         if service is None:
             return {
                 "running": None if selected is None else unknown("no version is selected"),
@@ -106,10 +107,10 @@ class Reader:
 
     def _serving(self, selected: Optional[str]) -> Optional[str]:
         """The version whose service to ask: one with living processes, else the selected one."""
-        if selected is not None and Service(self.document, self.places, selected).living():
+        if selected is not None and service_of(self.document, self.places, selected).living():
             return selected
         for version in self.layout.installed():
-            if Service(self.document, self.places, version).living():
+            if service_of(self.document, self.places, version).living():
                 return version
         return selected
 

@@ -11,6 +11,7 @@ from typing import Any, Dict, List
 from backends.node import evidence, images, living_on, parents, standing, steps
 from backends.node.journal import JournalDamaged
 from backends.node.places import names_in, remove_if_there, remove_tree, sync_directory
+from backends.node.service import Service
 from backends.node.transaction import Transaction, put_away
 
 _ANSWER_SECONDS = 10.0
@@ -35,7 +36,7 @@ def undo(transaction: Transaction) -> str:
             transaction.log("UNPROVEN", paths=[str(error)])
             return "unproven"
         evidence.save(transaction)
-        failures = _stop_new(transaction) + _undo_steps(transaction)
+        failures = _stop_what_runs(transaction) + _undo_steps(transaction)
         if not _prove(transaction, failures):
             return "unproven"
         transaction.log("RESTORED", files=len(transaction.steps()))
@@ -52,19 +53,29 @@ def finish(transaction: Transaction) -> str:
     return "undone"
 
 
-def _stop_new(transaction: Transaction) -> List[str]:
-    if not _was_reached(transaction, "start"):
+def _stop_what_runs(transaction: Transaction) -> List[str]:
+    """Stop the new version, and the old one where something started it meanwhile.
+
+    Once the old one was seen gone, its files may have been changed: whatever the system started
+    since then, at a boot say, must not run while they are put back, nor be taken for the old one.
+    """
+    if standing.last(transaction.records, "QUIET") is None:
         return []
-    service = transaction.new_service
-    if not os.path.isdir(service.tree):
-        return []
-    if not service.living() and service.status()[0] == "stopped":
-        return []
+    failures = []
+    new, old = transaction.new_service, transaction.old_service
+    if os.path.isdir(new.tree) and (new.living() or new.status()[0] != "stopped"):
+        failures += _stop(transaction, new, "the new version")
+    if old is not None and old.living():
+        failures += _stop(transaction, old, "what was started meanwhile")
+    return failures
+
+
+def _stop(transaction: Transaction, service: Service, who: str) -> List[str]:
     gone, text = service.stop()
     if not gone and service.settings["pid_file"] and not service.living():
         gone = True  # its script says `started`, but no process of it is left
-    transaction.note("UNDO", what="stop the new version", ok=gone, text=text)
-    return [] if gone else ["the new version still runs: %s" % text]
+    transaction.note("UNDO", what="stop %s" % who, ok=gone, text=text)
+    return [] if gone else ["%s still runs: %s" % (who, text)]
 
 
 def _undo_steps(transaction: Transaction) -> List[str]:
@@ -137,7 +148,7 @@ def _start_old(transaction: Transaction) -> bool:
     old = transaction.old_service
     if old is None or not stopped or stopped[0]["was"] != "started":
         return True
-    if not old.living() or old.status()[0] == "stopped":
+    if not old.living() or old.status()[0] != "started":
         ok, text = old.start(transaction.file("restart.out"))
         transaction.note("UNDO", what="start the old version", ok=ok, text=text)
     give_up = time.monotonic() + _ANSWER_SECONDS

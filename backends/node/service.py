@@ -1,11 +1,12 @@
 """The product's service: stop it and see it gone, start it and hear the new process.
 
-Two kinds: `control` (a script in the version's tree: start, stop, status, restart, tail) and
-`command` (an argument list for each verb). Source: design.md, section 5, "Services".
+This file holds what all kinds share: a service is gone when none of its processes is left, and
+has started when a process of it is there and says so, never because somebody's return code was
+zero. Source: design.md, section 5, "Services".
 """
 
 import os
-import re
+import signal
 import time
 from typing import Any, Dict, List, Optional, Tuple
 
@@ -13,14 +14,12 @@ from backends.node import clock, processes
 from backends.node.expand import expand
 from backends.node.places import Places
 
-_WORDS = {"started": "started", "stopped": "stopped", "stoped": "stopped"}
-"""The seed's protocol says `stoped`; a correct `stopped` is understood, too."""
-
-_NEGATIONS = frozenset(["not", "never", "no", "cannot"])
-
 _POLL_SECONDS = 0.1
 
 _PID_FILE_GRACE_SECONDS = 2.0
+
+_KILLED_SECONDS = 5.0
+"""How long killed processes may take to be gone: longer only when the kernel holds them."""
 
 
 class Service:
@@ -35,16 +34,28 @@ class Service:
             document["values"], directory=places.directory, version=version
         )
 
+    # --- what each kind says for itself ---
+
+    def argv(self, verb: str) -> Optional[List[str]]:
+        """The command for a verb (start, stop, status), or None when there is none."""
+        raise NotImplementedError
+
+    def status(self) -> Tuple[str, str]:
+        """`started`, `stopped` or `unknown`, and what was said."""
+        raise NotImplementedError
+
+    def make_ready(self) -> None:
+        """What has to be done before a start, whatever comes of it."""
+
+    def is_over(self) -> bool:
+        """Whether nothing says any more that it runs; its processes are looked for besides."""
+        return self.status()[0] != "started"
+
+    # --- what they share ---
+
     def expand(self, template: str) -> str:
         """A string of the profile with this version's values."""
         return expand(template, self.values)
-
-    def argv(self, verb: str) -> Optional[List[str]]:
-        """The command for a verb, or None when the profile has none."""
-        if self.settings["kind"] == "control":
-            return [os.path.join(self.tree, self.settings["control"]), verb]
-        words = (self.settings["commands"] or {}).get(verb)
-        return [self.expand(word) for word in words] if words else None
 
     def environment(self) -> Dict[str, str]:
         """What the profile adds to the environment of each verb."""
@@ -59,27 +70,12 @@ class Service:
         asks = verb not in ("start", "restart")
         return processes.run(argv, seconds, cwd, self.environment(), output_file, asks)
 
-    def status(self) -> Tuple[str, str]:
-        """`started`, `stopped` or `unknown`, and what was said."""
-        if self.settings["kind"] == "command" and self.argv("status") is None:
-            pid = self.pid()
-            return ("started", "pid %d" % pid) if pid else ("stopped", "no process of it")
-        if not os.path.isdir(self.tree):
-            return "unknown", "%s is not there" % self.tree
-        ran = self.run("status", self.settings["request_timeout"])
-        if self.settings["kind"] == "command":
-            if ran.status is None:
-                return "unknown", ran.said()
-            return ("started" if ran.status == 0 else "stopped"), ran.said()
-        return read_status(ran.text) if ran.status is not None else "unknown", ran.said()
-
     def pid(self) -> Optional[int]:
         """The service's process: from its pid file, else the oldest one that lives in its tree."""
         named = self.settings["pid_file"]
         if named:
             return _named_process(os.path.join(self.tree, self.expand(named)), self.tree)
-        living = processes.within(self.tree)
-        return min(living, key=_age) if living else None
+        return oldest(processes.within(self.tree))
 
     def identity(self) -> Optional[str]:
         """`start_id`: pid and start time of the process, or None when there is none."""
@@ -96,26 +92,38 @@ class Service:
         return sorted(found)
 
     def stop(self) -> Tuple[bool, str]:
-        """Stop it; True only when it was seen gone within `stop_timeout`."""
+        """Stop it; True only when it was seen gone within `stop_timeout`.
+
+        Processes that ignore that are killed only where the profile says so.
+        """
         limit = self.settings["stop_timeout"]
         deadline = time.monotonic() + limit
         before = self.living()
-        ran = self.run("stop", limit)
-        while True:
-            left = [pid for pid in before if clock.start_of(pid)] or self.living()
-            if not left and self.status()[0] != "started":
-                return True, "gone; stop said %s" % ran.said()
+        said = self.run("stop", limit).said()
+        if self._is_gone_by(deadline, before):
+            return True, "gone; stop said %s" % said
+        left = self._left_of(before)
+        if left and self.settings["on_stop_timeout"] == "kill":
+            _kill(left)
+            if self._is_gone_by(time.monotonic() + _KILLED_SECONDS, left):
+                return True, "killed after %g s: %s; stop said %s" % (limit, pids(left), said)
+            left = self._left_of(left)
+        who = pids(left) if left else "status: %s: %s" % self.status()
+        return False, "still running after %g s: %s; stop said %s" % (limit, who, said)
+
+    def _is_gone_by(self, deadline: float, before: List[int]) -> bool:
+        while self._left_of(before) or not self.is_over():
             if time.monotonic() > deadline:
-                who = "pid " + ", ".join(str(pid) for pid in left) if left else "status: started"
-                return False, "still running after %g s: %s; stop said %s" % (
-                    limit,
-                    who,
-                    ran.said(),
-                )
+                return False
             time.sleep(_POLL_SECONDS)
+        return True
+
+    def _left_of(self, before: List[int]) -> List[int]:
+        return [pid for pid in before if clock.start_of(pid)] or self.living()
 
     def start(self, output_file: str) -> Tuple[bool, str]:
         """Start it; True only when a process of this version is there and status agrees."""
+        self.make_ready()
         limit = self.settings["start_timeout"]
         deadline = time.monotonic() + limit
         ran = self.run("start", limit, output_file)
@@ -132,27 +140,23 @@ class Service:
     def log_tail(self) -> str:
         """The last 100 lines of what the service logged, as the profile says where."""
         where = self.settings["log"]
-        if not where:
-            return ""
-        if where == "control tail":
-            text = self.run("tail", self.settings["request_timeout"]).text
-        else:
-            path = os.path.join(self.tree, self.expand(where))
-            text = processes.tail(path).decode("utf-8", "backslashreplace")
+        text = self.log_text(where) if where else ""
         return "\n".join(text.splitlines()[-100:])
 
+    def log_text(self, where: str) -> str:
+        """The end of the log at a place that the profile names."""
+        path = os.path.join(self.tree, self.expand(where))
+        return processes.tail(path).decode("utf-8", "backslashreplace")
 
-def read_status(text: str) -> str:
-    """What a control script's answer means: whole words; anything else is unknown.
 
-    >>> read_status("stoped"), read_status("it is not started")
-    ('stopped', 'unknown')
-    """
-    words = re.findall(r"[A-Za-z]+", text.lower())
-    meanings = {_WORDS[word] for word in words if word in _WORDS}
-    if len(meanings) != 1 or _NEGATIONS.intersection(words):
-        return "unknown"
-    return meanings.pop()
+def oldest(found: List[int]) -> Optional[int]:
+    """The process that was started first."""
+    return min(found, key=_age) if found else None
+
+
+def pids(found: List[int]) -> str:
+    """Processes in words."""
+    return "pid " + ", ".join(str(pid) for pid in found)
 
 
 def _named_process(path: str, tree: str) -> Optional[int]:
@@ -180,3 +184,11 @@ def _named_process(path: str, tree: str) -> Optional[int]:
 
 def _age(pid: int) -> Tuple[int, int]:
     return int(clock.start_of(pid) or 0), pid
+
+
+def _kill(left: List[int]) -> None:
+    for pid in left:
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            continue  # it went meanwhile

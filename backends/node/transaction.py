@@ -28,6 +28,7 @@ from backends.node.places import (
     write_json,
 )
 from backends.node.service import Service
+from backends.node.services import service_of
 from backends.node.steps import Step
 
 _log = logging.getLogger("liftlock")
@@ -73,14 +74,14 @@ class Transaction:
     @property
     def new_service(self) -> Service:
         """The service of the version we go to."""
-        return Service(self.document, self.places, self.to["version"])
+        return service_of(self.document, self.places, self.to["version"])
 
     @property
     def old_service(self) -> Optional[Service]:
         """The service of the version we come from; None for a first install."""
         if self.previous is None:
             return None
-        return Service(self.document, self.places, self.previous["version"])
+        return service_of(self.document, self.places, self.previous["version"])
 
     @property
     def conflicts(self) -> str:

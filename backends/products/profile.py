@@ -28,7 +28,8 @@ class Profile:
     product: ProductTable
     service: ServiceTable
     health: tuple[HealthTable, ...]
-    """Each has a name; a `control` service without any check has got one of kind control."""
+    """Each has a name; without any check there is one of kind control, which asks the service
+    itself, unless that is started by commands."""
 
     facts: FactsTable
     limits: LimitsTable
@@ -102,7 +103,7 @@ def read_profile(path: Path) -> Profile:
     if service.kind == "control" and service.control is None:
         service = service.model_copy(update={"control": "control"})
     checks = written.health
-    if not checks and service.kind == "control":
+    if not checks and service.kind != "command":
         checks = (HealthTable(kind="control"),)
     return Profile(
         source=path,

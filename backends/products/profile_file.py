@@ -135,34 +135,76 @@ class CommandsTable(Table):
     restart: Command | None = None
 
 
+UnitName = Annotated[str, Field(pattern=r"^[A-Za-z0-9:_.@-]{1,200}\.service$")]
+TriggerName = Annotated[
+    str, Field(pattern=r"^[A-Za-z0-9:_.@-]{1,200}\.(socket|timer|path|automount)$")
+]
+
+_OWN_KEYS = {
+    "control": "control",
+    "commands": "command",
+    "unit": "systemd",
+    "triggers": "systemd",
+    "script": "sysv",
+}
+"""Keys of `[service]` that go with one kind."""
+
+_NEEDED_KEYS = {
+    "command": ("commands", "needs start and stop"),
+    "systemd": ("unit", "needs it"),
+    "sysv": ("script", "needs it"),
+}
+
+
 class ServiceTable(Table):
     """`[service]`"""
 
-    kind: Literal["control", "command"]
+    kind: Literal["control", "command", "systemd", "sysv"]
     control: Annotated[Text, AfterValidator(_inside_tree)] | None = None
     """The script in the version's tree: start, stop, status, restart, tail; default "control"."""
 
     commands: CommandsTable | None = None
+    unit: UnitName | None = None
+    """With `systemd`, the unit's whole name."""
+
+    triggers: tuple[TriggerName, ...] = ()
+    """With `systemd`, units that start it by themselves; they are stopped and started with it."""
+
+    script: SafeName | None = None
+    """With `sysv`, the script's name in /etc/init.d."""
+
+    definition: Annotated[Text, AfterValidator(_inside_tree)] | None = None
+    """With `systemd` and `sysv`, the file of the release that becomes the unit or the script."""
+
     env: dict[EnvironmentName, TemplateWord] = Field(default_factory=dict)
+    """For the commands of the service and of the checks; a unit gets what its definition says."""
+
     pid_file: Template | None = None
     """Relative to the version's tree, or absolute."""
 
     stop_timeout: Deadline | None = None
+    on_stop_timeout: Literal["abort", "kill"] = "abort"
+    """What is done about a service that does not stop: nothing was changed yet."""
+
     start_timeout: Deadline = 60.0
     request_timeout: Deadline | None = None
     log: Template | None = None
-    """"control tail", a path (relative to the version's tree, or absolute), or "none"."""
+    """"control tail", "journald", a path (relative to the version's tree, or absolute), or
+    "none"."""
 
     @model_validator(mode="after")
     def _fits(self) -> "ServiceTable":
-        if self.kind == "command" and self.commands is None:
-            raise at(("commands",), 'is missing: kind = "command" needs start and stop')
-        if self.kind == "control" and self.commands is not None:
-            raise at(("commands",), 'goes with kind = "command"')
-        if self.kind == "command" and self.control is not None:
-            raise at(("control",), 'goes with kind = "control"')
-        if self.kind == "command" and self.log == "control tail":
-            raise at(("log",), '"control tail" goes with kind = "control"')
+        needed, why = _NEEDED_KEYS.get(self.kind, ("", ""))
+        if needed and getattr(self, needed) is None:
+            raise at((needed,), f'is missing: kind = "{self.kind}" {why}')
+        for key, kind in _OWN_KEYS.items():
+            if getattr(self, key) and self.kind != kind:
+                raise at((key,), f'goes with kind = "{kind}"')
+        if self.definition and self.kind not in ("systemd", "sysv"):
+            raise at(("definition",), 'goes with kind = "systemd" or "sysv"')
+        for log, kind in (("control tail", "control"), ("journald", "systemd")):
+            if self.log == log and self.kind != kind:
+                raise at(("log",), f'"{log}" goes with kind = "{kind}"')
         return self
 
 

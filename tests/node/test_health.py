@@ -7,7 +7,7 @@ import pytest
 
 from backends.node import health
 from backends.node.places import Places
-from backends.node.service import Service
+from backends.node.services import service_of
 from tests.node.test_probe import Peer, peer
 
 __all__ = ["peer"]
@@ -30,7 +30,7 @@ def check(top: Path, facts: dict[str, Any] | None = None, **settings: Any) -> he
         "facts": {"version": facts},
     }
     places = Places(str(top / "state"), "demo", str(top / "opt"))
-    (result,) = health.run_all(document, Service(document, places, "2.0"))
+    (result,) = health.run_all(document, service_of(document, places, "2.0"))
     return result
 
 

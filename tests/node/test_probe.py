@@ -14,6 +14,7 @@ from backends.node import probe
 from backends.node.places import Places
 from backends.node.probe import NoAnswer
 from backends.node.service import Service
+from backends.node.services import service_of
 
 Talk = Callable[[socket.socket], None]
 
@@ -190,7 +191,8 @@ def service(tmp_path: Path) -> Service:
     tree.mkdir(parents=True)
     settings: dict[str, Any] = {"kind": "command", "env": {}, "commands": {}}
     document = {"service": settings, "values": {}}
-    return Service(document, Places(str(tmp_path / "state"), "demo", str(tmp_path / "opt")), "1.0")
+    places = Places(str(tmp_path / "state"), "demo", str(tmp_path / "opt"))
+    return service_of(document, places, "1.0")
 
 
 def read(service: Service, **how: Any) -> str:

@@ -14,7 +14,9 @@ import pytest
 
 from backends.node import clock, processes
 from backends.node.places import Places
-from backends.node.service import Service, read_status
+from backends.node.service import Service
+from backends.node.service_scripts import read_status
+from backends.node.services import service_of
 from tests.support.beacon import Beacon
 from tests.support.node import Node, settled, wait_until
 
@@ -55,6 +57,7 @@ def a_service(top: Path, **changes: Any) -> Service:
         "env": {},
         "pid_file": None,
         "commands": {},
+        "on_stop_timeout": "abort",
         "stop_timeout": 0.5,
         "start_timeout": 0.5,
         "request_timeout": 2.0,
@@ -62,7 +65,7 @@ def a_service(top: Path, **changes: Any) -> Service:
     }
     settings.update(changes)
     document = {"service": settings, "values": {}}
-    return Service(document, Places(str(top / "state"), "demo", str(top / "opt")), "1.0")
+    return service_of(document, Places(str(top / "state"), "demo", str(top / "opt")), "1.0")
 
 
 @pytest.fixture

@@ -1,0 +1,63 @@
+"""Talking to systemd: a few questions and orders, each with a limit."""
+
+import os
+from typing import Dict, Iterable, List
+
+from backends.node import processes
+
+_SECONDS = 10.0
+"""For what systemd answers at once, unless it is in trouble."""
+
+_GROUPS = ("/sys/fs/cgroup/systemd", "/sys/fs/cgroup/unified", "/sys/fs/cgroup")
+"""Where systemd's own hierarchy of control groups may be: alone, beside others, or the only one."""
+
+
+class Silent(Exception):
+    """systemd gave no answer that could be read; the text says what it said."""
+
+
+def is_here() -> bool:
+    """Whether systemd is this machine's PID 1, as sd_booted(3) finds out."""
+    return os.path.isdir("/run/systemd/system")
+
+
+def order(*words: str, seconds: float = _SECONDS) -> processes.Ran:
+    """Run `systemctl` with these words."""
+    return processes.run(["systemctl", "--no-ask-password"] + list(words), seconds, asks=False)
+
+
+def show(unit: str, names: Iterable[str]) -> Dict[str, str]:
+    """Properties of a unit as systemd has them in memory; empty for what it does not know.
+
+    Raises:
+        Silent: There is no systemd, or it does not answer.
+    """
+    wanted = ",".join(names)
+    ran = processes.run(
+        ["systemctl", "show", "--no-pager", "--property=" + wanted, "--", unit], _SECONDS
+    )
+    if ran.status != 0:
+        raise Silent("systemctl show %s: %s" % (unit, ran.said()))
+    found = {name: "" for name in wanted.split(",")}
+    for line in ran.text.splitlines():
+        name, sign, value = line.partition("=")
+        if sign and name in found:
+            found[name] = value
+    return found
+
+
+def processes_of(group: str) -> List[int]:
+    """The processes in a control group (`ControlGroup=` of a unit) and in those inside it."""
+    for top in _GROUPS:
+        path = top + group
+        if group not in ("", "/") and os.path.isdir(path):
+            return sorted(pid for here, _, _ in os.walk(path) for pid in _members(here))
+    return []
+
+
+def _members(path: str) -> List[int]:
+    try:
+        with open(os.path.join(path, "cgroup.procs")) as stream:
+            return [int(line) for line in stream]
+    except OSError:
+        return []  # the group went away, and its processes with it
