@@ -64,7 +64,9 @@ def _here(history: Path) -> list[Row]:
 
 
 async def _nodes(session: Session) -> list[tuple[list[Row], Exit]]:
-    found = list(await asyncio.gather(*(_node(c) for c in session.chosen_contacts.values())))
+    layer = session.policy.second_layer.value
+    contacts = session.chosen_contacts.values()
+    found = list(await asyncio.gather(*(_node(contact, layer) for contact in contacts)))
     for name in session.chosen:
         reason = session.subjects[name].excluded
         if reason is not None:
@@ -72,7 +74,7 @@ async def _nodes(session: Session) -> list[tuple[list[Row], Exit]]:
     return found
 
 
-async def _node(contact: Contact) -> tuple[list[Row], Exit]:
+async def _node(contact: Contact, second_layer: str) -> tuple[list[Row], Exit]:
     rows: list[Row] = []
 
     def see(message: Mapping[str, Any]) -> None:
@@ -83,7 +85,7 @@ async def _node(contact: Contact) -> tuple[list[Row], Exit]:
     if (problem := await contact.prepare()) is not None:
         told = " ".join(filter(None, (problem.summary, problem.evidence, problem.advice)))
         return [(contact.node, "reach", "refused", line(told))], Exit.UNREACHABLE
-    answer = await contact.rows("preflight", see, bytes=0, files=0)
+    answer = await contact.rows("preflight", see, bytes=0, files=0, second_layer=second_layer)
     if answer.outcome in (Outcome.UNREACHABLE, Outcome.TIMED_OUT) and answer.problem:
         rows.append((contact.node, "reach", "refused", answer.problem.summary))
         return rows, Exit.UNREACHABLE

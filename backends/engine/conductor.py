@@ -197,6 +197,7 @@ class Conductor:
                 needs={"python": manifest.needs.python, "commands": list(manifest.needs.commands)},
                 bytes=max(manifest.total_bytes, manifest.needs.bytes),
                 files=len(manifest.files),
+                second_layer=self._plan.policy.second_layer.value,
             )
 
         await self._all(nodes, Phase.PREFLIGHT, one)

@@ -86,7 +86,14 @@ def _service(record: Record) -> str:
         return f"stop the old version (it was {record['was']})"
     if verb == "start":
         return "start the new version"
+    if verb == "enable":
+        return "have it started at boot"
     return f"{verb}: {_word(ok)}  {text}"
+
+
+def _hook(record: Record) -> str:
+    why = f" ({record['why']})" if record.get("why") else ""
+    return f"second layer: {record['layer']}{why}"
 
 
 def _quiet(record: Record) -> str:
@@ -134,7 +141,7 @@ def _rest(record: Record) -> str:
 
 _TELLERS: Final[Mapping[str, Callable[[Record], str]]] = {
     "BEGIN": _begin,
-    "HOOK": lambda r: f"second layer: {r['layer']}",
+    "HOOK": _hook,
     "INTENTS": lambda r: f"before-images of {r['steps']} paths are durable",
     "BACKUPS": lambda r: f"backups of {r['steps']} paths are durable",
     "QUIET": _quiet,
@@ -146,6 +153,7 @@ _TELLERS: Final[Mapping[str, Callable[[Record], str]]] = {
     "HEALTHY": _healthy,
     "UNHEALTHY": lambda r: f"no longer healthy: {r['why']}",
     "RESTART": lambda r: f"the process was replaced, {r['times']} times now",
+    "TAKEOVER": lambda r: f"the updater hung and was ended: {r['why']}",
     "TICK": lambda r: f"{r['spent']:g} s of the accept window spent",
     "EXTEND": lambda r: f"accept window extended by {r['by']}",
     "HELD": lambda r: f"held, waits for a person: {r['why']}",

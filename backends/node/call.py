@@ -6,7 +6,7 @@ from typing import Any, BinaryIO, Callable, Dict, Optional, Tuple
 from backends.node import facts
 from backends.node.layout import Layout
 from backends.node.layouts import layout_of, places_of
-from backends.node.places import write_file
+from backends.node.places import STATE_DIR, write_file
 from backends.node.stage import Refused
 
 Send = Callable[[Dict[str, Any]], None]
@@ -22,6 +22,7 @@ class Call:
     def __init__(
         self, request: Dict[str, Any], source: BinaryIO, send: Send, payload: bytes, updater: str
     ) -> None:
+        self.request = request
         self.command: str = request["command"]
         self.args: Dict[str, Any] = request["args"]
         self.document: Dict[str, Any] = request["product"]
@@ -54,7 +55,7 @@ def state_directory(request: Dict[str, Any]) -> str:
     if ordered:
         return str(ordered)
     if os.geteuid() == 0:
-        return "/var/lib/liftlock"
+        return STATE_DIR
     home = os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")
     return os.path.join(home, "liftlock")
 

@@ -10,11 +10,19 @@ import sys
 import time
 from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Tuple
 
-from backends.node import fitting, health, images, locks, processes, transaction
+from backends.node import (
+    checks_service,
+    fitting,
+    health,
+    hook,
+    images,
+    locks,
+    processes,
+    transaction,
+)
 from backends.node.layout import Layout, PointerUnreadable
 from backends.node.layouts import layout_of
 from backends.node.places import Places, UnsafePlace, read_json, refuse_unsafe
-from backends.node.service_scripts import read_status
 from backends.node.services import service_of
 
 Row = Dict[str, Any]
@@ -169,7 +177,21 @@ def _baseline(order: Order) -> Answer:
 
 
 def _second_layer(order: Order) -> Answer:
-    return "warn", "none: after a power cut the next acting command brings the node back"
+    """Which one there is, and what follows if there is none."""
+    found = hook.choose(str(order.args.get("second_layer", "auto")))
+    if found.kind == "systemd":
+        return (
+            "ok",
+            "systemd: at boot the node is back before its service starts; else within 60 s",
+        )
+    if found.kind == "cron":
+        return (
+            "ok",
+            "cron: back within 60 s, after a boot too; then the new version may run before",
+        )
+    return "warn", "none (%s): after a power cut the next acting command brings the node back" % (
+        found.why
+    )
 
 
 def _clock(order: Order) -> Answer:
@@ -192,20 +214,9 @@ def _tree(order: Order) -> Answer:
     return ("ok" if found.is_exact else "refused"), found.text()
 
 
-def _control(order: Order) -> Answer:
-    """O16: a control script that is missing, cannot run, or says something else than its words."""
-    settings = order.document["service"]
-    if settings["kind"] != "control":
-        return "ok", "the service is started by commands"
-    path = os.path.join(_tree_of(order), settings["control"])
-    if not os.path.isfile(path) or not os.access(path, os.X_OK):
-        return "refused", "%s is missing or cannot be executed" % path
+def _service(order: Order) -> Answer:
     service = service_of(order.document, order.places, order.args["version"])
-    ran = processes.run(
-        [path, "status"], settings["request_timeout"], _tree_of(order), service.environment()
-    )
-    word = read_status(ran.text) if ran.status is not None else "unknown"
-    return ("refused" if word == "unknown" else "ok"), "status said %s" % ran.said()
+    return checks_service.check(service, order.layout, _tree_of(order))
 
 
 def _same(order: Order) -> Answer:
@@ -302,7 +313,7 @@ _PREFLIGHT: List[Tuple[str, Callable[[Order], Answer]]] = [
 
 _STAGED: List[Tuple[str, Callable[[Order], Answer]]] = [
     ("staged files", _tree),
-    ("control script", _control),
+    ("service", _service),
     ("same version, other content", _same),
     ("rename and link", _fitting),
     ("rollback rehearsal", _rehearsal),

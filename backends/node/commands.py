@@ -20,7 +20,8 @@ from backends.node import (
     wire,
 )
 from backends.node.call import OK, Answer, Call, refuse_disabled
-from backends.node.driving import bring_to_rest, busy, take_lock
+from backends.node.drivers import busy
+from backends.node.driving import bring_to_rest, take_lock
 from backends.node.places import UnsafePlace, read_json, write_json
 from backends.node.stage import Refused
 

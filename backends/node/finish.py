@@ -6,7 +6,7 @@ it they are the only way back (design.md, section 5).
 
 import os
 
-from backends.node import standing
+from backends.node import definition, standing
 from backends.node.places import (
     names_in,
     read_json,
@@ -63,7 +63,12 @@ def _give_up_store(transaction: Transaction) -> None:
     places, layout = transaction.places, transaction.layout
     previous = transaction.previous["version"] if transaction.previous else None
     for step in transaction.steps():
-        transaction.set_aside(layout.lost_with(step, previous))
+        if definition.is_one(step):
+            shipped_before = layout.manifest(previous) if previous else None
+            named = transaction.document["service"]["definition"]
+            transaction.set_aside(definition.lost_with(step, named, shipped_before))
+        else:
+            transaction.set_aside(layout.lost_with(step, previous))
     for name in names_in(places.store):
         if name.startswith(transaction.txn + "."):
             path = os.path.join(places.store, name)
@@ -71,6 +76,7 @@ def _give_up_store(transaction: Transaction) -> None:
                 remove_tree(path)
             else:
                 remove_if_there(path)
+    definition.forget_prepared(transaction)
     layout.forget_prepared(transaction.txn)
     version = transaction.to["version"]
     remove_if_there(os.path.join(places.staged, version + ".json"))

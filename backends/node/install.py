@@ -8,7 +8,17 @@ import logging
 import os
 from typing import Any, Callable, Dict, List, Optional
 
-from backends.node import clock, living_on, monitor, parents, rollback, standing, steps
+from backends.node import (
+    clock,
+    definition,
+    hook,
+    living_on,
+    monitor,
+    parents,
+    rollback,
+    standing,
+    steps,
+)
 from backends.node.journal import AppendFailed, JournalDamaged
 from backends.node.layout import PointerUnreadable, Unfit
 from backends.node.ownership import NoSuchOwner
@@ -76,7 +86,7 @@ def drive(
 
 
 def _forward(transaction: Transaction) -> None:
-    transaction.log("HOOK", layer="none", why="second layers come with the service managers")
+    hook.arm(transaction)
     todo = _intend(transaction)
     for step in todo:
         parents.refuse_strayed(step, transaction.layout.top)
@@ -96,6 +106,9 @@ def _forward(transaction: Transaction) -> None:
     _check_target(transaction, todo)
     if _was_stopped_by_order(transaction):
         return
+    not_enabled = definition.enable(transaction, todo)
+    if not_enabled:
+        raise StepFailed(not_enabled)
     _start_new(transaction)
     _begin_trial(transaction)
 
@@ -105,6 +118,14 @@ def _intend(transaction: Transaction) -> List[steps.Step]:
     layout, version, txn = transaction.layout, transaction.to["version"], transaction.txn
     try:
         intents = layout.compile(version, txn)
+        defined = definition.intend_place(
+            transaction.new_service,
+            transaction.places.staged_tree(version),
+            len(intents),
+            txn,
+            layout.store(txn, len(intents)),
+        )
+        intents += [defined] if defined else []
         intents.append(layout.point(len(intents), version, txn))
     except (Unfit, NoSuchOwner, PointerUnreadable) as error:
         raise StepFailed(str(error)) from error
@@ -161,6 +182,8 @@ def _check_target(transaction: Transaction, done: List[steps.Step]) -> None:
     for step in done:
         if step.op == "remove" and os.path.lexists(step.path):
             raise StepFailed("%s was removed and is there again" % step.path)
+        if definition.is_one(step) and not steps.holds(step.path, step.after):
+            raise StepFailed("%s is not the definition of the release" % step.path)
     transaction.log("TARGET", digest=transaction.to["digest"], files=found.equal)
 
 

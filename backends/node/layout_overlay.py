@@ -8,7 +8,7 @@ there nothing is removed. Source: the BindPlane updater of the seeds, features B
 import os
 from typing import Dict, Iterator, List, Optional, Set
 
-from backends.node import images, keeping, ownership
+from backends.node import contexts, images, keeping, ownership
 from backends.node.layout import Entry, FlatLayout, Manifest, Unfit
 from backends.node.places import names_in
 from backends.node.steps import Intent, Step, intend, intend_keep, intend_mode
@@ -232,4 +232,5 @@ class _Compiler:
         if op != "remove":
             new = os.path.join(self._staged, path)
             ownership.give_like(self._layout.document, new, live)
+            contexts.follow(new, live)
         self._found.append(intend(number, op, live, new, self._layout.store(self._txn, number)))

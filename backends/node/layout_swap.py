@@ -7,7 +7,7 @@ the top of the release's tree. Source: Rudder's story #5641 of the seeds.
 import os
 from typing import Dict, List, Optional
 
-from backends.node import images, ownership
+from backends.node import contexts, images, ownership
 from backends.node.layout import Entry, FlatLayout, Unfit, below
 from backends.node.steps import Intent, Step, intend
 
@@ -67,6 +67,7 @@ class SwapLayout(FlatLayout):
             if os.path.lexists(live) and (os.path.islink(live) or not os.path.isdir(live)):
                 raise Unfit("%s is no directory of its own" % live)
             ownership.give_all(self.document, staged)
+            contexts.follow(staged, live)
             number = len(steps)
             steps.append(intend(number, "tree", live, staged, self.store(txn, number)))
         return steps

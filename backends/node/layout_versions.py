@@ -6,7 +6,7 @@ The pointer is the file `.version` or the link `current`. Source: the ops-update
 import os
 from typing import Dict, List, Optional
 
-from backends.node import images, ownership
+from backends.node import contexts, images, ownership
 from backends.node.layout import Entry, Layout, PointerUnreadable, is_version_name
 from backends.node.places import remove_if_there, sync_directory, write_file
 from backends.node.steps import Intent, Step, intend
@@ -73,6 +73,7 @@ class VersionsLayout(Layout):
         staged = self.places.staged_tree(version)
         self.refuse_collisions(version)
         ownership.give_all(self.document, staged)
+        contexts.follow(staged, self.places.tree(self.selected() or version))
         return [intend(0, "tree", tree, staged, self.store(txn, 0))]
 
     def point(self, number: int, version: str, txn: str) -> Intent:

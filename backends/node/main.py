@@ -5,12 +5,13 @@ Whoever reads no `end` knows nothing: neither success nor failure.
 
 import errno
 import hashlib
+import io
 import os
 import sys
 import traceback
-from typing import Any, BinaryIO, Dict, Optional
+from typing import Any, BinaryIO, Dict, Optional, Sequence
 
-from backends.node import clock, commands, images, transaction, wire
+from backends.node import clock, commands, detach, drivers, images, tick, transaction, wire
 from backends.node.call import Call, Send
 from backends.node.journal import AppendFailed, JournalDamaged
 from backends.node.places import write_all
@@ -18,9 +19,15 @@ from backends.node.places import write_all
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
-def main(payload: bytes) -> int:
-    """Serve one request from standard input; the exit code is 0 when an `end` was written."""
+def main(payload: bytes, words: Sequence[str] = ()) -> int:
+    """Serve one request from standard input; the exit code is 0 when an `end` was written.
+
+    With `words` there is no operator: `drive` is a driver in a unit of its own, with its order on
+    standard input; `tick STATE_DIR PRODUCT` and `boot STATE_DIR PRODUCT` are the second layer.
+    """
     os.umask(0o077)
+    if words:
+        return _by_itself(payload, words)
     source = os.fdopen(0, "rb", buffering=65536, closefd=False)
 
     def send(message: Dict[str, Any]) -> None:
@@ -31,6 +38,25 @@ def main(payload: bytes) -> int:
         _serve(source, send, payload, updater)
     except BrokenPipeError:
         return 1  # nobody reads any more; a driver, if one was started, goes on by itself
+    return 0
+
+
+def _by_itself(payload: bytes, words: Sequence[str]) -> int:
+    updater = hashlib.sha256(payload).hexdigest()
+    if words[0] in ("tick", "boot") and len(words) == 3:
+        try:
+            tick.run(words[0], words[1], words[2], payload, updater)
+        except (JournalDamaged, wire.WireError) as error:
+            sys.stderr.write("nothing was touched: %s\n" % error)
+            return 1
+        return 0
+    if list(words) != ["drive"]:
+        sys.stderr.write("liftlock: drive | tick STATE_DIR PRODUCT | boot STATE_DIR PRODUCT\n")
+        return 2
+    with os.fdopen(0, "rb", closefd=False) as source:
+        order = wire.decode(source.readline(wire.MAX_LINE + 1))
+    call = Call(order["request"], io.BytesIO(), lambda message: None, payload, updater)
+    detach.driven(lambda report: drivers.drive(call, order, report))
     return 0
 
 

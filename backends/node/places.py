@@ -1,6 +1,7 @@
 """Where things are on a node, and how a file gets there so that a power cut cannot half it."""
 
 import errno
+import hashlib
 import json
 import os
 import shutil
@@ -9,6 +10,9 @@ from typing import Any, Dict, List, Optional
 
 from backends.node import wire
 from backends.node.canonical import canonical
+
+STATE_DIR = "/var/lib/liftlock"
+"""Where root's state is."""
 
 
 class UnsafePlace(Exception):
@@ -64,6 +68,14 @@ class Places:
         self.staging = os.path.join(self.beside, "staging")
         self.store = os.path.join(self.beside, "store")
         self.new = os.path.join(self.beside, "new")
+
+    @property
+    def second_layer(self) -> str:
+        """What the second layer of this product is called, once on a machine."""
+        name = "liftlock-" + self.product
+        if self.state_dir == STATE_DIR:
+            return name
+        return "%s-%s" % (name, hashlib.sha256(os.fsencode(self.home)).hexdigest()[:8])
 
     def tree(self, version: str) -> str:
         """Where a version lives."""

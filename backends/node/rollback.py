@@ -8,7 +8,7 @@ import os
 import time
 from typing import Any, Dict, List
 
-from backends.node import evidence, images, living_on, parents, standing, steps
+from backends.node import definition, evidence, images, living_on, parents, standing, steps
 from backends.node.journal import JournalDamaged
 from backends.node.places import names_in, remove_if_there, remove_tree, sync_directory
 from backends.node.service import Service
@@ -28,19 +28,27 @@ def decide_and_undo(transaction: Transaction, why: str, by: str) -> str:
 
 def undo(transaction: Transaction) -> str:
     """Put everything back: `undone`, or `unproven` with the exact paths in the journal."""
+    return finish(transaction) if restore(transaction) else "unproven"
+
+
+def restore(transaction: Transaction) -> bool:
+    """Put every path back and prove it; whether that is so. The old version is not started."""
     transaction.journal.sync()
-    if standing.last(transaction.records, "RESTORED") is None:
-        try:
-            transaction.steps()
-        except JournalDamaged as error:
-            transaction.log("UNPROVEN", paths=[str(error)])
-            return "unproven"
-        evidence.save(transaction)
-        failures = _stop_what_runs(transaction) + _undo_steps(transaction)
-        if not _prove(transaction, failures):
-            return "unproven"
-        transaction.log("RESTORED", files=len(transaction.steps()))
-    return finish(transaction)
+    if standing.last(transaction.records, "RESTORED") is not None:
+        return True
+    try:
+        transaction.steps()
+    except JournalDamaged as error:
+        transaction.log("UNPROVEN", paths=[str(error)])
+        return False
+    evidence.save(transaction)
+    failures = _stop_what_runs(transaction) + definition.disable(transaction)
+    failures += _undo_steps(transaction)
+    definition.read_again(transaction)
+    if not _prove(transaction, failures):
+        return False
+    transaction.log("RESTORED", files=len(transaction.steps()))
+    return True
 
 
 def finish(transaction: Transaction) -> str:
@@ -173,6 +181,7 @@ def _clean(transaction: Transaction) -> None:
     for name in names_in(places.store):
         if name.startswith(transaction.txn + "."):
             _remove(os.path.join(places.store, name))
+    definition.forget_prepared(transaction)
     transaction.layout.forget_prepared(transaction.txn)
     if transaction.previous is None and _was_reached(transaction, "start"):
         transaction.set_aside(transaction.layout.left_by_a_first_install())

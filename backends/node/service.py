@@ -47,6 +47,26 @@ class Service:
     def make_ready(self) -> None:
         """What has to be done before a start, whatever comes of it."""
 
+    def definition_place(self) -> Optional[str]:
+        """Where the definition of the service is, or would be; None for kinds without one."""
+        return None
+
+    @property
+    def definition_mode(self) -> int:
+        """The mode of the definition's file."""
+        return 0o644
+
+    def read_definitions(self) -> None:
+        """Have whoever starts it read its definition again."""
+
+    def is_enabled(self) -> bool:
+        """Whether it is started at boot."""
+        return False
+
+    def set_enabled(self, enabled: bool) -> str:
+        """Have it started at boot, or not; what was said. Whether it came to that is looked at."""
+        return "the service has no definition"
+
     def is_over(self) -> bool:
         """Whether nothing says any more that it runs; its processes are looked for besides."""
         return self.status()[0] != "started"

@@ -5,10 +5,14 @@ of the system, and says it with its exit code, as the LSB wants; `command` is an
 each verb. Source: design.md, section 5, "Services"; features O6 and B21.
 """
 
+import glob
 import os
 import re
+import shutil
 from typing import List, Optional, Tuple
 
+from backends.node import processes
+from backends.node.places import sync_directory
 from backends.node.service import Service
 
 _WORDS = {"started": "started", "stopped": "stopped", "stoped": "stopped"}
@@ -20,6 +24,17 @@ _LSB = {0: "started", 1: "stopped", 2: "stopped", 3: "stopped"}
 """Exit codes of `status`: runs; dead with a pid file; dead with a lock file; does not run."""
 
 SCRIPTS = "/etc/init.d"
+
+_ENABLE = (
+    ("update-rc.d", "{name}", "defaults"),
+    ("chkconfig", "--add", "{name}"),
+    ("chkconfig", "{name}", "on"),
+)
+_DISABLE = (
+    # `remove` does nothing while the script is there: it goes one step later.
+    ("update-rc.d", "-f", "{name}", "remove"),
+    ("chkconfig", "--del", "{name}"),
+)
 
 
 class ControlService(Service):
@@ -76,6 +91,34 @@ class SysvService(Service):
         """The script with the verb."""
         return [self.path, verb]
 
+    def definition_place(self) -> Optional[str]:
+        """The script itself, unless it is a link into the product."""
+        inside = os.path.realpath(self.path).startswith(
+            os.path.realpath(self.places.directory) + "/"
+        )
+        return None if inside else self.path
+
+    @property
+    def definition_mode(self) -> int:
+        """It is executed."""
+        return 0o755
+
+    def is_enabled(self) -> bool:
+        """Whether a run level has a link that starts it."""
+        return any(name[3:] == self.settings["script"] for name in _started_at_boot())
+
+    def set_enabled(self, enabled: bool) -> str:
+        """By the tool that this system has for it."""
+        name, limit = self.settings["script"], self.settings["request_timeout"]
+        said = []
+        for words in _ENABLE if enabled else _DISABLE:
+            if shutil.which(words[0], path=processes.SAFE_PATH):
+                argv = [word.format(name=name) for word in words]
+                said.append(processes.run(argv, limit).said())
+        for folder in _run_levels():
+            sync_directory(folder)
+        return "; ".join(said) or "neither update-rc.d nor chkconfig is here"
+
     def status(self) -> Tuple[str, str]:
         """What the exit code means; others than the LSB's are unknown."""
         if not os.path.exists(self.path):
@@ -83,6 +126,15 @@ class SysvService(Service):
         ran = self.run("status", self.settings["request_timeout"])
         word = "unknown" if ran.status is None else _LSB.get(ran.status, "unknown")
         return word, ran.said()
+
+
+def _run_levels() -> List[str]:
+    """The folders of run levels, with links in them."""
+    return sorted(glob.glob("/etc/rc[0-9S].d")) or sorted(glob.glob("/etc/rc.d/rc[0-9S].d"))
+
+
+def _started_at_boot() -> List[str]:
+    return [name for folder in _run_levels() for name in os.listdir(folder) if name[:1] == "S"]
 
 
 def read_status(text: str) -> str:

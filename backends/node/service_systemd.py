@@ -87,6 +87,35 @@ class SystemdService(Service):
         named = super().pid() if self.settings["pid_file"] else int(shown["MainPID"] or 0)
         return sorted(found | {named} if named else found)
 
+    def definition_place(self) -> Optional[str]:
+        """Where systemd has it from, unless that is in the product itself; else its own folder."""
+        try:
+            found = systemd.show(self.unit, ["FragmentPath"])["FragmentPath"]
+        except systemd.Silent:
+            found = ""
+        if not found.endswith(".service") or found.startswith("/run/"):
+            found = os.path.join(systemd.UNITS, _template_of(self.unit))
+        inside = os.path.realpath(found).startswith(os.path.realpath(self.places.directory) + "/")
+        return None if inside else found
+
+    def read_definitions(self) -> None:
+        """`daemon-reload`."""
+        systemd.order("daemon-reload")
+
+    def is_enabled(self) -> bool:
+        """Whether it is, or cannot be because its definition does not say where it belongs."""
+        try:
+            found = systemd.show(self.unit, ["UnitFileState"])["UnitFileState"]
+        except systemd.Silent:
+            return False
+        return found not in ("", "disabled")
+
+    def set_enabled(self, enabled: bool) -> str:
+        """`enable` or `disable`, and the links durable: systemd does not sync them."""
+        ran = systemd.order("enable" if enabled else "disable", "--", self.unit)
+        systemd.sync_units()
+        return ran.said()
+
     def make_ready(self) -> None:
         """Read changed definitions; forget failed starts, which would forbid the next one.
 
@@ -104,10 +133,18 @@ class SystemdService(Service):
         if where != "journald":
             return super().log_text(where)
         words = ["journalctl", "--no-pager", "--quiet", "--lines=100", "--output=short-iso"]
-        return processes.run(words + ["--unit=" + self.unit], self.settings["request_timeout"]).text
+        return processes.run(
+            words + ["--unit=" + self.unit], self.settings["request_timeout"]
+        ).text
 
     def _shown(self) -> Dict[str, str]:
         return systemd.show(self.unit, _ASKED)
+
+
+def _template_of(unit: str) -> str:
+    """The file of a unit: that of its template, for an instance such as `a@1.service`."""
+    name, at, rest = unit.partition("@")
+    return "%s@.service" % name if at and rest != ".service" else unit
 
 
 def runs_only(exec_start: str, tree: str) -> bool:

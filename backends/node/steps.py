@@ -164,10 +164,10 @@ def undo(step: Step, conflicts: str) -> str:
     kept = ""
     if now["kind"] == "dir":
         _clear(step, now, conflicts)
-    elif now["kind"] != "absent" and _holds(step.path, step.before):
+    elif now["kind"] != "absent" and holds(step.path, step.before):
         if not other_differences(step.before, images.image(step.path)):
             return "is the old one"
-    elif now["kind"] != "absent" and not _holds(step.path, step.after):
+    elif now["kind"] != "absent" and not holds(step.path, step.after):
         kept = ", what was there is kept as %s" % _keep_second(step, conflicts)
     _put_back(step)
     return "old one put back" + kept
@@ -249,7 +249,7 @@ def touched_directories(steps: List[Step]) -> List[str]:
 def _clear(step: Step, now: images.Image, conflicts: str) -> str:
     if now["kind"] == "absent":
         return ""
-    if not (images.is_same_inode(now, step.after) and _holds(step.path, step.after)):
+    if not (images.is_same_inode(now, step.after) and holds(step.path, step.after)):
         return "something foreign was there, kept as %s" % set_aside(step.path, conflicts)
     if os.path.lexists(step.new):
         raise UndoFailed("%s is there twice, also as %s" % (step.path, step.new))
@@ -278,7 +278,7 @@ def _undo_mode(step: Step, now: images.Image) -> str:
     return "mode put back"
 
 
-def _holds(path: str, expected: images.Image) -> bool:
+def holds(path: str, expected: images.Image) -> bool:
     """Whether a path has the content of an image; an inode's number alone is soon used again."""
     now = images.image(path)
     return all(now.get(name) == expected.get(name) for name in ("kind", "sha256", "target"))

@@ -4,12 +4,17 @@ import os
 from typing import Dict, Iterable, List
 
 from backends.node import processes
+from backends.node.places import sync_directory
 
 _SECONDS = 10.0
 """For what systemd answers at once, unless it is in trouble."""
 
 _GROUPS = ("/sys/fs/cgroup/systemd", "/sys/fs/cgroup/unified", "/sys/fs/cgroup")
-"""Where systemd's own hierarchy of control groups may be: alone, beside others, or the only one."""
+"""Where systemd's own hierarchy of control groups may be: alone, beside others, or for all."""
+
+
+UNITS = "/etc/systemd/system"
+"""Where an administrator's units are."""
 
 
 class Silent(Exception):
@@ -38,12 +43,20 @@ def show(unit: str, names: Iterable[str]) -> Dict[str, str]:
     )
     if ran.status != 0:
         raise Silent("systemctl show %s: %s" % (unit, ran.said()))
-    found = {name: "" for name in wanted.split(",")}
+    found = dict.fromkeys(wanted.split(","), "")
     for line in ran.text.splitlines():
         name, sign, value = line.partition("=")
         if sign and name in found:
             found[name] = value
     return found
+
+
+def sync_units() -> None:
+    """Make the links durable that `systemctl enable` and `disable` have changed."""
+    for name in [""] + sorted(os.listdir(UNITS)):
+        path = os.path.join(UNITS, name)
+        if os.path.isdir(path) and not os.path.islink(path):
+            sync_directory(path)
 
 
 def processes_of(group: str) -> List[int]:

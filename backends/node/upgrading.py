@@ -9,8 +9,6 @@ from typing import Any, Dict, Optional
 
 from backends.node import (
     clock,
-    detach,
-    install,
     locks,
     recover,
     standing,
@@ -18,8 +16,7 @@ from backends.node import (
     wire,
 )
 from backends.node.call import OK, Answer, Call, refuse_disabled
-from backends.node.driving import busy, driver, start, storage_problem, take_up
-from backends.node.journal import AppendFailed
+from backends.node.driving import start
 from backends.node.layout import PointerUnreadable
 from backends.node.places import read_json
 from backends.node.stage import Refused
@@ -47,30 +44,7 @@ def begin(call: Call) -> Answer:
         raise Refused("not-checked", "%s is not staged and checked here" % args["version"])
 
     call.keep_updater()
-    order = dict(args, product=call.document, previous=previous)
-
-    def drive(report: detach.Report) -> None:
-        lock = locks.DriverLock(call.places)
-        try:
-            lock.take(run=args["run"], operator=args["operator"], command="install")
-        except locks.Busy as error:
-            report({"t": "refused", "problem": busy(error.owner)})
-            return
-        try:
-            install.drive(
-                call.places,
-                order,
-                call.updater,
-                lambda made: report({"t": "begun", "txn": made.txn}),
-            )
-        except (OSError, AppendFailed) as error:
-            report({"t": "refused", "problem": storage_problem(error)})
-            raise
-        finally:
-            lock.release()
-        take_up(call)
-
-    return start(call, drive)
+    return start(call, "install", previous=previous)
 
 
 def _previous(call: Call) -> Optional[Dict[str, Any]]:
@@ -146,7 +120,7 @@ def extend(call: Call) -> Answer:
         held = not locks.is_held(call.places)
     finally:
         opened.close()
-    return start(call, driver(call, monitor_again=True)) if held else OK
+    return start(call, "watch") if held else OK
 
 
 def roll_back(call: Call) -> Answer:
@@ -187,11 +161,11 @@ def finalize(call: Call) -> Answer:
 def _carry_out(call: Call) -> Answer:
     """Have a recorded decision carried out by the driver that lives, or by a new one.
 
-    One that is just leaving looks once more after it let go of the lock, see `take_up`.
+    One that is just leaving looks once more after it let go of the lock, see `drivers.drive`.
     """
     if locks.is_held(call.places):
         return OK
-    outcome, problem = start(call, driver(call))
+    outcome, problem = start(call, "recover")
     if problem is not None and problem["code"] == "locked":
         return OK
     return outcome, problem

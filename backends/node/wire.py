@@ -73,6 +73,7 @@ RECORDS = (
     "CHECK",  # a health check changed its answer
     "HEALTHY",  # all hard checks passed for `min_healthy` seconds
     "UNHEALTHY",  # and then one did not
+    "TAKEOVER",  # a driver that hung was ended, and another one goes on
     "RESTART",  # the process was replaced by another one
     "TICK",  # time that passed in the trial, so that a reboot cannot extend it
     "EXTEND",  # a person moved the end of the accept window

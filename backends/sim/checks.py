@@ -164,7 +164,10 @@ def _baseline(call: Call) -> Found:
 
 
 def _second_layer(call: Call) -> Found:
-    return "warn", "none: after a power cut the next acting command brings the node back"
+    if call.args.get("second_layer", "auto") == "none":
+        back = "after a power cut the next acting command brings the node back"
+        return "warn", f"none (ordered so by second_layer): {back}"
+    return "ok", "systemd: at boot the node is back before its service starts; else within 60 s"
 
 
 # --- staged -------------------------------------------------------------------------------------
@@ -274,7 +277,7 @@ _PREFLIGHT: _Checks = [
 
 _STAGED: _Checks = [
     ("staged files", _tree),
-    ("control script", _control),
+    ("service", _control),
     ("same version, other content", _same),
     ("rename and link", _links),
     ("rollback rehearsal", _rehearsal),

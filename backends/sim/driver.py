@@ -110,7 +110,11 @@ def forward(opened: Open) -> Waits:
 
 def _to_the_trial(opened: Open) -> Steps:
     durations = opened.node.durations
-    opened.log("HOOK", layer="none", why="second layers come with the service managers")
+    is_ordered_so = opened.plan["policy"]["second_layer"] == "none"
+    if is_ordered_so:
+        opened.log("HOOK", layer="none", why="ordered so by second_layer")
+    else:
+        opened.log("HOOK", layer="systemd", why="")
     yield from opened.pause(durations.prepare / 2)
     opened.transaction.steps = _compile(opened)
     opened.log(

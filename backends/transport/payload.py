@@ -20,7 +20,7 @@ import sys
 from backends.node import main
 with open(sys.argv[0], "rb") as stream:
     content = stream.read()
-raise SystemExit(main.main(content))
+raise SystemExit(main.main(content, sys.argv[1:]))
 """
 
 _FIND_PYTHON = (

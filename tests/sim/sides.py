@@ -86,6 +86,7 @@ class Side:
         """What is asked before anything is sent."""
         size = sum(entry["size"] for entry in release.files)
         about = {"needs": {"python": "3.6", "commands": []}, "bytes": size, "files": 3}
+        about["second_layer"] = "none"
         return self.ask("check", "preflight", scope="preflight", now=time.time(), **about)
 
     def check(self, release: Beacon, run: str = RUN) -> Answer:

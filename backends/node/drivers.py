@@ -1,0 +1,132 @@
+"""What a driver does, under the lock: the way forward, a recovery, or one more watch of a trial.
+
+The second layer is armed for as long as a driver works, so that something is there to take up its
+work if it dies or hangs. Source: design.md, section 5, "Transaction", rules 3, 6 and 7.
+"""
+
+import logging
+import time
+from typing import Any, Callable, Dict, Optional
+
+from backends.node import hook, install, locks, monitor, recover, transaction, wire
+from backends.node.call import Call
+from backends.node.detach import Report
+from backends.node.journal import AppendFailed, JournalDamaged
+
+_log = logging.getLogger("liftlock")
+
+Order = Dict[str, Any]
+"""What a driver is started with: `{drive: name, request, ...}`, plain JSON."""
+
+
+def drive(call: Call, order: Order, report: Report) -> None:
+    """Do what an order says, and what was ordered meanwhile. `report` hears once how it began."""
+    _under_lock(call, order, report, _DRIVERS[order["drive"]])
+    newest = _newest(call)
+    if newest in ("ROLLBACK", "FINALIZE", "EXTEND"):
+        name = "watch" if newest == "EXTEND" else "recover"
+        drive(call, dict(order, drive=name), lambda said: None)
+
+
+def _newest(call: Call) -> str:
+    """What was ordered while we were leaving, and saw no driver.
+
+    Whoever orders appends first and looks at the lock then; a driver lets go first and looks at
+    the journal then. So one of the two sees the other.
+    """
+    opened = transaction.load(call.places)
+    if opened is None:
+        return ""
+    opened.close()
+    return str(opened.records[-1]["t"])
+
+
+def _under_lock(
+    call: Call, order: Order, report: Report, work: Callable[[Call, Order, Report], None]
+) -> None:
+    lock = locks.DriverLock(call.places)
+    try:
+        lock.take(
+            run=call.args.get("run", ""),
+            operator=call.args.get("operator", ""),
+            command=call.command,
+        )
+    except locks.Busy as error:
+        report({"t": "refused", "problem": busy(error.owner)})
+        return
+    try:
+        work(call, order, report)
+    finally:
+        _disarm_at_rest(call)
+        lock.release()
+
+
+def _install(call: Call, order: Order, report: Report) -> None:
+    try:
+        install.drive(
+            call.places,
+            dict(call.args, product=call.document, previous=order["previous"]),
+            call.updater,
+            lambda made: report({"t": "begun", "txn": made.txn}),
+        )
+    except (OSError, AppendFailed) as error:
+        report({"t": "refused", "problem": storage_problem(error)})
+        raise
+
+
+def _recover(call: Call, order: Order, report: Report) -> None:
+    opened = _opened(call, report)
+    recover.recover(call.places, opened)
+
+
+def _watch(call: Call, order: Order, report: Report) -> None:
+    opened = _opened(call, report)
+    if opened is not None:
+        monitor.watch(opened)
+
+
+def _opened(call: Call, report: Report) -> Optional[transaction.Transaction]:
+    opened = transaction.load(call.places)
+    report({"t": "driving", "txn": opened.txn if opened else None})
+    if opened is not None:
+        try:
+            hook.arm(opened)
+        except (OSError, AppendFailed):
+            _log.exception("no second layer")  # a full disk stops no undo
+    return opened
+
+
+def _disarm_at_rest(call: Call) -> None:
+    """Without work to take up there is no second layer; what is open and stuck keeps it."""
+    try:
+        opened = transaction.load(call.places)
+        if opened is not None:
+            opened.close()
+        if opened is None or not recover.needs_recovery(opened):
+            hook.disarm(call.places)
+    except (OSError, JournalDamaged, wire.WireError):
+        _log.exception("the second layer stays; it looks again and goes when it can")
+
+
+_DRIVERS: Dict[str, Callable[[Call, Order, Report], None]] = {
+    "install": _install,
+    "recover": _recover,
+    "watch": _watch,
+}
+
+
+def busy(owner: Dict[str, Any]) -> Dict[str, str]:
+    """Who works here, on what, since when (P12)."""
+    since = time.strftime("%Y-%m-%d %H:%M:%SZ", time.gmtime(float(owner.get("since", 0))))
+    return wire.problem(
+        "locked",
+        "another run works on this node",
+        "run %s of %s, %s, since %s"
+        % (owner.get("run"), owner.get("operator"), owner.get("command"), since),
+        "wait for it, or watch it with status",
+    )
+
+
+def storage_problem(error: Exception) -> Dict[str, str]:
+    """A disk that said no before anything was begun."""
+    return wire.problem("node-storage", "the node's disk said no; nothing was changed", str(error))

@@ -1,0 +1,84 @@
+"""The second layer: what takes up the work of a driver that died, hangs, or lost its power.
+
+Armed before anything is changed, gone when nothing is left to take up. systemd: a timer that looks
+each minute, and a unit that at boot brings the node back before its service starts. cron: the same
+looks, and one after each boot, which may come after the service. Else none, and that is recorded.
+Source: design.md, section 5, "Transaction", rule 7; notes on reliability, 4.3 step 3.
+"""
+
+import os
+import sys
+from typing import List, NamedTuple
+
+from backends.node import hook_cron, hook_systemd, standing
+from backends.node.places import Places
+from backends.node.transaction import Transaction
+
+
+class Layer(NamedTuple):
+    """What there is, and why there is no better one."""
+
+    kind: str
+    """`systemd`, `cron` or `none`."""
+
+    why: str
+
+
+def choose(ordered: str) -> Layer:
+    """The best layer that this node has for us; `ordered` is the policy's `second_layer`."""
+    if ordered == "none":
+        return Layer("none", "ordered so by second_layer")
+    if os.geteuid() != 0:
+        return Layer("none", "only root can have one")
+    reasons: List[str] = []
+    for kind, ask in (("systemd", hook_systemd.why_not), ("cron", hook_cron.why_not)):
+        why_not = ask()
+        if not why_not:
+            return Layer(kind, "; ".join(reasons))
+        reasons.append(why_not)
+    return Layer("none", "; ".join(reasons))
+
+
+def arm(transaction: Transaction) -> None:
+    """Have this transaction taken up if we do not finish it; recorded when it is something new.
+
+    Raises:
+        OSError: It could not be armed.
+        journal.AppendFailed: It is not recorded.
+    """
+    found = choose(transaction.policy["second_layer"])
+    if found.kind == "systemd":
+        hook_systemd.arm(transaction.places, _command(transaction), _started_after(transaction))
+    elif found.kind == "cron":
+        hook_cron.arm(transaction.places, _command(transaction))
+    known = standing.last(transaction.records, "HOOK")
+    if known is None or (known["layer"], known["why"]) != found:
+        transaction.log("HOOK", layer=found.kind, why=found.why)
+
+
+def disarm(places: Places) -> None:
+    """Take away what `arm` has put there; nothing is done where nothing is.
+
+    Raises:
+        OSError: Something of it is still there.
+    """
+    hook_systemd.disarm(places)
+    hook_cron.disarm(places)
+
+
+def _command(transaction: Transaction) -> List[str]:
+    """What is run; the verb `tick` or `boot` and where our state is come behind it.
+
+    By the updater that began: an open transaction is always driven by that one.
+    """
+    places = transaction.places
+    updater = os.path.join(places.updaters, "%s.pyz" % transaction.plan["updater"])
+    return [sys.executable, "-I", "-S", "-B", updater]
+
+
+def _started_after(transaction: Transaction) -> List[str]:
+    """The units that must not start before the node was brought back."""
+    settings = transaction.document["service"]
+    own = {"systemd": settings["unit"], "sysv": "%s.service" % settings["script"]}
+    found = [own[settings["kind"]]] if settings["kind"] in own else []
+    return found + list(settings["triggers"]) + list(hook_systemd.STARTERS)
