@@ -16,9 +16,9 @@ from backends.domain.plan import NodePlan, Plan, Step, Treatment, identified, or
 from backends.domain.policy import Limits, Policy, invariants
 from backends.domain.problem import Exit, LiftlockError, Problem
 from backends.domain.states import NodeState, Phase
+from backends.engine import service_words
 from backends.engine.answer import Subject
 from backends.engine.switching import switch_of
-from backends.node.expand import expand
 from backends.releases.read import Release
 
 _LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"
@@ -166,10 +166,13 @@ def _steps(
 ) -> tuple[Step, ...]:
     node, version = subject.node, release.manifest.version
     count = len(release.manifest.files)
-    stop = (
-        [f"{_verb(subject, 'stop', source)}  (up to {limits.stop_seconds:g} s)"] if source else []
-    )
-    start_old = [_verb(subject, "start", source)] if source else []
+
+    def order(verb: str, of: str | None) -> str:
+        return service_words.command(subject.document, verb, of)
+
+    stop = [f"{order('stop', source)}  (up to {limits.stop_seconds:g} s)"] if source else []
+    start_old = [order("start", source)] if source else []
+    defined, defined_back = service_words.definition(subject.document, source)
     window = (
         f"{limits.min_healthy_seconds:g} s healthy within {limits.healthy_deadline_seconds:g} s"
     )
@@ -197,11 +200,13 @@ def _steps(
                 "take the node's lock, write before-images and backups ahead",
                 *stop,
                 *switch.forward,
+                *defined,
                 "read it again: it must equal the release",
-                _verb(subject, "start", version),
+                order("start", version),
             ),
             (
-                _verb(subject, "stop", version),
+                order("stop", version),
+                *defined_back,
                 *switch.back,
                 "prove every path against its before-image",
                 *start_old,
@@ -217,26 +222,6 @@ def _steps(
             command="accept",
         ),
     )
-
-
-def _verb(subject: Subject, verb: str, version: str | None) -> str:
-    """The exact command of a verb, expanded as the node will expand it."""
-    service = subject.document["service"]
-    if not isinstance(service, dict):
-        raise TypeError("a node document has a service table")
-    directory = str(subject.document["directory"])
-    if service["kind"] == "control":
-        tree = switch_of(subject.document, None, version or "").tree
-        return f"{tree}/{service['control']} {verb}"
-    values = {str(key): str(value) for key, value in _values(subject).items()}
-    values.update(directory=directory, version=version or "")
-    words = (service["commands"] or {}).get(verb) or [f"({verb}: no command)"]
-    return " ".join(expand(str(word), values) for word in words)
-
-
-def _values(subject: Subject) -> Mapping[str, object]:
-    values = subject.document["values"]
-    return values if isinstance(values, dict) else {}
 
 
 def _health(subject: Subject) -> list[str]:

@@ -9,8 +9,8 @@ from backends.node.places import sync_directory
 _SECONDS = 10.0
 """For what systemd answers at once, unless it is in trouble."""
 
-_GROUPS = ("/sys/fs/cgroup/systemd", "/sys/fs/cgroup/unified", "/sys/fs/cgroup")
-"""Where systemd's own hierarchy of control groups may be: alone, beside others, or for all."""
+_GROUPS = ("/sys/fs/cgroup", "/sys/fs/cgroup/unified", "/sys/fs/cgroup/systemd")
+"""Where systemd's own hierarchy of control groups may be: version 2, both, or version 1."""
 
 
 UNITS = "/etc/systemd/system"
@@ -61,11 +61,10 @@ def sync_units() -> None:
 
 def processes_of(group: str) -> List[int]:
     """The processes in a control group (`ControlGroup=` of a unit) and in those inside it."""
-    for top in _GROUPS:
-        path = top + group
-        if group not in ("", "/") and os.path.isdir(path):
-            return sorted(pid for here, _, _ in os.walk(path) for pid in _members(here))
-    return []
+    if group in ("", "/"):
+        return []
+    walks = (os.walk(top + group) for top in _GROUPS)
+    return sorted({pid for walk in walks for here, _, _ in walk for pid in _members(here)})
 
 
 def _members(path: str) -> List[int]:

@@ -1,0 +1,53 @@
+"""The service in a plan's words: the command of each verb, and what becomes of its definition."""
+
+from collections.abc import Mapping
+
+from backends.engine.switching import switch_of
+from backends.node.expand import expand
+
+Document = Mapping[str, object]
+"""What the updater is told about a product on one node, see `products.node_document`."""
+
+
+def command(document: Document, verb: str, version: str | None) -> str:
+    """The command of a verb, expanded as the node will expand it."""
+    service = _table(document["service"])
+    match service["kind"]:
+        case "control":
+            tree = switch_of(document, None, version or "").tree
+            return f"{tree}/{service['control']} {verb}"
+        case "systemd":
+            return " ".join(
+                ["systemctl", verb, *_words(service["triggers"]), f"{service['unit']}"]
+            )
+        case "sysv":
+            return f"/etc/init.d/{service['script']} {verb}"
+    values = {key: str(value) for key, value in _table(document["values"]).items()}
+    values |= {"directory": str(document["directory"]), "version": version or ""}
+    words = _words(_table(service["commands"] or {}).get(verb)) or [f"({verb}: no command)"]
+    return " ".join(expand(word, values) for word in words)
+
+
+def definition(document: Document, source: str | None) -> tuple[list[str], list[str]]:
+    """What is done about the service's definition, and what takes it back; nothing for most."""
+    service = _table(document["service"])
+    named = service["definition"]
+    if named is None:
+        return [], []
+    what = service["unit"] or f"/etc/init.d/{service['script']}"
+    if source is None:
+        return (
+            [f"{named} of the release becomes {what}; started at boot"],
+            [f"not started at boot any more; take {what} away"],
+        )
+    return [f"{named} of the release becomes {what}, if they differ"], [f"put the old {what} back"]
+
+
+def _table(value: object) -> Mapping[str, object]:
+    if not isinstance(value, Mapping):
+        raise TypeError(f"a node document has a table here, not {value!r}")
+    return value
+
+
+def _words(value: object) -> list[str]:
+    return [str(each) for each in value] if isinstance(value, list) else []

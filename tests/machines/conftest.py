@@ -1,0 +1,38 @@
+"""Sites for the drills."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from tests.machines.site import Site, a_site
+
+
+@pytest.fixture
+def make_site(tmp_path: Path) -> Iterator[Callable[..., Site]]:
+    """Makes sites of so many machines, see `a_site`; nothing of them is left, ever."""
+    with ExitStack() as stack:
+
+        def make(count: int = 1, **more: str) -> Site:
+            top = tmp_path / "site"
+            top.mkdir()
+            return stack.enter_context(a_site(top, count, **more))
+
+        yield make
+
+
+@pytest.fixture
+def settled(make_site: Callable[..., Site]) -> Callable[..., Site]:
+    """Makes sites on whose nodes 1.0 runs, adopted; a release 2.0 is there."""
+
+    def make(count: int = 1, **more: str) -> Site:
+        site = make_site(count, **more)
+        site.boot()
+        site.lay_down("1.0")
+        site.wait_for(lambda status: status["verdict"]["kind"] == "unmanaged")
+        assert site.run("adopt", "--yes").status == 0
+        site.release("2.0")
+        return site
+
+    return make

@@ -1,0 +1,321 @@
+"""Machines with sshd, an operator's workstation with a network to them, and a product on each.
+
+The workstation is a network namespace: each machine is at the end of a link of its own, which can
+be cut without the machine or the operator being asked. The operator is the real command line.
+"""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import asyncssh
+
+from backends.node.journal import scan
+from backends.releases.build import build
+from tests.machines.machine import SYSTEMD, Machine, end_with_us, need
+from tests.support.cluster import Ran
+
+_PRODUCT = files("backends.demo") / "product"
+
+PORT = 8080
+DIRECTORY = "/opt/beacon"
+STATE = "/var/lib/liftlock"
+WHEN = 1_700_000_000
+
+UNIT = """\
+[Unit]
+Description=Beacon {version}
+
+[Service]
+ExecStart=/usr/bin/python3 /opt/beacon/beacon.py
+Environment=BEACON_PORT=8080
+Restart=on-failure
+RestartSec=100ms
+
+[Install]
+WantedBy=multi-user.target
+"""
+"""As a packager would write it: the default KillMode ends all that is in the unit's group."""
+
+PROFILE = """\
+[product]
+name = "beacon"
+layout = "overlay"
+directory = "/opt/beacon"
+keep = ["beacon.conf"]
+
+[service]
+kind = "systemd"
+unit = "beacon.service"
+definition = "beacon.service"
+log = "journald"
+stop_timeout = "10s"
+start_timeout = "10s"
+
+[[health]]
+kind = "http"
+url = "http://127.0.0.1:8080/health"
+version_field = "version"
+timeout = "2s"
+"""
+
+SSHD_CONFIG = """\
+HostKey /etc/ssh/liftlock_host_key
+AuthorizedKeysFile /etc/ssh/liftlock_operators
+PermitRootLogin prohibit-password
+PasswordAuthentication no
+KbdInteractiveAuthentication no
+UsePAM {pam}
+UseDNS no
+PrintMotd no
+PrintLastLog no
+LogLevel VERBOSE
+"""
+
+
+class Site:
+    """A cluster `harbor` of machines, and all that its operator has."""
+
+    def __init__(self, top: Path, machines: list[Machine], **policy: str | int) -> None:
+        self.top = top
+        self.machines = machines
+        self.releases: dict[str, Path] = {}
+        self.profile = PROFILE
+        self.policy: dict[str, str | int] = {
+            "min_healthy": "300ms",
+            "healthy_deadline": "6s",
+            "accept_window": "20s",
+            "health_poll": "100ms",
+            "connect": "3s",
+            "pause": "none",
+            **policy,
+        }
+        self.file = top / "harbor.toml"
+        self._key = asyncssh.generate_private_key("ssh-ed25519")
+        self._running: list[subprocess.Popen[str]] = []
+        self._workstation = subprocess.Popen(
+            ["unshare", "--net", "sh", "-c", "ip link set lo up; echo ready; exec sleep infinity"],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            preexec_fn=end_with_us,
+        )
+        assert self._workstation.stdout is not None
+        assert self._workstation.stdout.readline() == b"ready\n"
+        self._write_operator()
+
+    @property
+    def names(self) -> list[str]:
+        """The nodes' names."""
+        return [machine.name for machine in self.machines]
+
+    def __getitem__(self, name: str) -> Machine:
+        return next(machine for machine in self.machines if machine.name == name)
+
+    # --- the operator's files -------------------------------------------------------------------
+
+    def _write_operator(self) -> None:
+        identity = self.top / "identity"
+        self._key.write_private_key(identity)
+        identity.chmod(0o600)
+        known = ""
+        for number, machine in enumerate(self.machines):
+            key = asyncssh.generate_private_key("ssh-ed25519")
+            machine.write("/etc/ssh/liftlock_host_key", key.export_private_key().decode(), 0o600)
+            machine.write(
+                "/etc/ssh/liftlock_operators", self._key.export_public_key().decode(), 0o600
+            )
+            pam = "yes" if machine.init == SYSTEMD else "no"
+            machine.write("/etc/ssh/sshd_config", SSHD_CONFIG.format(pam=pam))
+            known += f"{self.address(number)} {key.export_public_key().decode().strip()}\n"
+        (self.top / "known_hosts").write_text(known)
+        (self.top / "ssh_config").write_text(
+            f"Host *\nUser root\nUserKnownHostsFile {self.top}/known_hosts\n"
+            f"IdentityFile {identity}\nIdentitiesOnly yes\nIdentityAgent none\n"
+        )
+        self.write_cluster()
+
+    def write_cluster(self) -> None:
+        """The cluster file and the profile, as they are to be now."""
+        policy = "\n".join(f"{key} = {json.dumps(value)}" for key, value in self.policy.items())
+        nodes = "\n".join(
+            f'{name} = {{ address = "{self.address(number)}" }}'
+            for number, name in enumerate(self.names)
+        )
+        self.file.write_text(
+            '[cluster]\nname = "harbor"\nproduct = "beacon"\nsignatures = "optional"\n'
+            f'ssh_config = "{self.top}/ssh_config"\nknown_hosts = "{self.top}/known_hosts"\n'
+            f'operator_state = "{self.top}/history"\n[defaults]\nuser = "root"\n'
+            f"\n[nodes]\n{nodes}\n\n[policy]\n{policy}\n"
+        )
+        (self.top / "beacon.toml").write_text(self.profile)
+
+    def release(self, version: str, *, sick: bool = False, **more: str) -> Path:
+        """A release of beacon with a unit, built by the program itself."""
+        source = self.source(version, sick=sick, **more)
+        self.releases[version] = build(source, "beacon", version, self.top / "releases").tarball
+        return self.releases[version]
+
+    def source(self, version: str, *, sick: bool = False, **more: str) -> Path:
+        """What a release is built from; `more` are files with `__` for a dot in their names."""
+        source = self.top / f"source-{version}"
+        source.mkdir()
+        contents = {
+            "beacon.py": (_PRODUCT / "beacon.py").read_text(),
+            "VERSION": f"{version}\n",
+            "beacon.service": UNIT.format(version=version),
+            **({"sick": "yes\n"} if sick else {}),
+            **{name.replace("__", "."): text for name, text in more.items()},
+        }
+        for name, text in contents.items():
+            (source / name).write_text(text)
+            os.utime(source / name, (WHEN, WHEN))
+        return source
+
+    # --- power and network ----------------------------------------------------------------------
+
+    def boot(self, *names: str) -> None:
+        """Switch machines on, all when none is named, and plug their links in."""
+        for name in names or self.names:
+            self[name].boot()
+            self._plug_in(self.names.index(name))
+
+    def address(self, number: int) -> str:
+        """Where a machine is, seen from the workstation."""
+        return f"10.77.{number}.2"
+
+    def _plug_in(self, number: int) -> None:
+        machine = self.machines[number]
+        self._ip(
+            *("link", "add", f"v{number}", "type", "veth", "peer", "name", "eth0"),
+            *("netns", str(machine.pid)),
+        )
+        self._ip("addr", "add", f"10.77.{number}.1/24", "dev", f"v{number}")
+        self._ip("link", "set", f"v{number}", "up")
+        machine.ask("ip", "addr", "add", f"{self.address(number)}/24", "dev", "eth0")
+        machine.ask("ip", "link", "set", "eth0", "up")
+
+    def cut_link(self, name: str) -> None:
+        """Nothing goes through any more, in either direction; nobody is told."""
+        self._ip("link", "set", f"v{self.names.index(name)}", "down")
+
+    def mend_link(self, name: str) -> None:
+        """It goes through again."""
+        self._ip("link", "set", f"v{self.names.index(name)}", "up")
+
+    def power_cut(self, name: str) -> None:
+        """The machine is off, with what it had written."""
+        self[name].power_cut()
+
+    def _ip(self, *words: str) -> None:
+        subprocess.run([*self._there(), "ip", *words], check=True, timeout=20)
+
+    def _there(self) -> list[str]:
+        return ["nsenter", f"--target={self._workstation.pid}", "--net", "--"]
+
+    # --- the operator ---------------------------------------------------------------------------
+
+    def start(self, *words: str) -> "subprocess.Popen[str]":
+        """Start a command line on the workstation."""
+        process = subprocess.Popen(
+            [*self._there(), sys.executable, "-m", "app", *words],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "LIFTLOCK_CONFIG_DIR": str(self.top / "config")},
+            preexec_fn=end_with_us,
+        )
+        self._running.append(process)
+        return process
+
+    def run(self, command: str, *words: str, seconds: float = 180) -> Ran:
+        """Run a command about this cluster to its end."""
+        process = self.start(command, str(self.file), *words)
+        out, err = process.communicate(timeout=seconds)
+        return Ran(process.returncode, out, err)
+
+    def upgrade(self, version: str, *words: str) -> Ran:
+        """`upgrade --yes`."""
+        return self.run("upgrade", str(self.releases[version]), "--yes", *words)
+
+    def status(self) -> dict[str, Any]:
+        """`status --json`."""
+        return self.run("status", "--json").json
+
+    def node(self, name: str) -> dict[str, Any]:
+        """What `status --json` says of one node."""
+        return next(node for node in self.status()["nodes"] if node["name"] == name)
+
+    def wait_for(
+        self, reached: Callable[[dict[str, Any]], object], seconds: float = 60
+    ) -> dict[str, Any]:
+        """Ask for the status until it is as wanted."""
+        give_up = time.monotonic() + seconds
+        while True:
+            status = self.status()
+            if reached(status):
+                return status
+            assert time.monotonic() < give_up, status
+            time.sleep(0.3)
+
+    # --- the nodes ------------------------------------------------------------------------------
+
+    def lay_down(self, version: str, *names: str, source: Path | None = None) -> None:
+        """Put a version in place by hand, as before there was Liftlock, and start it."""
+        source = source or self.source(version)
+        for name in names or self.names:
+            machine = self[name]
+            goal = machine.path(DIRECTORY)
+            shutil.copytree(source, goal)
+            machine.write("/opt/beacon/beacon.conf", f"of {name}\n")
+            machine.write("/etc/systemd/system/beacon.service", UNIT.format(version=version))
+            machine.ask("systemctl", "daemon-reload")
+            machine.ask("systemctl", "enable", "beacon.service")
+            time.sleep(0.05)  # what is as young as its process counts as the process's own
+            machine.ask("systemctl", "start", "beacon.service")
+
+    def records(self, name: str, txn: str = "") -> list[dict[str, Any]]:
+        """The newest transaction's journal of a node, or that of one that is over."""
+        where = f"{STATE}/beacon/done/{txn}" if txn else f"{STATE}/beacon/active"
+        return scan(self[name].path(f"{where}/journal").read_bytes()).records
+
+    def close(self) -> None:
+        """End what the operator left running, and the workstation."""
+        for process in self._running:
+            if process.poll() is None:
+                process.send_signal(signal.SIGKILL)
+            process.communicate()
+        self._workstation.kill()
+        self._workstation.communicate()
+
+
+@contextmanager
+def a_site(
+    top: Path, count: int = 1, *, init: str = SYSTEMD, **policy: str | int
+) -> Iterator[Site]:
+    """A site of so many machines n1, n2, ...; they are off, and nothing of them is left."""
+    need("sshd", "openssh-server")
+    made: list[Machine] = []
+    site = None
+    try:
+        for name in (f"n{number}" for number in range(1, count + 1)):
+            made += [Machine(top / name, name, init)]
+        site = Site(top, made, **policy)
+        if init == SYSTEMD:
+            for machine in made:
+                machine.link_unit("ssh.service", "multi-user.target.wants")
+        yield site
+    finally:
+        if site is not None:
+            site.close()
+        for machine in made:
+            machine.close()
