@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,7 +15,7 @@ def make_site(tmp_path: Path) -> Iterator[Callable[..., Site]]:
     """Makes sites of so many machines, see `a_site`; nothing of them is left, ever."""
     with ExitStack() as stack:
 
-        def make(count: int = 1, **more: str) -> Site:
+        def make(count: int = 1, **more: Any) -> Site:
             top = tmp_path / "site"
             top.mkdir()
             return stack.enter_context(a_site(top, count, **more))
@@ -22,12 +23,20 @@ def make_site(tmp_path: Path) -> Iterator[Callable[..., Site]]:
         yield make
 
 
+def _nothing(site: Site) -> None:
+    pass
+
+
 @pytest.fixture
 def settled(make_site: Callable[..., Site]) -> Callable[..., Site]:
-    """Makes sites on whose nodes 1.0 runs, adopted; a release 2.0 is there."""
+    """Makes sites on whose nodes 1.0 runs, adopted; a release 2.0 is there.
 
-    def make(count: int = 1, **more: str) -> Site:
+    `before` is done to a site before its machines are switched on.
+    """
+
+    def make(count: int = 1, before: Callable[[Site], None] = _nothing, **more: Any) -> Site:
         site = make_site(count, **more)
+        before(site)
         site.boot()
         site.lay_down("1.0")
         site.wait_for(lambda status: status["verdict"]["kind"] == "unmanaged")

@@ -103,7 +103,7 @@ for each in /etc/rc2.d/S*; do [ -x "$each" ] && "$each" start; done
 exec /usr/sbin/sshd -D
 """
 
-SYSV = "/sbin/liftlock-init"
+SYSV = "/etc/machine-init"
 
 SYSTEMD = "/lib/systemd/systemd --system --unit=multi-user.target"
 
@@ -165,11 +165,11 @@ class Machine:
         goal.write_text(content)
         goal.chmod(mode)
 
-    def link_unit(self, unit: str, folder: str) -> None:
-        """Have a unit of this machine's packages started at boot."""
-        wants = self._upper(f"/etc/systemd/system/{folder}")
-        wants.mkdir(exist_ok=True)
-        (wants / unit).symlink_to(f"/usr/lib/systemd/system/{unit}")
+    def link(self, path: str, target: str) -> None:
+        """Put a link onto the disk."""
+        goal = self._upper(path)
+        goal.parent.mkdir(parents=True, exist_ok=True)
+        goal.symlink_to(target)
 
     # --- power ----------------------------------------------------------------------------------
 
@@ -253,7 +253,7 @@ class Machine:
 
     def enter(self) -> list[str]:
         """Words before a command that is to run there."""
-        return ["nsenter", f"--target={self.pid}", "--all", "--root", "--wd=/", "--"]
+        return ["nsenter", f"--target={self.pid}", "--all", "--root", "--wdns=/", "--"]
 
     def run(self, *words: str, check: bool = False) -> "subprocess.CompletedProcess[bytes]":
         """Run a command there, as somebody at its console would."""

@@ -21,8 +21,11 @@ import asyncssh
 
 from backends.node.journal import scan
 from backends.releases.build import build
-from tests.machines.machine import SYSTEMD, Machine, end_with_us, need
+from tests.machines import kinds, machine
+from tests.machines.kinds import Kind
+from tests.machines.machine import Machine, end_with_us, need
 from tests.support.cluster import Ran
+from tests.support.node import wait_until
 
 _PRODUCT = files("backends.demo") / "product"
 
@@ -30,43 +33,6 @@ PORT = 8080
 DIRECTORY = "/opt/beacon"
 STATE = "/var/lib/liftlock"
 WHEN = 1_700_000_000
-
-UNIT = """\
-[Unit]
-Description=Beacon {version}
-
-[Service]
-ExecStart=/usr/bin/python3 /opt/beacon/beacon.py
-Environment=BEACON_PORT=8080
-Restart=on-failure
-RestartSec=100ms
-
-[Install]
-WantedBy=multi-user.target
-"""
-"""As a packager would write it: the default KillMode ends all that is in the unit's group."""
-
-PROFILE = """\
-[product]
-name = "beacon"
-layout = "overlay"
-directory = "/opt/beacon"
-keep = ["beacon.conf"]
-
-[service]
-kind = "systemd"
-unit = "beacon.service"
-definition = "beacon.service"
-log = "journald"
-stop_timeout = "10s"
-start_timeout = "10s"
-
-[[health]]
-kind = "http"
-url = "http://127.0.0.1:8080/health"
-version_field = "version"
-timeout = "2s"
-"""
 
 SSHD_CONFIG = """\
 HostKey /etc/ssh/liftlock_host_key
@@ -85,11 +51,14 @@ LogLevel VERBOSE
 class Site:
     """A cluster `harbor` of machines, and all that its operator has."""
 
-    def __init__(self, top: Path, machines: list[Machine], **policy: str | int) -> None:
+    def __init__(
+        self, top: Path, machines: list[Machine], kind: Kind, **policy: str | int
+    ) -> None:
         self.top = top
         self.machines = machines
+        self.kind = kind
         self.releases: dict[str, Path] = {}
-        self.profile = PROFILE
+        self.profile = kind.profile
         self.policy: dict[str, str | int] = {
             "min_healthy": "300ms",
             "healthy_deadline": "6s",
@@ -115,10 +84,10 @@ class Site:
     @property
     def names(self) -> list[str]:
         """The nodes' names."""
-        return [machine.name for machine in self.machines]
+        return [node.name for node in self.machines]
 
     def __getitem__(self, name: str) -> Machine:
-        return next(machine for machine in self.machines if machine.name == name)
+        return next(node for node in self.machines if node.name == name)
 
     # --- the operator's files -------------------------------------------------------------------
 
@@ -127,14 +96,14 @@ class Site:
         self._key.write_private_key(identity)
         identity.chmod(0o600)
         known = ""
-        for number, machine in enumerate(self.machines):
+        for number, node in enumerate(self.machines):
             key = asyncssh.generate_private_key("ssh-ed25519")
-            machine.write("/etc/ssh/liftlock_host_key", key.export_private_key().decode(), 0o600)
-            machine.write(
+            node.write("/etc/ssh/liftlock_host_key", key.export_private_key().decode(), 0o600)
+            node.write(
                 "/etc/ssh/liftlock_operators", self._key.export_public_key().decode(), 0o600
             )
-            pam = "yes" if machine.init == SYSTEMD else "no"
-            machine.write("/etc/ssh/sshd_config", SSHD_CONFIG.format(pam=pam))
+            pam = "yes" if node.init == machine.SYSTEMD else "no"
+            node.write("/etc/ssh/sshd_config", SSHD_CONFIG.format(pam=pam))
             known += f"{self.address(number)} {key.export_public_key().decode().strip()}\n"
         (self.top / "known_hosts").write_text(known)
         (self.top / "ssh_config").write_text(
@@ -159,7 +128,7 @@ class Site:
         (self.top / "beacon.toml").write_text(self.profile)
 
     def release(self, version: str, *, sick: bool = False, **more: str) -> Path:
-        """A release of beacon with a unit, built by the program itself."""
+        """A release of beacon with a definition, built by the program itself."""
         source = self.source(version, sick=sick, **more)
         self.releases[version] = build(source, "beacon", version, self.top / "releases").tarball
         return self.releases[version]
@@ -171,7 +140,7 @@ class Site:
         contents = {
             "beacon.py": (_PRODUCT / "beacon.py").read_text(),
             "VERSION": f"{version}\n",
-            "beacon.service": UNIT.format(version=version),
+            self.kind.file: self.kind.text.format(version=version),
             **({"sick": "yes\n"} if sick else {}),
             **{name.replace("__", "."): text for name, text in more.items()},
         }
@@ -193,15 +162,15 @@ class Site:
         return f"10.77.{number}.2"
 
     def _plug_in(self, number: int) -> None:
-        machine = self.machines[number]
+        node = self.machines[number]
         self._ip(
             *("link", "add", f"v{number}", "type", "veth", "peer", "name", "eth0"),
-            *("netns", str(machine.pid)),
+            *("netns", str(node.pid)),
         )
         self._ip("addr", "add", f"10.77.{number}.1/24", "dev", f"v{number}")
         self._ip("link", "set", f"v{number}", "up")
-        machine.ask("ip", "addr", "add", f"{self.address(number)}/24", "dev", "eth0")
-        machine.ask("ip", "link", "set", "eth0", "up")
+        node.ask("ip", "addr", "add", f"{self.address(number)}/24", "dev", "eth0")
+        node.ask("ip", "link", "set", "eth0", "up")
 
     def cut_link(self, name: str) -> None:
         """Nothing goes through any more, in either direction; nobody is told."""
@@ -272,21 +241,57 @@ class Site:
     def lay_down(self, version: str, *names: str, source: Path | None = None) -> None:
         """Put a version in place by hand, as before there was Liftlock, and start it."""
         source = source or self.source(version)
-        for name in names or self.names:
-            machine = self[name]
-            goal = machine.path(DIRECTORY)
-            shutil.copytree(source, goal)
-            machine.write("/opt/beacon/beacon.conf", f"of {name}\n")
-            machine.write("/etc/systemd/system/beacon.service", UNIT.format(version=version))
-            machine.ask("systemctl", "daemon-reload")
-            machine.ask("systemctl", "enable", "beacon.service")
+        for node in (self[name] for name in names or self.names):
+            shutil.copytree(source, node.path(DIRECTORY))
+            node.write("/opt/beacon/beacon.conf", f"of {node.name}\n")
+            node.write(self.kind.place, self.kind.text.format(version=version), self.kind.mode)
             time.sleep(0.05)  # what is as young as its process counts as the process's own
-            machine.ask("systemctl", "start", "beacon.service")
+            for words in self.kind.begin:
+                node.ask(*words)
 
-    def records(self, name: str, txn: str = "") -> list[dict[str, Any]]:
-        """The newest transaction's journal of a node, or that of one that is over."""
+    def product(self, name: str) -> dict[str, object]:
+        """What lies in the product's directory, and the definition: as it has to come back."""
+        node, found = self[name], {}
+        top = node.path(DIRECTORY)
+        for path in [*top.rglob("*"), node.path(self.kind.place)]:
+            ours = ".liftlock" in path.parts
+            if path.is_file() and not ours and path.name != "beacon.pid":
+                about = path.stat()
+                found[str(path).removeprefix(str(node.path("")))] = (
+                    path.read_bytes(),
+                    about.st_mode,
+                    about.st_mtime_ns,
+                )
+        return found
+
+    def in_trial(self, name: str) -> str:
+        """Begin an upgrade to 2.0 that nobody accepts, and leave it in trial; the transaction."""
+        process = self.start("upgrade", str(self.file), str(self.releases["2.0"]), "--yes")
+
+        def is_there() -> bool:
+            node = self.node(name)
+            assert process.poll() is None, process.communicate()
+            return bool(node["state"] == "monitoring" and node["health"] == "healthy")
+
+        wait_until(is_there, seconds=60)
+        process.kill()
+        process.communicate()
+        return str(self.records(name)[0]["txn"])
+
+    def driver(self, name: str) -> int:
+        """The pid of the updater at work, as the node counts; 0 when none is."""
+        home = f"{STATE}/beacon"
+        is_free = self[name].run("flock", "-n", f"{home}/lock", "true").returncode == 0
+        return 0 if is_free else int(json.loads(self[name].ask("cat", f"{home}/owner"))["pid"])
+
+    def records(self, name: str, txn: str = "", kind: str = "") -> list[dict[str, Any]]:
+        """A node's journal of the open transaction, or of one that is over; of one kind only."""
         where = f"{STATE}/beacon/done/{txn}" if txn else f"{STATE}/beacon/active"
-        return scan(self[name].path(f"{where}/journal").read_bytes()).records
+        found = self[name].path(f"{where}/journal")
+        if txn and not found.exists():
+            found = self[name].path(f"{STATE}/beacon/active/journal")
+        records = scan(found.read_bytes()).records
+        return [record for record in records if kind in ("", record["t"])]
 
     def close(self) -> None:
         """End what the operator left running, and the workstation."""
@@ -300,22 +305,24 @@ class Site:
 
 @contextmanager
 def a_site(
-    top: Path, count: int = 1, *, init: str = SYSTEMD, **policy: str | int
+    top: Path, count: int = 1, *, kind: Kind = kinds.SYSTEMD, **policy: str | int
 ) -> Iterator[Site]:
     """A site of so many machines n1, n2, ...; they are off, and nothing of them is left."""
+    init = machine.SYSTEMD if kind is kinds.SYSTEMD else machine.SYSV
     need("sshd", "openssh-server")
     made: list[Machine] = []
     site = None
     try:
         for name in (f"n{number}" for number in range(1, count + 1)):
             made += [Machine(top / name, name, init)]
-        site = Site(top, made, **policy)
-        if init == SYSTEMD:
-            for machine in made:
-                machine.link_unit("ssh.service", "multi-user.target.wants")
+        site = Site(top, made, kind, **policy)
+        for node in made:
+            if kind is kinds.SYSTEMD:
+                wants = "/etc/systemd/system/multi-user.target.wants"
+                node.link(f"{wants}/ssh.service", "/usr/lib/systemd/system/ssh.service")
         yield site
     finally:
         if site is not None:
             site.close()
-        for machine in made:
-            machine.close()
+        for node in made:
+            node.close()

@@ -3,14 +3,14 @@
 Source: issue "The node survives" and notes on reliability, rows 1, 7 to 9, 12 and 13.
 """
 
-import signal
 import time
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from tests.machines.site import DIRECTORY, STATE, UNIT, Site
+from tests.machines import kinds
+from tests.machines.site import DIRECTORY, STATE, Site
 from tests.support.node import wait_until
 
 pytestmark = [pytest.mark.drill, pytest.mark.timeout(180)]
@@ -18,54 +18,10 @@ pytestmark = [pytest.mark.drill, pytest.mark.timeout(180)]
 OURS = "/etc/systemd/system/liftlock-beacon"
 
 
-def product(site: Site, name: str) -> dict[str, object]:
-    """What lies in the product's directory and the unit, as it must come back."""
-    machine = site[name]
-    found: dict[str, object] = {}
-    top = machine.path(DIRECTORY)
-    paths = [path for path in top.rglob("*") if ".liftlock" not in path.parts]
-    for path in [*paths, machine.path("/etc/systemd/system/beacon.service")]:
-        if path.is_file() and path.name != "beacon.pid":
-            about = path.stat()
-            found[path.name if path.parent == top else str(path.name)] = (
-                path.read_bytes(),
-                about.st_mode,
-                about.st_mtime_ns,
-            )
-    return found
-
-
-def in_trial(site: Site, name: str = "n1") -> dict[str, Any]:
-    """Begin an upgrade that nobody accepts, and leave it in its trial; the node's status."""
-    process = site.start("upgrade", str(site.file), str(site.releases["2.0"]), "--yes")
-
-    def is_there() -> bool:
-        node = site.node(name)
-        assert process.poll() is None, process.communicate()
-        return bool(node["state"] == "monitoring" and node["health"] == "healthy")
-
-    wait_until(is_there, seconds=60)
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
-    return site.node(name)
-
-
-def driver(site: Site, name: str = "n1") -> int:
-    """The pid of the updater at work, as the node counts; 0 when none is."""
-    script = (
-        f"flock -n {STATE}/beacon/lock true && echo 0 || sed 's/.*\"pid\":\\([0-9]*\\).*/\\1/'"
-    )
-    return int(site[name].ask("sh", "-c", f"{script} {STATE}/beacon/owner"))
-
-
 def second_layer(site: Site, name: str = "n1") -> list[str]:
     """The files of the second layer that are there."""
     found = site[name].ask("sh", "-c", "find /etc/systemd/system -name 'liftlock-*' | sort")
     return found.splitlines()
-
-
-def records(site: Site, kind: str, txn: str = "") -> list[dict[str, Any]]:
-    return [record for record in site.records("n1", txn) if record["t"] == kind]
 
 
 def is_rolled_back(status: dict[str, Any]) -> bool:
@@ -84,7 +40,9 @@ def test_b21_a_unit_is_upgraded_on_three_nodes_of_which_one_differs(
     odd = site.source("1.0-odd", notes__txt="of n3\n")
     (odd / "VERSION").write_text("1.0\n")
     site.lay_down("1.0", "n3", source=odd)
-    site["n3"].write("/etc/systemd/system/beacon.service", UNIT.format(version="1.0 of n3"))
+    site["n3"].write(
+        "/etc/systemd/system/beacon.service", kinds.SYSTEMD.text.format(version="1.0 of n3")
+    )
     site["n3"].ask("systemctl", "daemon-reload")
     site.wait_for(lambda status: status["verdict"]["kind"] == "unmanaged")
     assert site.run("adopt", "--yes").status == 0
@@ -97,7 +55,7 @@ def test_b21_a_unit_is_upgraded_on_three_nodes_of_which_one_differs(
     for name in site.names:
         assert site[name].ask("systemctl", "show", "-P", "Description", "beacon") == "Beacon 2.0"
         assert second_layer(site, name) == []
-        assert driver(site, name) == 0
+        assert site.driver(name) == 0
     assert site["n1"].ask("systemctl", "show", "-P", "KillMode", "beacon") == "control-group"
     finalized = site.run("finalize", "--yes", "--json")
     assert finalized.status == 0, finalized
@@ -114,11 +72,11 @@ def test_b10_a_rollback_ends_with_the_very_unit_and_the_old_version_runs(
     settled: Callable[..., Site],
 ) -> None:
     site = settled()
-    before = product(site, "n1")
+    before = site.product("n1")
     assert site.upgrade("2.0").status == 0
-    assert product(site, "n1") != before
+    assert site.product("n1") != before
     assert site.run("rollback", "--yes").status == 0
-    assert product(site, "n1") == before
+    assert site.product("n1") == before
     assert site["n1"].ask("systemctl", "show", "-P", "Description", "beacon") == "Beacon 1.0"
     assert site["n1"].ask("systemctl", "is-enabled", "beacon") == "enabled"
     assert site.node("n1")["running"] == "1.0"
@@ -147,12 +105,12 @@ def test_row_38_a_unit_that_cannot_start_comes_back_over_its_own_start_limit(
     settled: Callable[..., Site],
 ) -> None:
     site = settled()
-    before = product(site, "n1")
-    unit = UNIT.format(version="3.0").replace("[Unit]", "[Unit]\nStartLimitBurst=2")
+    before = site.product("n1")
+    unit = kinds.SYSTEMD.text.format(version="3.0").replace("[Unit]", "[Unit]\nStartLimitBurst=2")
     site.release("3.0", beacon__py="raise SystemExit(3)\n", beacon__service=unit)
     ran = site.upgrade("3.0")
     assert ran.status == 5, ran
-    assert product(site, "n1") == before
+    assert site.product("n1") == before
     assert site["n1"].ask("systemctl", "is-active", "beacon") == "active"
     assert site.status()["verdict"]["kind"] == "settled"
 
@@ -169,7 +127,7 @@ def test_b1_row_12_row_13_the_updater_survives_the_unit_sshd_and_the_login(
     machine.ask("systemctl", "restart", "systemd-logind")
     begun = site.start("upgrade", str(site.file), str(site.releases["2.0"]), "--yes")
     wait_until(lambda: site.node("n1")["state"] == "monitoring", seconds=60)
-    pid = driver(site)
+    pid = site.driver("n1")
     group = machine.ask("cat", f"/proc/{pid}/cgroup")
     assert "/system.slice/liftlock-beacon-" in group, group
 
@@ -178,7 +136,7 @@ def test_b1_row_12_row_13_the_updater_survives_the_unit_sshd_and_the_login(
     machine.run("pkill", "-9", "sshd")
     machine.ask("systemctl", "restart", "beacon.service")
     time.sleep(1.0)
-    assert driver(site) == pid
+    assert site.driver("n1") == pid
     begun.kill()
     begun.communicate()
 
@@ -191,15 +149,15 @@ def test_b1_row_12_row_13_the_updater_survives_the_unit_sshd_and_the_login(
 
 def test_row_1_a_killed_updater_is_replaced_by_the_timer(settled: Callable[..., Site]) -> None:
     site = settled(accept="manual", accept_window="120s")
-    before = product(site, "n1")
-    in_trial(site)
+    before = site.product("n1")
+    site.in_trial("n1")
     assert f"{OURS}.timer" in second_layer(site)
     assert site["n1"].ask("systemctl", "is-active", "liftlock-beacon.timer") == "active"
-    site["n1"].ask("kill", "-9", str(driver(site)))
+    site["n1"].ask("kill", "-9", str(site.driver("n1")))
     killed = time.monotonic()
     site.wait_for(is_rolled_back, seconds=80)
     assert time.monotonic() - killed < 70
-    assert product(site, "n1") == before
+    assert site.product("n1") == before
     assert site["n1"].ask("systemctl", "is-active", "beacon") == "active"
     wait_until(lambda: second_layer(site) == [])
 
@@ -208,18 +166,18 @@ def test_row_9_a_watcher_that_hangs_is_ended_and_its_work_taken_over(
     settled: Callable[..., Site],
 ) -> None:
     site = settled(accept="manual", accept_window="12s")
-    before = product(site, "n1")
-    in_trial(site)
+    before = site.product("n1")
+    site.in_trial("n1")
     txn = str(site.records("n1")[0]["txn"])
-    pid = driver(site)
+    pid = site.driver("n1")
     site["n1"].ask("kill", "-STOP", str(pid))
     site["n1"].ask("systemctl", "start", "liftlock-beacon.service")
-    assert driver(site) == pid, "it has time until its window is over"
+    assert site.driver("n1") == pid, "it has time until its window is over"
     time.sleep(20)
     site["n1"].ask("systemctl", "start", "liftlock-beacon.service")
     site.wait_for(is_rolled_back)
-    assert product(site, "n1") == before
-    (taken,) = records(site, "TAKEOVER", txn)
+    assert site.product("n1") == before
+    (taken,) = site.records("n1", txn, "TAKEOVER")
     assert taken["pid"] == pid
     assert "accept window" in taken["why"]
 
@@ -231,18 +189,18 @@ def test_row_8_a_power_cut_in_the_trial_is_undone_before_the_unit_starts(
     settled: Callable[..., Site],
 ) -> None:
     site = settled(accept="manual", accept_window="120s")
-    before = product(site, "n1")
-    in_trial(site)
+    before = site.product("n1")
+    site.in_trial("n1")
     txn = str(site.records("n1")[0]["txn"])
     site.power_cut("n1")
     site.boot("n1")
-    assert product(site, "n1") == before
+    assert site.product("n1") == before
     said = site["n1"].ask("journalctl", "--no-pager", "-b", "-u", "beacon.service")
     assert "beacon 1.0 on port" in said
     assert "beacon 2.0 on port" not in said
     site.wait_for(is_rolled_back)
     assert site["n1"].ask("systemctl", "is-active", "beacon") == "active"
-    (decided,) = records(site, "ROLLBACK", txn)
+    (decided,) = site.records("n1", txn, "ROLLBACK")
     assert decided["why"] == "the node was restarted during the trial"
     wait_until(lambda: second_layer(site) == [])
 
@@ -251,14 +209,14 @@ def test_what_was_accepted_is_still_new_and_still_reversible_after_a_power_cut(
     settled: Callable[..., Site],
 ) -> None:
     site = settled()
-    before = product(site, "n1")
+    before = site.product("n1")
     assert site.upgrade("2.0").status == 0
     site.power_cut("n1")
     site.boot("n1")
     site.wait_for(lambda status: status["nodes"][0]["running"] == "2.0")
     assert site.node("n1")["state"] == "accepted"
     assert site.run("rollback", "--yes").status == 0
-    assert product(site, "n1") == before
+    assert site.product("n1") == before
 
 
 @pytest.mark.parametrize("policy", ["hold", "keep_if_healthy"])
@@ -266,7 +224,7 @@ def test_other_policies_watch_on_after_a_power_cut(
     settled: Callable[..., Site], policy: str
 ) -> None:
     site = settled(accept="manual", accept_window="15s", if_operator_vanishes=policy)
-    in_trial(site)
+    site.in_trial("n1")
     site.power_cut("n1")
     site.boot("n1")
     ended = {"hold": "held", "keep_if_healthy": "accepted"}[policy]
@@ -279,7 +237,7 @@ def test_row_7_a_power_cut_between_two_effects_is_undone_before_the_unit_starts(
     settled: Callable[..., Site],
 ) -> None:
     site = settled()
-    before = product(site, "n1")
+    before = site.product("n1")
     site.release("2.1", **{f"part{number}": "x\n" for number in range(400)})
     begun = site.start("upgrade", str(site.file), str(site.releases["2.1"]), "--yes")
     effects = site["n1"].path(f"{STATE}/beacon/active/journal")
@@ -288,7 +246,7 @@ def test_row_7_a_power_cut_between_two_effects_is_undone_before_the_unit_starts(
     begun.kill()
     begun.communicate()
     site.boot("n1")
-    assert product(site, "n1") == before
+    assert site.product("n1") == before
     site.wait_for(is_rolled_back)
     assert site["n1"].ask("systemctl", "is-active", "beacon") == "active"
 
@@ -308,7 +266,7 @@ def test_a_unit_that_a_socket_starts_is_refused_unless_the_profile_names_it(
     site.wait_for(lambda status: status["nodes"][0]["health"] == "healthy")
     ran = site.upgrade("2.0")
     assert ran.status == 4, ran
-    assert "beacon.socket" in ran.err
+    assert "beacon.socket" in ran.said
     site.profile = site.profile.replace(
         'unit = "beacon.service"', 'unit = "beacon.service"\ntriggers = ["beacon.socket"]'
     )
@@ -329,8 +287,8 @@ def test_row_36_a_unit_that_ignores_its_stop_is_killed_only_where_the_profile_sa
     site.write_cluster()
     ran = site.upgrade("2.0")
     assert ran.status == 6, ran  # it serves, outside of its unit: that is not as it was
-    assert "still running after 2 s: pid" in ran.err
-    assert "never stopped, and its service says: | inactive" in " ".join(ran.err.split())
+    assert "still running after 2 s: pid" in ran.said
+    assert "never stopped, and its service says: inactive" in ran.said
     assert site.node("n1")["running"] == "1.0"
     site["n1"].ask("pkill", "-f", "beacon.py")
     assert site.run("rollback", "--yes").status == 0
@@ -341,4 +299,4 @@ def test_row_36_a_unit_that_ignores_its_stop_is_killed_only_where_the_profile_sa
     site.write_cluster()
     ran = site.upgrade("2.0")
     assert ran.status == 0, ran
-    assert "killed after 2 s" in ran.err
+    assert "killed after 2 s" in ran.said

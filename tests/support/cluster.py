@@ -42,6 +42,11 @@ class Ran:
         return found
 
     @property
+    def said(self) -> str:
+        """Standard error as one line, however it was wrapped."""
+        return " ".join(self.err.replace("\n  |", " ").split())
+
+    @property
     def lines(self) -> list[dict[str, Any]]:
         """Standard output, which is JSON lines."""
         return [json.loads(line) for line in self.out.splitlines()]
