@@ -41,7 +41,7 @@ def intend_place(
     with open(source, "rb") as stream:
         content = stream.read()
     new = _prepared(goal, txn)
-    write_file(new, content, service.definition_mode)
+    write_file(new, content, service.definition_mode, part=_part(new))
     contexts.follow(new, goal)
     made = images.image(new)
     if all(made.get(name) == now.get(name) for name in ("kind", "sha256", "mode")):
@@ -98,7 +98,10 @@ def forget_prepared(transaction: Transaction) -> None:
     """Remove what `intend_place` has prepared and was not needed."""
     step, service = of(transaction.steps()), transaction.new_service
     goal = step.path if step else service.settings["definition"] and service.definition_place()
-    if goal and remove_if_there(_prepared(goal, transaction.txn)):
+    if not goal:
+        return
+    new = _prepared(goal, transaction.txn)
+    if [path for path in (_part(new), new) if remove_if_there(path)]:
         sync_directory(os.path.dirname(goal))
 
 
@@ -126,3 +129,7 @@ def _was_enabled(transaction: Transaction) -> bool:
 def _prepared(goal: str, txn: str) -> str:
     """Beside its goal: a rename must do. Neither systemd nor init reads a name like that."""
     return os.path.join(os.path.dirname(goal), ".liftlock-%s" % txn)
+
+
+def _part(new: str) -> str:
+    return new + ".part"

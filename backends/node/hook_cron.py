@@ -47,7 +47,7 @@ def arm(places: Places, command: List[str]) -> None:
                 return
     except FileNotFoundError:
         pass  # as before every upgrade
-    write_file(path, content, 0o644)
+    write_file(path, content, 0o644, part=_part(path))
 
 
 def disarm(places: Places) -> None:
@@ -56,13 +56,19 @@ def disarm(places: Places) -> None:
     Raises:
         OSError: It is still there.
     """
-    if remove_if_there(_path(places)):
+    path = _path(places)
+    if [each for each in (path, _part(path)) if remove_if_there(each)]:
         sync_directory(_FOLDER)
 
 
 def _path(places: Places) -> str:
     """cron passes over names with a dot in them."""
     return os.path.join(_FOLDER, places.second_layer.replace(".", "_"))
+
+
+def _part(path: str) -> str:
+    """Of a name that cron passes over."""
+    return path + ".part"
 
 
 def _is_running() -> bool:

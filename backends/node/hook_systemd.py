@@ -109,6 +109,7 @@ def disarm(places: Places) -> None:
     name = places.second_layer
     paths = list(_links(name))
     paths += [os.path.join(systemd.UNITS, "%s%s" % (name, suffix)) for suffix in _FILES]
+    paths += [_part(path) for path in paths]
     there = [path for path in paths if os.path.lexists(path)]
     if not there:
         return
@@ -150,8 +151,13 @@ def _place(path: str, text: str) -> bool:
                 return False
     except FileNotFoundError:
         pass  # as before every upgrade
-    write_file(path, content, 0o644)
+    write_file(path, content, 0o644, part=_part(path))
     return True
+
+
+def _part(path: str) -> str:
+    """Of a name that systemd does not read."""
+    return path + ".part"
 
 
 def _link(path: str, target: str) -> bool:

@@ -199,9 +199,12 @@ def sync_directory(path: str) -> None:
         os.close(fd)
 
 
-def write_file(path: str, content: bytes, mode: int = 0o600) -> None:
-    """Put a file in place in one rename; when this returns it is durable."""
-    beside = "%s.part-%d" % (path, os.getpid())
+def write_file(path: str, content: bytes, mode: int = 0o600, part: str = "") -> None:
+    """Put a file in place in one rename; when this returns it is durable.
+
+    `part` is what it is called before that, where a crash must not leave something unknown.
+    """
+    beside = part or "%s.part-%d" % (path, os.getpid())
     try:
         fd = os.open(
             beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, mode

@@ -6,9 +6,9 @@ in the old version. Backups are given up only after RESTORED is durable.
 
 import os
 import time
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List
 
-from backends.node import clock, definition, evidence, images, living_on, parents, standing, steps
+from backends.node import definition, evidence, images, living_on, parents, standing, steps
 from backends.node.journal import JournalDamaged
 from backends.node.places import names_in, remove_if_there, remove_tree, sync_directory
 from backends.node.service import Service
@@ -157,9 +157,10 @@ def _start_old(transaction: Transaction) -> bool:
     if old is None or not stopped or stopped[0]["was"] != "started":
         return True
     if not old.living() or old.status()[0] != "started":
-        left = _never_went(old, stopped[0]["start_id"])
-        if left:
-            transaction.log("UNPROVEN", paths=[left])
+        if old.denies(stopped[0]["start_id"]):
+            left = "process %s of the old version never stopped, and its service says: %s"
+            said = left % (stopped[0]["start_id"].split(":")[0], old.status()[1])
+            transaction.log("UNPROVEN", paths=[said])
             return False
         ok, text = old.start(transaction.file("restart.out"))
         transaction.note("UNDO", what="start the old version", ok=ok, text=text)
@@ -177,20 +178,6 @@ def _start_old(transaction: Transaction) -> bool:
         return False
     transaction.remember_start(old)
     return True
-
-
-def _never_went(old: Service, start_id: Optional[str]) -> str:
-    """Why the old version must not be started: it is still there, and its service denies it.
-
-    A second one beside it would fail, or would look as if it served.
-    """
-    pid, _, start = (start_id or "0:").partition(":")
-    if not int(pid) or clock.start_of(int(pid)) != start or not old.is_over():
-        return ""
-    return "process %s of the old version never stopped, and its service says: %s" % (
-        pid,
-        old.status()[1],
-    )
 
 
 def _clean(transaction: Transaction) -> None:

@@ -111,6 +111,14 @@ class Service:
             found.add(pid)
         return sorted(found)
 
+    def denies(self, start_id: Optional[str]) -> bool:
+        """Whether a process of it lives, and the service says that nothing runs.
+
+        It must not be started then: a second one would fail, or would look as if it served.
+        """
+        pid, _, start = (start_id or "0:").partition(":")
+        return int(pid) > 0 and clock.start_of(int(pid)) == start and self.is_over()
+
     def stop(self) -> Tuple[bool, str]:
         """Stop it; True only when it was seen gone within `stop_timeout`.
 

@@ -79,9 +79,15 @@ class Bench:
         )
         self.book = book or self.node / "opt" / "running"
         self.document["values"]["book"] = str(self.book)
+        self.unit = self.node / "etc" / "unit"
+        """The definition of the service, and beside it the mark that it is enabled."""
+
+        self.document["values"]["unit"] = str(self.unit)
+        self.document["service"]["definition"] = "inputs/unit" if layout == "swap" else "unit"
         self.document["limits"].update(min_healthy=0.0, accept_window=0.0, health_poll=0.0)
         self.places = layouts.places_of(str(self.node / "state"), self.document)
         self.book.parent.mkdir(parents=True, exist_ok=True)
+        self.unit.parent.mkdir(parents=True)
         self.places.make_home()
         self.places.make_beside()
         self.before = "" if self._from_nothing else "1.0"
@@ -115,6 +121,9 @@ class Bench:
         )
         if self.places.flat:
             places.write_file(self.places.selected, b"1.0\n", 0o644)
+        self.unit.write_text("unit 1\n")
+        os.utime(self.unit, ns=(trees.WHEN, trees.WHEN))
+        Path(f"{self.unit}.enabled").touch()
         places.write_json(
             self.places.finalized, {**about, "run": "r0", "previous": None, "time": 1.0}
         )
@@ -227,6 +236,8 @@ class Bench:
         if self.places.flat:
             record = Path(self.places.selected)
             found["selected"] = (record.read_text() if record.exists() else None,)
+        for name, about in picture(self.unit.parent, folder_times=False).items():
+            found[f"/etc/{name}"] = about
         return found
 
     def everything(self) -> Picture:

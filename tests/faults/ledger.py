@@ -34,6 +34,28 @@ class Ledger(service.Service):
         """As above."""
         return [os.getppid()] if self._runs() else []
 
+    def denies(self, start_id: str | None) -> bool:
+        """Never: what stands for its process lives on when it is stopped."""
+        return False
+
+    def definition_place(self) -> str:
+        """A file beside the book."""
+        return self.values["unit"]
+
+    def is_enabled(self) -> bool:
+        """Whether the mark is there."""
+        return os.path.exists(self.values["unit"] + ".enabled")
+
+    def set_enabled(self, enabled: bool) -> str:
+        """Put the mark there, or take it away."""
+        mark = self.values["unit"] + ".enabled"
+        if enabled:
+            with open(mark, "w"):
+                pass
+        elif os.path.exists(mark):
+            os.unlink(mark)
+        return "marked" if enabled else "not marked"
+
     def stop(self) -> tuple[bool, str]:
         """Close the book."""
         if self._runs():
@@ -48,6 +70,9 @@ class Ledger(service.Service):
         with open(os.path.join(self.tree, inner, "VERSION")) as stream:
             if selected != self.version or stream.read().strip() != self.version:
                 return False, f"the pointer names {selected}"
+        with open(self.values["unit"]) as stream:
+            if stream.read() != f"unit {self.version[0]}\n" or not self.is_enabled():
+                return False, "it has another definition, or is not enabled"
         self._say(self.version)
         if self.version == "2.0":
             self._write_in_place(layout)

@@ -76,7 +76,9 @@ def timeless(found: Picture) -> Picture:
     of what the new version wrote into."""
 
     def is_of_today(name: str, about: tuple[object, ...]) -> bool:
-        return about[4:5] == (None,) or name.endswith((".version", "etc/kept.conf"))
+        return about[4:5] == (None,) or name.endswith(
+            (".version", "etc/kept.conf", "/unit", ".enabled")
+        )
 
     return {
         name: (*about[:3], 0, *about[4:]) if is_of_today(name, about) else about

@@ -133,6 +133,7 @@ def _above(path: str) -> Iterator[str]:
 
 _SHIPPED: Tree = {
     "VERSION": text("1.0\n"),
+    "unit": text("unit 1\n"),
     "bin/tool": text("tool 1\n", 0o755),
     "bin/same": text("same\n", 0o755),
     "lib/one": text("one 1\n"),
@@ -177,6 +178,7 @@ NEW = Release(
     "2.0",
     {
         "VERSION": text("2.0\n"),
+        "unit": text("unit 2\n"),
         "bin/tool": text("tool 2\n", 0o755),
         "bin/same": text("same\n", 0o755),
         "lib/one": text("one 2\n"),
@@ -215,6 +217,7 @@ def live(release: Release, own: bool) -> Tree:
 
 _SMALL = {
     "VERSION",
+    "unit",
     "bin/tool",
     "lib/one",
     "plugins/a",
