@@ -118,7 +118,14 @@ def _check(record: Record) -> str:
 def _healthy(record: Record) -> str:
     soft = record.get("soft") or []
     extra = f"; soft checks fail: {', '.join(soft)}" if soft else ""
+    if record.get("as_before"):
+        extra += f"; as before the upgrade: {', '.join(record['as_before'])}"
     return f"healthy for {record['seconds']:g} s{extra}"
+
+
+def _baseline(record: Record) -> str:
+    failing = ", ".join(record["failing"])
+    return f"before the upgrade, these soft checks fail: {failing or 'none'}"
 
 
 def _accept(record: Record) -> str:
@@ -142,6 +149,7 @@ def _rest(record: Record) -> str:
 _TELLERS: Final[Mapping[str, Callable[[Record], str]]] = {
     "BEGIN": _begin,
     "HOOK": _hook,
+    "BASELINE": _baseline,
     "INTENTS": lambda r: f"before-images of {r['steps']} paths are durable",
     "BACKUPS": lambda r: f"backups of {r['steps']} paths are durable",
     "QUIET": _quiet,

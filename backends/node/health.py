@@ -3,20 +3,26 @@
 A check never passes by accident: no answer, a wrong answer and no version are all failures.
 """
 
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Container, Dict, List, Mapping, Optional, Tuple
 
-from backends.node import probe, processes
+from backends.node import health_file, probe, processes
 from backends.node.service import Service
+
+KINDS = ("control", "command", "http", "tcp", "version", "status_file")
 
 
 class Check:
     """What one health check found."""
 
-    def __init__(self, name: str, level: str, ok: bool, evidence: str) -> None:
+    def __init__(
+        self, name: str, level: str, ok: bool, evidence: str, is_final: bool = False
+    ) -> None:
         self.name = name
         self.level = level
         self.ok = ok
         self.evidence = evidence
+        self.is_final = is_final
+        """Whether waiting is of no use: the product itself says that it failed."""
 
     def row(self) -> Dict[str, Any]:
         """As it is journaled and sent."""
@@ -28,16 +34,36 @@ class Check:
         }
 
 
-def run_all(document: Dict[str, Any], service: Service) -> List[Check]:
-    """Run every check of the profile against this version."""
-    found = []
-    for settings in document["health"]:
-        try:
-            ok, evidence = _run(settings, document, service)
-        except (probe.NoAnswer, ValueError) as error:
-            ok, evidence = False, str(error)
-        found.append(Check(settings["name"], settings["level"], ok, evidence))
-    return found
+Stale = Mapping[str, health_file.Signature]
+"""What lay at the places of status files before the start, by name of the check."""
+
+
+def run_all(
+    document: Dict[str, Any],
+    service: Service,
+    stale: Optional[Stale] = None,
+    kinds: Container[str] = KINDS,
+) -> List[Check]:
+    """Run the checks of the profile against this version, all unless `kinds` says less."""
+    return [
+        _check(settings, document, service, stale or {})
+        for settings in document["health"]
+        if settings["kind"] in kinds
+    ]
+
+
+def _check(
+    settings: Dict[str, Any], document: Dict[str, Any], service: Service, stale: Stale
+) -> Check:
+    name, level = settings["name"], settings["level"]
+    try:
+        if settings["kind"] == "status_file":
+            found = health_file.look(settings, service, stale.get(name))
+            return Check(name, level, found.ok, found.text, found.is_final)
+        ok, evidence = _run(settings, document, service)
+    except (probe.NoAnswer, ValueError) as error:
+        ok, evidence = False, str(error)
+    return Check(name, level, ok, evidence)
 
 
 def first_failure(checks: List[Check], level: str = "hard") -> Optional[Check]:
@@ -60,6 +86,8 @@ def _run(settings: Dict[str, Any], document: Dict[str, Any], service: Service) -
         return ran.status == 0, ran.said()
     if kind == "http":
         return _http(settings, service)
+    if kind == "tcp":
+        return probe.connect(service.expand(settings["address"]), seconds)
     how = probe.version_probe(document)
     if how is None:
         return False, "the profile does not say how to read the version"

@@ -11,6 +11,8 @@ from typing import Any, Callable, Dict, List, Optional
 from backends.node import (
     clock,
     definition,
+    health,
+    health_file,
     hook,
     living_on,
     monitor,
@@ -87,6 +89,7 @@ def drive(
 
 def _forward(transaction: Transaction) -> None:
     hook.arm(transaction)
+    _take_baseline(transaction)
     todo = _intend(transaction)
     for step in todo:
         parents.refuse_strayed(step, transaction.layout.top)
@@ -111,6 +114,16 @@ def _forward(transaction: Transaction) -> None:
         raise StepFailed(not_enabled)
     _start_new(transaction)
     _begin_trial(transaction)
+
+
+def _take_baseline(transaction: Transaction) -> None:
+    """Which soft checks fail with the old version: the new one is not asked about those."""
+    old, document = transaction.old_service, transaction.document
+    if old is None or all(settings["level"] == "hard" for settings in document["health"]):
+        return
+    checks = health.run_all(document, old)
+    failing = [check.name for check in checks if check.level == "soft" and not check.ok]
+    transaction.log("BASELINE", durable=False, failing=failing)
 
 
 def _intend(transaction: Transaction) -> List[steps.Step]:
@@ -196,7 +209,11 @@ def _selected(transaction: Transaction) -> Optional[str]:
 
 def _start_new(transaction: Transaction) -> None:
     new = transaction.new_service
-    transaction.log("SVC", verb="start", ok=None, text="")
+    start: Dict[str, Any] = {"verb": "start", "ok": None, "text": ""}
+    stale = health_file.signatures(transaction.document, new)
+    if stale:
+        start["stale"] = stale
+    transaction.log("SVC", **start)
     ok, text = new.start(transaction.file("start.out"))
     transaction.log(
         "SVC", durable=False, verb="started", ok=ok, text=text, start_id=new.identity()

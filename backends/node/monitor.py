@@ -6,7 +6,7 @@ healthy, accept window. Silence means back: nobody has to be there for the node 
 
 import logging
 import time
-from typing import Dict, List, Optional
+from typing import Dict, List, Optional, Tuple
 
 from backends.node import clock, health, rollback, standing
 from backends.node.journal import AppendFailed
@@ -16,6 +16,9 @@ _log = logging.getLogger("liftlock")
 
 _LOOK_SECONDS = 0.1
 """How often the journal is read for a decision."""
+
+_FILE_SECONDS = 0.1
+"""How often a status file is read, as BindPlane's updater does."""
 
 _TICKS = 20
 """Into how many parts the accept window is counted in the journal."""
@@ -29,6 +32,17 @@ class Trial:
         begun = standing.last(transaction.records, "TRIAL")
         here = begun is not None and begun["bid"] == clock.boot_id()
         self.answers: Dict[str, bool] = {}
+        self.soft_since: Dict[str, float] = {}
+        """Since when a soft check has failed without a break."""
+
+        baseline = standing.last(transaction.records, "BASELINE") or {"failing": ()}
+        self.as_before = frozenset(baseline["failing"])
+        """Soft checks that failed with the old version, too: nobody is asked for those."""
+
+        starts = [record for record in transaction.records if record.get("verb") == "start"]
+        self.stale: health.Stale = starts[-1].get("stale") or {} if starts else {}
+        self.files: List[Tuple[bool, bool]] = []
+        """What the status files said last."""
         self.healthy_since: Optional[float] = None
         self.failing_since: Optional[float] = float(begun["bt"]) if begun and here else now
         self.identity = transaction.new_service.identity()
@@ -36,6 +50,7 @@ class Trial:
         self.restarts = 0
         self.flaps = 0
         self.next_look = now
+        self.next_file = now
         self.next_tick = now
         self.last_failure = "no check has run yet"
 
@@ -85,10 +100,10 @@ def _look(transaction: Transaction, trial: Trial) -> Optional[str]:
     """One look at the service, when it is time; why the trial has failed, or None."""
     now = clock.since_boot()
     _count_time(transaction, trial, now)
-    if now < trial.next_look:
+    if now < trial.next_look and not _a_file_says_something_new(transaction, trial, now):
         return None
     trial.next_look = now + float(transaction.limits["health_poll"])
-    checks = health.run_all(transaction.document, transaction.new_service)
+    checks = health.run_all(transaction.document, transaction.new_service, trial.stale)
     _journal_changes(transaction, trial, checks)
     why = _count_restarts(transaction, trial)
     if why is not None:
@@ -96,18 +111,32 @@ def _look(transaction: Transaction, trial: Trial) -> Optional[str]:
     return _judge(transaction, trial, checks, clock.since_boot())
 
 
+def _a_file_says_something_new(transaction: Transaction, trial: Trial, now: float) -> bool:
+    """Status files are read more often than anything is asked: features B11 to B14."""
+    if now < trial.next_file:
+        return False
+    trial.next_file = now + _FILE_SECONDS
+    found = health.run_all(
+        transaction.document, transaction.new_service, trial.stale, kinds=("status_file",)
+    )
+    before, trial.files = trial.files, [(check.ok, check.is_final) for check in found]
+    return trial.files != before
+
+
 def _judge(
     transaction: Transaction, trial: Trial, checks: List[health.Check], now: float
 ) -> Optional[str]:
     failure = health.first_failure(checks)
+    _count_soft(trial, checks, now)
     if failure is None and trial.identity is not None:
         trial.failing_since = None
         if trial.healthy_since is None:
             trial.healthy_since = now
-        passed = now - trial.healthy_since
-        if passed >= transaction.limits["min_healthy"]:
-            _say_healthy(transaction, checks, passed)
+        if now - trial.healthy_since >= transaction.limits["min_healthy"]:
+            _say_healthy(transaction, trial, now)
         return None
+    if failure is not None and failure.is_final:
+        return "%s: %s" % (failure.name, failure.evidence)
     what = "no process of the new version" if failure is None else failure.name
     said = "" if failure is None else failure.evidence
     trial.last_failure = "%s: %s" % (what, said) if said else what
@@ -125,11 +154,32 @@ def _judge(
     return None
 
 
-def _say_healthy(transaction: Transaction, checks: List[health.Check], passed: float) -> None:
+def _count_soft(trial: Trial, checks: List[health.Check], now: float) -> None:
+    for check in checks:
+        if check.level == "soft" and not check.ok:
+            trial.soft_since.setdefault(check.name, now)
+        else:
+            trial.soft_since.pop(check.name, None)
+
+
+def _say_healthy(transaction: Transaction, trial: Trial, now: float) -> None:
+    """Say it once, and once more when the soft checks that a person was asked about pass.
+
+    A soft check that has begun to fail is waited for: until it passes, or has failed so long that
+    it counts. One that failed with the old version, too, is named and asks nobody.
+    """
+    since = trial.soft_since
+    soft = sorted(name for name in since if name not in trial.as_before)
     if standing.is_healthy(transaction.records):
+        said = standing.last(transaction.records, "HEALTHY")
+        if soft or said is None or not said["soft"]:
+            return
+    limit = transaction.limits["min_healthy"]
+    if any(now - since[name] < limit for name in soft):
         return
-    soft = [check.name for check in checks if check.level == "soft" and not check.ok]
-    transaction.log("HEALTHY", seconds=round(passed, 1), soft=soft)
+    passed = now - (trial.healthy_since or now)
+    as_before = sorted(trial.as_before.intersection(since))
+    transaction.log("HEALTHY", seconds=round(passed, 1), soft=soft, as_before=as_before)
 
 
 def _journal_changes(transaction: Transaction, trial: Trial, checks: List[health.Check]) -> None:

@@ -4,6 +4,7 @@ import http.client
 import json
 import re
 import signal
+import socket
 import urllib.parse
 from types import FrameType
 from typing import Any, Dict, Optional, Tuple
@@ -79,6 +80,27 @@ def get(url: str, seconds: float) -> Tuple[int, bytes]:
         raise NoAnswer("%s: no answer within %g s" % (url, seconds)) from None
     except (OSError, http.client.HTTPException, ValueError) as error:
         raise NoAnswer("%s: %s" % (url, str(error) or type(error).__name__)) from error
+
+
+def connect(address: str, seconds: float) -> Tuple[bool, str]:
+    """Whether somebody takes a connection at `host:port`; nothing is said there.
+
+    Raises:
+        ValueError: It is no such address.
+    """
+    name, colon, port = address.rpartition(":")
+    if not colon or not port.isdigit():
+        raise ValueError("%r is no host:port" % address)
+    limit = Limit(seconds)
+    try:
+        with limit:
+            socket.create_connection((name.strip("[]"), int(port)), seconds).close()
+            return True, "%s takes connections" % address
+    except _TimeIsUp:
+        limit.end()
+        return False, "%s: no answer within %g s" % (address, seconds)
+    except (OSError, OverflowError) as error:
+        return False, "%s: %s" % (address, error)
 
 
 def field_of(body: bytes, name: str) -> str:

@@ -63,6 +63,7 @@ HEALTH = ("healthy", "soft_failing", "failing", "none", "unknown")
 RECORDS = (
     "BEGIN",  # the transaction exists; nothing is changed yet
     "HOOK",  # which second layer would resume us after a power cut
+    "BASELINE",  # which soft checks fail with the old version
     "INTENTS",  # every before-image is durable
     "BACKUPS",  # every backup is durable
     "QUIET",  # the service is gone: what lives on was looked at, and is kept next

@@ -51,7 +51,7 @@ def node_document(profile: Profile, node: Values, limits: Limits) -> dict[str, o
         "owner": profile.product.owner or "",
         "values": values,
         "service": _service(profile.service, limits, proof),
-        "health": [_check(check, proof) for check in profile.health],
+        "health": [_check(check, profile.name, proof) for check in profile.health],
         "facts": {
             "version": _fact("version", profile.facts.version, proof),
         },
@@ -140,7 +140,7 @@ def _service(service: ServiceTable, limits: Limits, proof: _Proof) -> dict[str, 
     }
 
 
-def _check(check: HealthTable, proof: _Proof) -> dict[str, object]:
+def _check(check: HealthTable, product: str, proof: _Proof) -> dict[str, object]:
     key = f"[[health]] {check.name}"
     status = check.status or 200
     return {
@@ -152,6 +152,11 @@ def _check(check: HealthTable, proof: _Proof) -> dict[str, object]:
         "status": status if check.kind == "http" else None,
         "version_field": check.version_field,
         "command": proof.words(f"{key} command", check.command),
+        "address": proof.text(f"{key} address", check.address),
+        "path": proof.text(f"{key} path", check.path),
+        "package": proof.text(f"{key} package", check.package or product)
+        if check.kind == "status_file"
+        else None,
     }
 
 

@@ -46,6 +46,13 @@ def _url(text: str) -> str:
     return text
 
 
+def _address(text: str) -> str:
+    name, colon, port = text.rpartition(":")
+    if not name or not colon or not (port.isdigit() or port.startswith("{")):
+        raise ValueError('must be host:port, such as "127.0.0.1:{vars.port}"')
+    return text
+
+
 def _pattern(text: str) -> str:
     try:
         groups = re.compile(text).groups
@@ -211,14 +218,16 @@ class ServiceTable(Table):
 _ONLY = {
     "http": ("url", "status", "version_field"),
     "command": ("command",),
+    "tcp": ("address",),
+    "status_file": ("path", "package"),
 }
-_NEEDED = {"http": "url", "command": "command"}
+_NEEDED = {"http": "url", "command": "command", "tcp": "address", "status_file": "path"}
 
 
 class HealthTable(Table):
     """One `[[health]]`"""
 
-    kind: Literal["control", "command", "http", "version"]
+    kind: Literal["control", "command", "http", "tcp", "version", "status_file"]
     name: SafeName | None = None
     """Default: the kind and a number, such as http-1."""
 
@@ -233,6 +242,15 @@ class HealthTable(Table):
 
     command: Command | None = None
     """0 is healthy; run in the version's tree."""
+
+    address: Annotated[Template, AfterValidator(_address)] | None = None
+    """With `tcp`, host:port; whoever takes a connection there is healthy."""
+
+    path: Annotated[Template, AfterValidator(_absolute)] | None = None
+    """With `status_file`, what the new version writes once it works, as BindPlane's does."""
+
+    package: Template | None = None
+    """With `status_file`, the package's name in it; default: the product's."""
 
     @model_validator(mode="after")
     def _keys_of_its_kind(self) -> "HealthTable":

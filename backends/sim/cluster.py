@@ -112,6 +112,9 @@ class SimCluster:
                     "status": 200,
                     "version_field": "version",
                     "command": None,
+                    "address": None,
+                    "path": None,
+                    "package": None,
                 }
             ],
             "facts": {"version": None},

@@ -108,6 +108,13 @@ def forward(opened: Open) -> Waits:
     return (yield from watch(opened))
 
 
+def _take_baseline(opened: Open) -> None:
+    if opened.old is None or all(each["level"] == "hard" for each in opened.document["health"]):
+        return
+    failing = [each.name for each in opened.old.health() if each.level == "soft" and not each.ok]
+    opened.log("BASELINE", failing=failing)
+
+
 def _to_the_trial(opened: Open) -> Steps:
     durations = opened.node.durations
     is_ordered_so = opened.plan["policy"]["second_layer"] == "none"
@@ -115,6 +122,7 @@ def _to_the_trial(opened: Open) -> Steps:
         opened.log("HOOK", layer="none", why="ordered so by second_layer")
     else:
         opened.log("HOOK", layer="systemd", why="")
+    _take_baseline(opened)
     yield from opened.pause(durations.prepare / 2)
     opened.transaction.steps = _compile(opened)
     opened.log(

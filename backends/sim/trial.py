@@ -27,6 +27,9 @@ class Trial:
         begun = standing.last(opened.records, "TRIAL")
         here = begun is not None and begun["bid"] == opened.node.boot_id
         self.answers: dict[str, bool] = {}
+        self.soft_since: dict[str, float] = {}
+        baseline = standing.last(opened.records, "BASELINE") or {"failing": ()}
+        self.as_before = frozenset(baseline["failing"])
         self.healthy_since: float | None = None
         self.failing_since: float | None = float(begun["bt"]) if begun and here else now
         self.identity = opened.new.identity
@@ -91,13 +94,17 @@ def _look(opened: Open, trial: Trial) -> str | None:
 
 def _judge(opened: Open, trial: Trial, checks: list[Check], now: float) -> str | None:
     failure = first_failure(checks)
+    for check in checks:
+        if check.level == "soft" and not check.ok:
+            trial.soft_since.setdefault(check.name, now)
+        else:
+            trial.soft_since.pop(check.name, None)
     if failure is None and trial.identity is not None:
         trial.failing_since = None
         if trial.healthy_since is None:
             trial.healthy_since = now
-        passed = now - trial.healthy_since
-        if passed >= opened.limits["min_healthy"] - _CLOSE:
-            _say_healthy(opened, checks, passed)
+        if now - trial.healthy_since >= opened.limits["min_healthy"] - _CLOSE:
+            _say_healthy(opened, trial, now)
         return None
     what = "no process of the new version" if failure is None else failure.name
     said = "" if failure is None else failure.evidence
@@ -116,11 +123,19 @@ def _judge(opened: Open, trial: Trial, checks: list[Check], now: float) -> str |
     return None
 
 
-def _say_healthy(opened: Open, checks: list[Check], passed: float) -> None:
+def _say_healthy(opened: Open, trial: Trial, now: float) -> None:
+    since = trial.soft_since
+    soft = sorted(name for name in since if name not in trial.as_before)
     if standing.is_healthy(opened.records):
+        said = standing.last(opened.records, "HEALTHY")
+        if soft or said is None or not said["soft"]:
+            return
+    limit = opened.limits["min_healthy"] - _CLOSE
+    if any(now - since[name] < limit for name in soft):
         return
-    soft = [check.name for check in checks if check.level == "soft" and not check.ok]
-    opened.log("HEALTHY", seconds=round(passed, 1), soft=soft)
+    passed = now - (trial.healthy_since or now)
+    as_before = sorted(trial.as_before.intersection(since))
+    opened.log("HEALTHY", seconds=round(passed, 1), soft=soft, as_before=as_before)
 
 
 def _count_restarts(opened: Open, trial: Trial) -> str | None:

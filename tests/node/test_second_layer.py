@@ -151,15 +151,16 @@ def test_at_boot_what_was_accepted_stays(node: Node) -> None:
 def journal(*records: dict[str, Any]) -> list[dict[str, Any]]:
     now = clock.since_boot()
     whole = [{"t": "BEGIN", "ago": 2000.0}, *records]
-    return [
-        {"bid": clock.boot_id(), "bt": now - record["ago"], **record, "n": number}
-        for number, record in enumerate(whole)
-    ]
+    found = []
+    for number, record in enumerate(whole):
+        until = {"until": now + record["ends_in"]} if "ends_in" in record else {}
+        found.append({"bid": clock.boot_id(), "bt": now - record["ago"], **until, **record})
+        found[-1]["n"] = number
+    return found
 
 
 def trial(ends_in: float, ago: float = 100.0) -> dict[str, Any]:
-    until = clock.since_boot() + ends_in
-    return {"t": "TRIAL", "ago": ago, "until": until, "window": 600.0}
+    return {"t": "TRIAL", "ago": ago, "ends_in": ends_in, "window": 600.0}
 
 
 LIMITS = {"limits": {"install_step": 600.0}, "health": [{"timeout": 5.0}, {"timeout": 2.0}]}

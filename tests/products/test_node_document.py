@@ -114,6 +114,9 @@ def test_the_document_is_exactly_what_the_updater_reads(profile: Profile, tmp_pa
                 "status": 200,
                 "version_field": "server.version",
                 "command": None,
+                "address": None,
+                "path": None,
+                "package": None,
             },
             {
                 "name": "routes",
@@ -124,6 +127,9 @@ def test_the_document_is_exactly_what_the_updater_reads(profile: Profile, tmp_pa
                 "status": None,
                 "version_field": None,
                 "command": ["bin/check", "{directory}/{version}"],
+                "address": None,
+                "path": None,
+                "package": None,
             },
         ],
         "facts": {

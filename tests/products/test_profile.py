@@ -120,7 +120,7 @@ def test_the_version_orders_are_those_of_the_domain() -> None:
         (PRODUCT + CONTROL + "env = { A = '{var.x}' }\n", "did you mean {vars.x}?"),
         (PRODUCT + CONTROL + "env = { A = '{' }\n", "a single brace"),
         (PRODUCT + CONTROL + "stop_timeout = '0s'\n", "[service] stop_timeout"),
-        (PRODUCT + CONTROL + '[[health]]\nkind = "tcp"\n', "p.toml:7: [[health]] kind: must be"),
+        (PRODUCT + CONTROL + '[[health]]\nkind = "dns"\n', "p.toml:7: [[health]] kind: must be"),
         (PRODUCT + CONTROL + '[[health]]\nkind = "http"\n', "[[health]] url: is missing"),
         (PRODUCT + CONTROL + '[[health]]\nkind = "command"\n', "[[health]] command: is missing"),
         (PRODUCT + CONTROL + '[[health]]\nkind = "control"\nurl = "http://a"\n', "] url"),
