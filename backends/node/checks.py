@@ -14,10 +14,10 @@ from backends.node import (
     checks_service,
     fitting,
     health,
-    hook,
     images,
     locks,
     processes,
+    second_layer,
     transaction,
 )
 from backends.node.layout import Layout, PointerUnreadable
@@ -178,7 +178,7 @@ def _baseline(order: Order) -> Answer:
 
 def _second_layer(order: Order) -> Answer:
     """Which one there is, and what follows if there is none."""
-    found = hook.choose(str(order.args.get("second_layer", "auto")))
+    found = second_layer.choose(str(order.args.get("second_layer", "auto")))
     if found.kind == "systemd":
         return (
             "ok",

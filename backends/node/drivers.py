@@ -8,7 +8,7 @@ import logging
 import time
 from typing import Any, Callable, Dict, Optional
 
-from backends.node import hook, install, locks, monitor, recover, transaction, wire
+from backends.node import install, locks, monitor, recover, second_layer, transaction, wire
 from backends.node.call import Call
 from backends.node.detach import Report
 from backends.node.journal import AppendFailed, JournalDamaged
@@ -90,7 +90,7 @@ def _opened(call: Call, report: Report) -> Optional[transaction.Transaction]:
     report({"t": "driving", "txn": opened.txn if opened else None})
     if opened is not None:
         try:
-            hook.arm(opened)
+            second_layer.arm(opened)
         except (OSError, AppendFailed):
             _log.exception("no second layer")  # a full disk stops no undo
     return opened
@@ -103,7 +103,7 @@ def _disarm_at_rest(call: Call) -> None:
         if opened is not None:
             opened.close()
         if opened is None or not recover.needs_recovery(opened):
-            hook.disarm(call.places)
+            second_layer.disarm(call.places)
     except (OSError, JournalDamaged, wire.WireError):
         _log.exception("the second layer stays; it looks again and goes when it can")
 

@@ -13,11 +13,11 @@ from backends.node import (
     definition,
     health,
     health_file,
-    hook,
     living_on,
     monitor,
     parents,
     rollback,
+    second_layer,
     standing,
     steps,
 )
@@ -88,7 +88,7 @@ def drive(
 
 
 def _forward(transaction: Transaction) -> None:
-    hook.arm(transaction)
+    second_layer.arm(transaction)
     _take_baseline(transaction)
     todo = _intend(transaction)
     for step in todo:

@@ -16,10 +16,10 @@ from backends.node import (
     clock,
     detach,
     drivers,
-    hook,
-    hook_systemd,
     locks,
     recover,
+    second_layer,
+    second_layer_systemd,
     standing,
     transaction,
 )
@@ -72,7 +72,7 @@ def _go_away(places: Places) -> None:
     try:
         if not transaction.is_open(places):
             transaction.forget_unborn(places)
-            hook.disarm(places)
+            second_layer.disarm(places)
     finally:
         lock.release()
 
@@ -101,7 +101,7 @@ def _boot(call: Call) -> None:
             opened.close()
     finally:
         lock.release()
-        hook_systemd.start_tick(call.places)
+        second_layer_systemd.start_tick(call.places)
 
 
 def _tick(call: Call, opened: transaction.Transaction) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from backends.node import clock, hook, hook_cron, hook_systemd, locks, tick
+from backends.node import clock, locks, second_layer, second_layer_cron, second_layer_systemd, tick
 from backends.node.places import STATE_DIR, Places, write_json
 from backends.transport.payload import pack
 from tests.support.beacon import Beacon
@@ -22,7 +22,7 @@ from tests.support.node import Node, picture, settled
 PATIENT = {"accept_window": 30.0, "healthy_deadline": 20.0}
 
 
-def second_layer(node: Node, verb: str = "tick") -> "subprocess.CompletedProcess[bytes]":
+def run_second_layer(node: Node, verb: str = "tick") -> "subprocess.CompletedProcess[bytes]":
     """Run what the second layer runs on this node."""
     path = f"{node.places.updaters}/{pack().sha256}.pyz"
     return subprocess.run(
@@ -48,7 +48,7 @@ def test_row_1_a_driver_that_was_killed_is_replaced(node: Node) -> None:
     node.wait_for(settled)
     node.kill_drivers()
     assert node.facts()["state"] == "inconsistent"
-    assert second_layer(node).returncode == 0
+    assert run_second_layer(node).returncode == 0
     facts = node.facts()
     assert (facts["state"], facts["running"]) == ("rolled_back", "1.0")
     assert node.product() == before
@@ -59,7 +59,7 @@ def test_a_driver_at_work_is_left_alone(node: Node) -> None:
     node.begin(Beacon("2.0"))
     node.wait_for(settled)
     (driver,) = node.drivers()
-    assert second_layer(node).returncode == 0
+    assert run_second_layer(node).returncode == 0
     assert node.drivers() == [driver]
     assert node.ask("accept", run="1120-aaa", how="auto").outcome == "ok"
 
@@ -68,7 +68,7 @@ def test_what_is_accepted_is_left_as_it_is(node: Node) -> None:
     node.accepted(Beacon("2.0"))
     node.wait_for(lambda facts: not facts["transaction"]["driver"])
     before = kinds(node)
-    assert second_layer(node).returncode == 0
+    assert run_second_layer(node).returncode == 0
     assert kinds(node) == before
     assert node.facts()["state"] == "accepted"
 
@@ -81,7 +81,7 @@ def test_row_32_a_damaged_journal_is_not_touched(node: Node) -> None:
     content[200] ^= 1
     journal.write_bytes(content)
     before = picture(node.home / "active")
-    ran = second_layer(node)
+    ran = run_second_layer(node)
     assert ran.returncode == 1
     assert picture(node.home / "active") == before
     assert "nothing was touched" in (node.home / "updater.log").read_text()
@@ -90,7 +90,7 @@ def test_row_32_a_damaged_journal_is_not_touched(node: Node) -> None:
 def test_where_nothing_is_open_it_goes_away_by_itself(node: Node) -> None:
     unborn = node.home / ".new"
     unborn.mkdir()
-    assert second_layer(node).returncode == 0
+    assert run_second_layer(node).returncode == 0
     assert not unborn.exists()
     assert not node.drivers()
 
@@ -114,12 +114,12 @@ def test_row_8_at_boot_all_is_back_before_anything_is_started(node: Node) -> Non
     node.begin(Beacon("2.0"))
     node.wait_for(settled)
     node.kill_all()
-    assert second_layer(node, "boot").returncode == 0
+    assert run_second_layer(node, "boot").returncode == 0
     assert node.product() == before
     assert kinds(node)[-1] == "RESTORED"
     assert not node.drivers()
     assert node.facts()["service"] == "stopped"
-    assert second_layer(node).returncode == 0
+    assert run_second_layer(node).returncode == 0
     assert node.facts()["running"] == "1.0"
     assert node.facts()["state"] == "rolled_back"
 
@@ -131,7 +131,7 @@ def test_at_boot_other_policies_keep_what_is_in_trial(node: Node, policy: str) -
     node.wait_for(settled)
     during = node.product()
     node.kill_all()
-    assert second_layer(node, "boot").returncode == 0
+    assert run_second_layer(node, "boot").returncode == 0
     assert node.product() == during
     assert "ROLLBACK" not in kinds(node)
 
@@ -141,7 +141,7 @@ def test_at_boot_what_was_accepted_stays(node: Node) -> None:
     node.wait_for(lambda facts: not facts["transaction"]["driver"])
     node.kill_all()
     during = node.product()
-    assert second_layer(node, "boot").returncode == 0
+    assert run_second_layer(node, "boot").returncode == 0
     assert node.product() == during
 
 
@@ -262,12 +262,12 @@ def test_an_undo_that_fails_is_tried_again_ever_more_rarely() -> None:
 
 
 def test_none_is_recorded_with_its_reason() -> None:
-    assert hook.choose("none") == ("none", "ordered so by second_layer")
+    assert second_layer.choose("none") == ("none", "ordered so by second_layer")
 
 
 def test_who_is_not_root_has_none(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
-    assert hook.choose("auto") == ("none", "only root can have one")
+    assert second_layer.choose("auto") == ("none", "only root can have one")
 
 
 def test_systemd_is_chosen_before_cron_and_cron_before_none(
@@ -279,9 +279,9 @@ def test_systemd_is_chosen_before_cron_and_cron_before_none(
         ("no systemd", "", ("cron", "no systemd")),
         ("no systemd", "no cron", ("none", "no systemd; no cron")),
     ):
-        monkeypatch.setattr(hook_systemd, "why_not", lambda said=systemd: said)
-        monkeypatch.setattr(hook_cron, "why_not", lambda said=cron: said)
-        assert hook.choose("auto") == wanted
+        monkeypatch.setattr(second_layer_systemd, "why_not", lambda said=systemd: said)
+        monkeypatch.setattr(second_layer_cron, "why_not", lambda said=cron: said)
+        assert second_layer.choose("auto") == wanted
 
 
 def test_each_product_has_its_own_once_on_a_machine(tmp_path: Path) -> None:
@@ -292,11 +292,11 @@ def test_each_product_has_its_own_once_on_a_machine(tmp_path: Path) -> None:
 
 
 def test_words_of_a_unit_are_taken_as_they_are() -> None:
-    assert hook_systemd._words(["/a b", 'c"d', "e\\f", "50%"]) == (
+    assert second_layer_systemd._words(["/a b", 'c"d', "e\\f", "50%"]) == (
         '"/a b" "c\\"d" "e\\\\f" "50%%"'
     )
-    assert hook_systemd._command(["$HOME"]) == '"$$HOME"'
+    assert second_layer_systemd._command(["$HOME"]) == '"$$HOME"'
 
 
 def test_where_there_is_no_second_layer_none_is_taken_away(tmp_path: Path) -> None:
-    hook.disarm(Places(str(tmp_path), "beacon-that-never-was", "/opt"))
+    second_layer.disarm(Places(str(tmp_path), "beacon-that-never-was", "/opt"))

@@ -10,7 +10,9 @@ import os
 import sys
 from typing import List, NamedTuple
 
-from backends.node import hook_cron, hook_systemd, standing
+from backends.node import second_layer_cron as by_cron
+from backends.node import second_layer_systemd as by_systemd
+from backends.node import standing
 from backends.node.places import Places
 from backends.node.transaction import Transaction
 
@@ -31,7 +33,10 @@ def choose(ordered: str) -> Layer:
     if os.geteuid() != 0:
         return Layer("none", "only root can have one")
     reasons: List[str] = []
-    for kind, ask in (("systemd", hook_systemd.why_not), ("cron", hook_cron.why_not)):
+    for kind, ask in (
+        ("systemd", by_systemd.why_not),
+        ("cron", by_cron.why_not),
+    ):
         why_not = ask()
         if not why_not:
             return Layer(kind, "; ".join(reasons))
@@ -48,9 +53,9 @@ def arm(transaction: Transaction) -> None:
     """
     found = choose(transaction.policy["second_layer"])
     if found.kind == "systemd":
-        hook_systemd.arm(transaction.places, _command(transaction), _started_after(transaction))
+        by_systemd.arm(transaction.places, _command(transaction), _started_after(transaction))
     elif found.kind == "cron":
-        hook_cron.arm(transaction.places, _command(transaction))
+        by_cron.arm(transaction.places, _command(transaction))
     known = standing.last(transaction.records, "HOOK")
     if known is None or (known["layer"], known["why"]) != found:
         transaction.log("HOOK", layer=found.kind, why=found.why)
@@ -62,8 +67,8 @@ def disarm(places: Places) -> None:
     Raises:
         OSError: Something of it is still there.
     """
-    hook_systemd.disarm(places)
-    hook_cron.disarm(places)
+    by_systemd.disarm(places)
+    by_cron.disarm(places)
 
 
 def _command(transaction: Transaction) -> List[str]:
@@ -81,4 +86,4 @@ def _started_after(transaction: Transaction) -> List[str]:
     settings = transaction.document["service"]
     own = {"systemd": settings["unit"], "sysv": "%s.service" % settings["script"]}
     found = [own[settings["kind"]]] if settings["kind"] in own else []
-    return found + list(settings["triggers"]) + list(hook_systemd.STARTERS)
+    return found + list(settings["triggers"]) + list(by_systemd.STARTERS)
