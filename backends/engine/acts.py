@@ -204,12 +204,15 @@ class Acts:
 
     async def _see_finalized(self, contact: Contact, txn: str, begun_at: int) -> NodeResult:
         give_up = time.monotonic() + _UNDO_SECONDS
-        offset = begun_at
+        offset, said = begun_at, ""
 
         def see(message: Message) -> None:
-            nonlocal offset
+            nonlocal offset, said
             offset = int(message["offset"])
             self._scribe.record(message, node=contact.node, txn=txn)
+            record = message["record"]
+            if record["t"] == "CALL" and record["ok"] is False:
+                said = line(str(record["text"]))
 
         while True:
             await contact.follow(txn, offset, see, _UNDO_SECONDS)
@@ -222,9 +225,22 @@ class Acts:
                 return self._stuck(contact.node, Phase.FINALIZE, facts.problem)
             if facts is not None and facts.state is NodeState.INCONSISTENT:
                 return self._stuck(contact.node, Phase.FINALIZE, facts.problem)
+            opened = facts.transaction if facts is not None else None
+            if opened is not None and opened.decision == "ACCEPT" and not opened.driver_alive:
+                return self._not_finalized(contact.node, said)
             if time.monotonic() > give_up:
                 return NodeResult(contact.node, Result.LOST, reading.problem)
             await asyncio.sleep(_BETWEEN_LOOKS_SECONDS)
+
+    def _not_finalized(self, node: str, said: str) -> NodeResult:
+        problem = Problem(
+            "hook-failed",
+            f"{node} is not finalized: a hook before it failed",
+            said,
+            "It is as it was, accepted and reversible. Settle what the hook says, then finalize.",
+        )
+        self._scribe.problem(problem, node=node, phase=Phase.FINALIZE)
+        return NodeResult(node, Result.REFUSED, problem, forward=True)
 
     def _stuck(self, node: str, phase: Phase, problem: Problem | None) -> NodeResult:
         if problem is not None:

@@ -170,8 +170,18 @@ def _steps(
     def order(verb: str, of: str | None) -> str:
         return service_words.command(subject.document, verb, of)
 
-    stop = [f"{order('stop', source)}  (up to {limits.stop_seconds:g} s)"] if source else []
-    start_old = [order("start", source)] if source else []
+    def hooks(when: str, of: str | None) -> tuple[list[str], list[str]]:
+        return service_words.hooks(subject.document, when, of)
+
+    stop, start_old = [], []
+    if source:
+        before, before_back = hooks("before_stop", source)
+        after, after_back = hooks("after_stop", source)
+        stopping = f"{order('stop', source)}  (up to {limits.stop_seconds:g} s)"
+        stop = [*before, stopping, *after]
+        start_old = [*after_back, order("start", source), *before_back]
+    before_start, before_start_back = hooks("before_start", version)
+    after_start, after_start_back = hooks("after_start", version)
     defined, defined_back = service_words.definition(subject.document, source)
     window = (
         f"{limits.min_healthy_seconds:g} s healthy within {limits.healthy_deadline_seconds:g} s"
@@ -202,10 +212,14 @@ def _steps(
                 *switch.forward,
                 *defined,
                 "read it again: it must equal the release",
+                *before_start,
                 order("start", version),
+                *after_start,
             ),
             (
+                *after_start_back,
                 order("stop", version),
+                *before_start_back,
                 *defined_back,
                 *switch.back,
                 "prove every path against its before-image",

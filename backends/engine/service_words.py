@@ -22,10 +22,8 @@ def command(document: Document, verb: str, version: str | None) -> str:
             )
         case "sysv":
             return f"/etc/init.d/{service['script']} {verb}"
-    values = {key: str(value) for key, value in _table(document["values"]).items()}
-    values |= {"directory": str(document["directory"]), "version": version or ""}
-    words = _words(_table(service["commands"] or {}).get(verb)) or [f"({verb}: no command)"]
-    return " ".join(expand(word, values) for word in words)
+    words = _table(service["commands"] or {}).get(verb)
+    return _said(document, words, version) if words else f"({verb}: no command)"
 
 
 def definition(document: Document, source: str | None) -> tuple[list[str], list[str]]:
@@ -41,6 +39,30 @@ def definition(document: Document, source: str | None) -> tuple[list[str], list[
             [f"not started at boot any more; take {what} away"],
         )
     return [f"{named} of the release becomes {what}, if they differ"], [f"put the old {what} back"]
+
+
+def hooks(document: Document, when: str, version: str | None) -> tuple[list[str], list[str]]:
+    """The hooks of a moment, and what undoes them, the last first."""
+    found = [_table(hook) for hook in _tables(document["hooks"]) if hook["when"] == when]
+    forward = [
+        f"hook {hook['name']}: {_said(document, hook['command'], version)}" for hook in found
+    ]
+    back = [
+        f"undo the hook {hook['name']}: {_said(document, hook['undo'], version)}"
+        for hook in reversed(found)
+        if hook["undo"]
+    ]
+    return forward, back
+
+
+def _said(document: Document, words: object, version: str | None) -> str:
+    values = {key: str(value) for key, value in _table(document["values"]).items()}
+    values |= {"directory": str(document["directory"]), "version": version or ""}
+    return " ".join(expand(word, values) for word in _words(words))
+
+
+def _tables(value: object) -> list[Mapping[str, object]]:
+    return [_table(each) for each in value] if isinstance(value, list) else []
 
 
 def _table(value: object) -> Mapping[str, object]:

@@ -101,6 +101,14 @@ def _quiet(record: Record) -> str:
     return f"the service is gone{lives_on}"
 
 
+def _call(record: Record) -> str:
+    name = f"hook {record['hook']} ({record['when'].replace('_', ' ')})"
+    if record.get("undone"):
+        return f"{name}: undone"
+    said = f"  {record['text']}" if record["text"] else ""
+    return f"{name}: {_word(record['ok'])}{said}"
+
+
 def _undo(record: Record) -> str:
     return f"undo {_word(record['ok'])}  {record['what']}: {record['text']}"
 
@@ -153,6 +161,7 @@ _TELLERS: Final[Mapping[str, Callable[[Record], str]]] = {
     "INTENTS": lambda r: f"before-images of {r['steps']} paths are durable",
     "BACKUPS": lambda r: f"backups of {r['steps']} paths are durable",
     "QUIET": _quiet,
+    "CALL": _call,
     "SVC": _service,
     "EFFECT": lambda r: str(r["what"]),
     "TARGET": lambda r: f"in place, {r['files']} files equal the release",

@@ -8,7 +8,17 @@ import logging
 import time
 from typing import Any, Callable, Dict, Optional
 
-from backends.node import install, locks, monitor, recover, second_layer, transaction, wire
+from backends.node import (
+    finish,
+    install,
+    locks,
+    monitor,
+    recover,
+    second_layer,
+    standing,
+    transaction,
+    wire,
+)
 from backends.node.call import Call
 from backends.node.detach import Report
 from backends.node.journal import AppendFailed, JournalDamaged
@@ -85,6 +95,12 @@ def _watch(call: Call, order: Order, report: Report) -> None:
         monitor.watch(opened)
 
 
+def _finalize(call: Call, order: Order, report: Report) -> None:
+    opened = _opened(call, report)
+    if opened is not None and standing.decision(opened.records) == "ACCEPT":
+        finish.decide_and_complete(opened, call.args["operator"])
+
+
 def _opened(call: Call, report: Report) -> Optional[transaction.Transaction]:
     opened = transaction.load(call.places)
     report({"t": "driving", "txn": opened.txn if opened else None})
@@ -112,6 +128,7 @@ _DRIVERS: Dict[str, Callable[[Call, Order, Report], None]] = {
     "install": _install,
     "recover": _recover,
     "watch": _watch,
+    "finalize": _finalize,
 }
 
 

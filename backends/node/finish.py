@@ -6,7 +6,7 @@ it they are the only way back (design.md, section 5).
 
 import os
 
-from backends.node import definition, standing
+from backends.node import definition, hooks, standing
 from backends.node.places import (
     names_in,
     read_json,
@@ -17,6 +17,23 @@ from backends.node.places import (
     write_json,
 )
 from backends.node.transaction import Transaction, put_away
+
+
+def decide_and_complete(transaction: Transaction, by: str) -> str:
+    """Run the hooks before it, then record FINALIZE and carry it out; `ok`, or `failed`.
+
+    A hook that fails leaves the node as it is, accepted and reversible.
+    """
+    try:
+        hooks.run(transaction, "before_finalize")
+    except hooks.HookFailed:
+        hooks.undo(transaction, "before_finalize")
+        return "failed"
+    if transaction.decide("FINALIZE", by=by) is not None:
+        hooks.undo(transaction, "before_finalize")  # somebody takes it back
+        return "failed"
+    complete(transaction)
+    return "ok"
 
 
 def complete(transaction: Transaction) -> None:

@@ -13,6 +13,7 @@ from backends.node import (
     definition,
     health,
     health_file,
+    hooks,
     living_on,
     monitor,
     parents,
@@ -76,7 +77,7 @@ def drive(
     began(transaction)
     try:
         _forward(transaction)
-    except (StepFailed, OSError, AppendFailed) as error:
+    except (StepFailed, hooks.HookFailed, OSError, AppendFailed) as error:
         return rollback.decide_and_undo(transaction, str(error), "the updater")
     except Exception as error:  # a defect of ours must not leave a node half-way
         _log.exception("on the way forward")
@@ -98,8 +99,10 @@ def _forward(transaction: Transaction) -> None:
     transaction.log("BACKUPS", steps=len(todo))
     if _was_stopped_by_order(transaction):
         return
+    hooks.run(transaction, "before_stop")
     _stop_old(transaction)
     todo = living_on.keep(transaction, todo)
+    hooks.run(transaction, "after_stop")
     for step in todo:
         parents.refuse_strayed(step, transaction.layout.top)
         steps.apply(step)
@@ -112,7 +115,9 @@ def _forward(transaction: Transaction) -> None:
     not_enabled = definition.enable(transaction, todo)
     if not_enabled:
         raise StepFailed(not_enabled)
+    hooks.run(transaction, "before_start")
     _start_new(transaction)
+    hooks.run(transaction, "after_start")
     _begin_trial(transaction)
 
 

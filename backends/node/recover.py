@@ -49,7 +49,7 @@ def before_the_service(transaction: Transaction) -> None:
         why = None if standing.is_held(records) else why_back(transaction)
         if why is None or transaction.decide("ROLLBACK", why=why, by="recover") is not None:
             return
-    rollback.restore(transaction)
+    rollback.restore(transaction, at_boot=True)
 
 
 def recover(places: Places, transaction: Optional[Transaction]) -> str:

@@ -8,7 +8,7 @@ import os
 import time
 from typing import Any, Dict, List
 
-from backends.node import definition, evidence, images, living_on, parents, standing, steps
+from backends.node import definition, evidence, hooks, images, living_on, parents, standing, steps
 from backends.node.journal import JournalDamaged
 from backends.node.places import names_in, remove_if_there, remove_tree, sync_directory
 from backends.node.service import Service
@@ -28,11 +28,16 @@ def decide_and_undo(transaction: Transaction, why: str, by: str) -> str:
 
 def undo(transaction: Transaction) -> str:
     """Put everything back: `undone`, or `unproven` with the exact paths in the journal."""
-    return finish(transaction) if restore(transaction) else "unproven"
+    if not restore(transaction):
+        return "unproven"
+    return finish(transaction)
 
 
-def restore(transaction: Transaction) -> bool:
-    """Put every path back and prove it; whether that is so. The old version is not started."""
+def restore(transaction: Transaction, at_boot: bool = False) -> bool:
+    """Put every path back and prove it; whether that is so. The old version is not started.
+
+    `at_boot` hooks wait: what they need may not be there yet, and files must not wait for them.
+    """
     transaction.journal.sync()
     if standing.last(transaction.records, "RESTORED") is not None:
         return True
@@ -42,7 +47,11 @@ def restore(transaction: Transaction) -> bool:
         transaction.log("UNPROVEN", paths=[str(error)])
         return False
     evidence.save(transaction)
+    if not at_boot:
+        hooks.undo(transaction, "after_start")  # one that fails is tried again in `finish`
     failures = _stop_what_runs(transaction) + definition.disable(transaction)
+    if not at_boot:
+        hooks.undo(transaction, "before_start")
     failures += _undo_steps(transaction)
     definition.read_again(transaction)
     if not _prove(transaction, failures):
@@ -53,7 +62,12 @@ def restore(transaction: Transaction) -> bool:
 
 def finish(transaction: Transaction) -> str:
     """After RESTORED: old version running again, store given up, END. May be repeated."""
-    if not _start_old(transaction):
+    failures = hooks.undo(transaction, *hooks.FORWARD[1:])
+    is_running = _start_old(transaction)
+    failures += hooks.undo(transaction, hooks.FORWARD[0])
+    if failures:
+        transaction.log("UNPROVEN", paths=failures)
+    if failures or not is_running:
         return "unproven"
     _clean(transaction)
     transaction.log("END", outcome="undone")

@@ -9,6 +9,7 @@ from typing import Any, Dict, Optional
 
 from backends.node import (
     clock,
+    hooks,
     locks,
     recover,
     standing,
@@ -149,6 +150,8 @@ def finalize(call: Call) -> Answer:
     try:
         if opened.to["digest"] != call.args["digest"]:
             raise Refused("other-version", "%s is open here" % opened.to["version"])
+        if hooks.are_due(opened, "before_finalize"):
+            return _finalize_behind_hooks(call, opened)
         reason = opened.decide("FINALIZE", by=call.args["operator"])
         if reason is not None and standing.decision(opened.records) != "FINALIZE":
             raise Refused("not-accepted", reason, "", "only what was accepted is finalized")
@@ -156,6 +159,15 @@ def finalize(call: Call) -> Answer:
     finally:
         opened.close()
     return _carry_out(call)
+
+
+def _finalize_behind_hooks(call: Call, opened: transaction.Transaction) -> Answer:
+    """Have a driver run the hooks first: only what they agree to is decided."""
+    reason = standing.why_not_finalize(opened.records)
+    if reason is not None:
+        raise Refused("not-accepted", reason, "", "only what was accepted is finalized")
+    call.send({"t": "begun", "txn": opened.txn})
+    return start(call, "finalize")
 
 
 def _carry_out(call: Call) -> Answer:

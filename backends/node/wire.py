@@ -67,6 +67,7 @@ RECORDS = (
     "INTENTS",  # every before-image is durable
     "BACKUPS",  # every backup is durable
     "QUIET",  # the service is gone: what lives on was looked at, and is kept next
+    "CALL",  # a hook of the profile is run, or was undone
     "SVC",  # a service verb and what came of it
     "EFFECT",  # one step is in place
     "TARGET",  # the new tree was read again and equals the release

@@ -8,7 +8,7 @@ from backends.domain.policy import Limits
 from backends.domain.problem import Exit, LiftlockError, Problem
 from backends.node.expand import ExpandError, expand
 from backends.products.profile import Profile
-from backends.products.profile_file import FactTable, HealthTable, ServiceTable
+from backends.products.profile_file import FactTable, HealthTable, HookTable, ServiceTable
 from backends.settings.toml_keys import nearest
 
 
@@ -52,6 +52,7 @@ def node_document(profile: Profile, node: Values, limits: Limits) -> dict[str, o
         "values": values,
         "service": _service(profile.service, limits, proof),
         "health": [_check(check, profile.name, proof) for check in profile.health],
+        "hooks": [_hook(hook, proof) for hook in profile.hooks],
         "facts": {
             "version": _fact("version", profile.facts.version, proof),
         },
@@ -157,6 +158,17 @@ def _check(check: HealthTable, product: str, proof: _Proof) -> dict[str, object]
         "package": proof.text(f"{key} package", check.package or product)
         if check.kind == "status_file"
         else None,
+    }
+
+
+def _hook(hook: HookTable, proof: _Proof) -> dict[str, object]:
+    key = f"[[hooks]] {hook.name}"
+    return {
+        "name": hook.name,
+        "when": hook.when,
+        "command": proof.words(f"{key} command", hook.command),
+        "undo": proof.words(f"{key} undo", hook.undo),
+        "timeout": hook.timeout,
     }
 
 

@@ -11,6 +11,7 @@ from backends.domain.problem import Exit, LiftlockError, Problem
 from backends.products.profile_file import (
     FactsTable,
     HealthTable,
+    HookTable,
     LimitsTable,
     ProductTable,
     ProfileFile,
@@ -31,6 +32,7 @@ class Profile:
     """Each has a name; without any check there is one of kind control, which asks the service
     itself, unless that is started by commands."""
 
+    hooks: tuple[HookTable, ...]
     facts: FactsTable
     limits: LimitsTable
 
@@ -110,6 +112,7 @@ def read_profile(path: Path) -> Profile:
         product=written.product,
         service=service,
         health=tuple(_named(checks)),
+        hooks=written.hooks,
         facts=written.facts,
         limits=written.limits,
     )

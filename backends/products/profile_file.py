@@ -264,6 +264,21 @@ class HealthTable(Table):
         return self
 
 
+class HookTable(Table):
+    """One `[[hooks]]`: a command of the product's own, run on the node at a moment."""
+
+    name: SafeName
+    when: Literal["before_stop", "after_stop", "before_start", "after_start", "before_finalize"]
+    command: Command
+    """0 is well, 21 not now (it is asked again until its time is over), anything else undoes the
+    upgrade. Run in the tree of the old version before and after its stop, else of the new one."""
+
+    undo: Command | None = None
+    """What takes it back, also when nobody is there. Both may be run twice."""
+
+    timeout: Deadline = 60.0
+
+
 class FactTable(Table):
     """One entry of `[facts]`: how a product's own word is read, in one of three ways."""
 
@@ -311,6 +326,7 @@ class ProfileFile(Table):
     product: ProductTable
     service: ServiceTable
     health: tuple[HealthTable, ...] = ()
+    hooks: tuple[HookTable, ...] = ()
     facts: FactsTable = FactsTable()
     limits: LimitsTable = LimitsTable()
 
@@ -329,6 +345,10 @@ class ProfileFile(Table):
                     ("health", index, "kind"),
                     '"version" needs [facts] version or a check with version_field',
                 )
+        names = [hook.name for hook in self.hooks]
+        for index, name in enumerate(names):
+            if name in names[:index]:
+                raise at(("hooks", index, "name"), f"there are two hooks {name}")
         if self.product.layout != "versions" and not has_version:
             raise at(
                 ("product", "layout"),

@@ -117,6 +117,7 @@ class SimCluster:
                     "package": None,
                 }
             ],
+            "hooks": [],
             "facts": {"version": None},
             "limits": {
                 "healthy_deadline": limits.healthy_deadline_seconds,

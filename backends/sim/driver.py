@@ -108,6 +108,15 @@ def forward(opened: Open) -> Waits:
     return (yield from watch(opened))
 
 
+def _call(opened: Open, when: str) -> Steps:
+    """The hooks of a moment: on a simulated node, all of them succeed."""
+    for hook in opened.document["hooks"]:
+        if hook["when"] == when and (opened.old is not None or when.endswith("_start")):
+            opened.log("CALL", hook=hook["name"], when=when, ok=None, text="")
+            yield from opened.pause(opened.node.durations.switch / 2)
+            opened.log("CALL", hook=hook["name"], when=when, ok=True, text="exit 0")
+
+
 def _take_baseline(opened: Open) -> None:
     if opened.old is None or all(each["level"] == "hard" for each in opened.document["health"]):
         return
@@ -134,7 +143,9 @@ def _to_the_trial(opened: Open) -> Steps:
     opened.log("BACKUPS", steps=len(opened.steps))
     if standing.decision(opened.records) == "ROLLBACK":
         return
+    yield from _call(opened, "before_stop")
     yield from _stop_old(opened)
+    yield from _call(opened, "after_stop")
     opened.log("QUIET", file=sha256_of(b"{}"), kept=0)
     for step in opened.steps:
         yield from opened.pause(durations.switch / 2)
@@ -145,7 +156,9 @@ def _to_the_trial(opened: Open) -> Steps:
     _check_target(opened)
     if standing.decision(opened.records) == "ROLLBACK":
         return
+    yield from _call(opened, "before_start")
     yield from _start_new(opened)
+    yield from _call(opened, "after_start")
     window = float(opened.limits["accept_window"])
     until = round(opened.node.since_boot() + window, 3)
     opened.log("TRIAL", until=until, window=window, spent=0.0)

@@ -324,3 +324,22 @@ def test_a_release_is_not_replaced_by_other_content_of_the_same_version(settled:
     ran = settled.run(*words, *out)
     assert (ran.status, "release-exists" in ran.err) == (2, True)
     assert Path(settled.releases["4.12.0"]).read_bytes() == before
+
+
+def test_a_hook_that_says_no_before_finalize_is_quoted_and_nothing_is_final(
+    settled: Cluster,
+) -> None:
+    mark = settled.top / "mark"
+    settled.write_profile(
+        '[[hooks]]\nname = "flags"\nwhen = "before_finalize"\n'
+        f'command = ["sh", "-c", "test -e {mark} || {{{{ echo flags are off; exit 1; }}}}"]\n'
+    )
+    assert settled.upgrade("4.12.0").status == 0
+    ran = settled.run("finalize", str(settled.file), "--yes")
+    assert ran.status == 4, ran
+    assert "n1 is not finalized: a hook before it failed" in ran.said
+    assert "exit 1: flags are off" in ran.said
+    assert settled.status()["verdict"]["kind"] == "ready_to_finalize"
+    mark.touch()
+    assert settled.run("finalize", str(settled.file), "--yes").status == 0
+    assert settled.status()["verdict"]["kind"] == "settled"

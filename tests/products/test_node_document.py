@@ -132,6 +132,7 @@ def test_the_document_is_exactly_what_the_updater_reads(profile: Profile, tmp_pa
                 "package": None,
             },
         ],
+        "hooks": [],
         "facts": {
             "version": {"command": ["bin/nats", "--version"], "pattern": "v(.*)"},
         },

@@ -127,6 +127,7 @@ def document(directory: str, port: int, lease: str, **changes: Any) -> dict[str,
                 "package": None,
             }
         ],
+        "hooks": [],
         "facts": {"version": None},
         "limits": {
             "healthy_deadline": 3.0,
