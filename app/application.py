@@ -1,7 +1,7 @@
 """The program on the screen: folds news into state, shows it, and sends commands to the engine."""
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -44,6 +44,7 @@ from app.screens.rollback import RollbackScreen
 from app.screens.upgrade import UpgradeScreen
 from app.state import Known, Stage, State, fold
 from app.theme import dress
+from app.view.failure import Choice
 from app.view.help import help_lines
 from app.view.leaving import sentences
 from app.view.next_step import NOTHING, Does, NextStep
@@ -289,13 +290,13 @@ class LiftlockApp(App[int]):
         if not isinstance(self.screen, RollbackScreen):
             self.push_screen(RollbackScreen())
 
-    def ask_to_roll_back(self, nodes: Sequence[str], consequences: Sequence[str]) -> None:
+    def ask_to_roll_back(self, choice: Choice) -> None:
         """Ask, then roll back."""
-        asked = questions.roll_back(nodes, consequences)
+        asked = questions.roll_back(choice.nodes, choice.consequences)
 
         def answered(reason: str | None) -> None:
             if reason is not None:
-                self.bridge.roll_back(nodes, reason)
+                self.bridge.roll_back(choice.nodes, reason, choice.data or None)
 
         self.push_screen(Confirm(asked), answered)
 

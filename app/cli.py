@@ -202,6 +202,11 @@ def accept(node: tuple[str, ...], **given: Any) -> int:
 @_yes
 @_reason
 @_nodes
+@click.option(
+    "--data",
+    type=click.Choice(["keep", "restore"]),
+    help="Where data was copied: keep what is newer, or restore the copy.",
+)
 def rollback(**given: Any) -> int:
     """Take back every upgrade that is not final, one node first.
 

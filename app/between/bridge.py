@@ -193,14 +193,18 @@ class Bridge:
 
         self._submit(told())
 
-    def roll_back(self, nodes: Collection[str], reason: str) -> None:
-        """Take the open upgrades of these nodes back: one first, then ask."""
+    def roll_back(self, nodes: Collection[str], reason: str, data: str | None = None) -> None:
+        """Take the open upgrades of these nodes back: one first, then ask.
 
-        async def agreed(going: object) -> None:
+        `data`: `keep` or `restore`, where data was copied.
+        """
+
+        async def agreed(going: object) -> str | None:
             # They were named, and agreed to, on the screen. A run that is under way takes no
             # further step: a node that changes now goes back, or is decided, and ends it.
             if self._pace is not None:
                 self._pace.end("ended by a rollback")
+            return data
 
         async def work(scene: Scene) -> list[NodeResult]:
             self._acts = scene.acts

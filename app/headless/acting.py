@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from contextlib import nullcontext
 
 from app.headless import lines, shapes
-from app.headless.ask import agreed, declined, refuse_silence, typed
+from app.headless.ask import agreed, declined, one_of, refuse_silence, typed
 from app.headless.options import Options
 from app.headless.say import UNTOUCHED, heard_or_not, observer, out, show_previews, talk
 from app.headless.work import drive, open_cluster
@@ -37,7 +37,7 @@ def rollback(options: Options) -> int:
     refuse_silence(options, "rollback")
 
     async def work(scene: Scene) -> list[NodeResult]:
-        async def begin(going: Sequence[NodeReading]) -> None:
+        async def begin(going: Sequence[NodeReading]) -> str | None:
             for reading in going:
                 opened = reading.facts.transaction if reading.facts else None
                 if opened is not None:
@@ -45,8 +45,10 @@ def rollback(options: Options) -> int:
                     talk([f"{reading.name}: {opened.to_version} -> {back}"])
             first, *others = (reading.name for reading in going)
             then = f" first, then ask about {', '.join(others)}" if others else ""
+            data = await _data(options, going)
             if not await agreed(options, f"Roll back {first}{then}?"):
                 raise declined()
+            return data
 
         async def go_on(last: str, rest: tuple[str, ...], sick: Problem | None) -> bool:
             others = ", ".join(rest)
@@ -60,6 +62,32 @@ def rollback(options: Options) -> int:
 
     # Without the workstation's lock: it is the way back also while an upgrade of ours waits.
     return _act(options, "rollback", Result.ROLLED_BACK, work, locks=False)
+
+
+async def _data(options: Options, going: Sequence[NodeReading]) -> str | None:
+    """What becomes of data that was copied before the switch; asked where nobody said.
+
+    Raises:
+        LiftlockError: Nobody said, and there is nobody to ask (exit 2); nothing was changed.
+    """
+    copied = acting.with_data(going)
+    if not copied or options.data is not None:
+        return options.data
+    since = min(each.data_since for each in copied)
+    paths = ", ".join(dict.fromkeys(path for each in copied for path in each.data))
+    if options.yes:
+        raise LiftlockError(
+            Problem(
+                "data-undecided",
+                "Data was copied before the switch, and it was not said what becomes of it.",
+                f"{paths}, copied {since}",
+                "Say --data keep (what was written since stays) or --data restore (it is set "
+                "aside in conflicts).",
+            ),
+            Exit.USAGE,
+        )
+    talk([f"data: {paths}, copied {since}"])
+    return await one_of(("keep", "restore"), "Keep what was written since, or restore the copy?")
 
 
 def finalize(options: Options, version: str | None) -> int:

@@ -2,6 +2,7 @@
 
 import getpass
 import sys
+from collections.abc import Sequence
 
 from app.headless.foreground import in_foreground
 from app.headless.options import Options
@@ -32,6 +33,18 @@ async def typed(word: str, what: str) -> None:
     """Raises LiftlockError unless a person typed the word."""
     if await _answer(f"Type {what} to go on ({word}): ") != word:
         raise declined()
+
+
+async def one_of(words: Sequence[str], question: str) -> str:
+    """The word that a person typed.
+
+    Raises:
+        LiftlockError: It was none of them (exit 4).
+    """
+    answer = await _answer(f"{question} [{'/'.join(words)}] ")
+    if answer not in words:
+        raise declined()
+    return answer
 
 
 def declined(text: str = "Nothing was changed: it was not agreed to.") -> LiftlockError:

@@ -14,3 +14,5 @@ class Options:
     yes: bool = False
     note: str = ""
     reason: str = ""
+    data: str | None = None
+    """What a rollback does with copied data: `keep` what is newer, or `restore` the copy."""

@@ -204,4 +204,12 @@ def _transaction(opened: OpenTransaction | None) -> dict[str, object] | None:
         "driver": opened.driver_alive,
         "decides_in_seconds": opened.decides_at_seconds,
         "then": opened.then,
+        "second_layer": opened.layer,
+        "data": {
+            "directories": list(opened.data),
+            "since": opened.data_since,
+            "bytes": opened.data_bytes,
+        }
+        if opened.data
+        else None,
     }

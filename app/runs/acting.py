@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from app.runs.keeping import about, always_ended, end_run
 from app.runs.looking import chosen, look, unknown_nodes
 from app.session import Session
-from backends.domain.facts import NodeReading
+from backends.domain.facts import NodeReading, OpenTransaction
 from backends.domain.plan import order_nodes
 from backends.domain.problem import Exit, LiftlockError, Problem
 from backends.domain.verdict import decide
@@ -93,12 +93,13 @@ async def act(
 async def roll_back(
     scene: Scene,
     reason: str,
-    agreed: Callable[[Sequence[NodeReading]], Awaitable[None]],
+    agreed: Callable[[Sequence[NodeReading]], Awaitable[str | None]],
     go_on: GoOn,
 ) -> list[NodeResult]:
     """Take back the open upgrades of the chosen nodes, the last one first.
 
-    `agreed` is asked with the nodes in that order and raises what ends the act.
+    `agreed` is asked with the nodes in that order and raises what ends the act. It says what
+    becomes of copied data, `keep` or `restore`; None where none was copied.
 
     Raises:
         LiftlockError: None is open (exit 4), or that is not known (exit 3).
@@ -107,8 +108,16 @@ async def roll_back(
     going = [reading for reading in todo if is_reversible(reading)]
     if not going:
         raise _nothing_to_roll_back(scene)
-    await agreed(going)
-    return await scene.acts.roll_back(todo, reason or "asked for by a person", go_on)
+    data = await agreed(going)
+    return await scene.acts.roll_back(todo, reason or "asked for by a person", go_on, data)
+
+
+def with_data(readings: Sequence[NodeReading]) -> list[OpenTransaction]:
+    """The open upgrades of these nodes in which data was copied and nothing is decided on it."""
+    opened = [reading.facts.transaction for reading in readings if reading.facts is not None]
+    return [
+        each for each in opened if each is not None and each.data and each.decision != "ROLLBACK"
+    ]
 
 
 async def finalize(

@@ -101,7 +101,7 @@ class RollbackScreen(LiveScreen):
             case Does.LEAVE:
                 self.operator.go_back()
             case Does.ROLL_BACK:
-                self.operator.ask_to_roll_back(choice.nodes, choice.consequences)
+                self.operator.ask_to_roll_back(choice)
             case Does.ACCEPT:
                 self.operator.ask_to_accept(choice.nodes[0])
             case Does.TRY_AGAIN:

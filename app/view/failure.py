@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from app.runs.acting import with_data
 from app.state import State
 from app.view.journal import lines_of as entry_lines
 from app.view.node_panel import problem
@@ -47,11 +48,13 @@ class Choice:
     title: str
     consequences: tuple[str, ...]
     nodes: tuple[str, ...] = ()
+    data: str = ""
+    """What becomes of copied data: "keep", "restore", or "" where none was copied."""
 
     @property
     def key(self) -> str:
         """Names it for good."""
-        return f"{self.does}:{','.join(self.nodes)}"
+        return f"{self.does}:{','.join(self.nodes)}:{self.data}"
 
 
 def failed_node(state: State) -> str:
@@ -162,9 +165,9 @@ def choices(state: State, readings: Sequence[NodeReading]) -> list[Choice]:
         for node in held
     ]
     if going:
-        found.append(_roll_back(going))
+        found += _roll_back(going)
     if len(going) > 1:
-        found += [_roll_back([reading]) for reading in reversed(going)]
+        found += [choice for reading in reversed(going) for choice in _roll_back([reading])]
     run = state.upgrade
     if run is not None and run.prepared is not None and run.failed:
         version = run.prepared.plan.release_version
@@ -218,17 +221,28 @@ def _leave(readings: Sequence[NodeReading]) -> Choice:
     return Choice(Does.LEAVE, "leave it as it is", (f"now {now}", words))
 
 
-def _roll_back(going: Sequence[NodeReading]) -> Choice:
+def _roll_back(going: Sequence[NodeReading]) -> list[Choice]:
+    """One choice, or two where data was copied: nothing is given up without being named."""
     facts = [reading.facts for reading in going if reading.facts is not None]
     order = tuple(reading.name for reading in reversed(going))
     pace = ("one first, then asks; the next only when that one serves",) if len(order) > 1 else ()
-    data = "proven path by path; what is not reached is named"
-    return Choice(
-        Does.ROLL_BACK,
-        f"roll back {listed(order)}",
-        (returns(facts), *pace, data),
-        tuple(reading.name for reading in going),
-    )
+    proof = "proven path by path; what is not reached is named"
+    nodes = tuple(reading.name for reading in going)
+    title = f"roll back {listed(order)}"
+    copied = with_data(going)
+    if not copied:
+        return [Choice(Does.ROLL_BACK, title, (returns(facts), *pace, proof), nodes)]
+    paths = listed(list(dict.fromkeys(path for each in copied for path in each.data)))
+    since = min(each.data_since for each in copied)
+    keep = f"{paths}: what was written since {since} stays"
+    restore = f"{paths}: as of {since}; what was written since is set aside in conflicts"
+    return [
+        Choice(Does.ROLL_BACK, f"{title}, {how}", (returns(facts), what, *pace), nodes, word)
+        for word, how, what in (
+            ("keep", "keep the data", keep),
+            ("restore", "with the data of before", restore),
+        )
+    ]
 
 
 def summary(node: str, facts: NodeFacts | None) -> str:

@@ -110,6 +110,17 @@ class OpenTransaction:
     decision: str = ""
     """The decision in force: "ACCEPT", "ROLLBACK", "FINALIZE", or "" for none."""
 
+    layer: str = "none"
+    """What takes the work up if the updater dies: "systemd", "cron" or "none"."""
+
+    data: tuple[str, ...] = ()
+    """Data directories of which there is a copy from before the switch."""
+
+    data_since: str = ""
+    """When they were copied, as text with its zone: what is newer may be kept or set aside."""
+
+    data_bytes: int = 0
+
 
 @dataclass(frozen=True, slots=True)
 class NodeFacts:

@@ -67,9 +67,11 @@ class Acts:
         return self._failed(reading.name, Phase.MONITOR, answer)
 
     async def roll_back(
-        self, readings: Sequence[NodeReading], why: str, go_on: GoOn
+        self, readings: Sequence[NodeReading], why: str, go_on: GoOn, data: str | None = None
     ) -> list[NodeResult]:
         """Take every open upgrade back, in this order: one first, then ask.
+
+        `data` is `keep` or `restore`, where a node has copied the product's data.
 
         A node that serves is not taken down before those that are back serve again, unless
         somebody says so. The roll back has done its work when all that are back serve.
@@ -80,7 +82,7 @@ class Acts:
         for number, reading in enumerate(todo):
             if not await way.is_free(todo[number:], asks=number == 1):
                 break
-            last = await self._roll_back_one(reading, why)
+            last = await self._roll_back_one(reading, why, data)
             results.append(last)
             if last.result is not Result.ROLLED_BACK:
                 break
@@ -156,7 +158,7 @@ class Acts:
         self._scribe.say(Kind.RESULT, "cleaned", node=preview.node)
         return NodeResult(preview.node, Result.DONE)
 
-    async def _roll_back_one(self, reading: NodeReading, why: str) -> NodeResult:
+    async def _roll_back_one(self, reading: NodeReading, why: str, data: str | None) -> NodeResult:
         contact = self._contacts[reading.name]
         facts = reading.facts
         if facts is None or facts.transaction is None:
@@ -164,7 +166,7 @@ class Acts:
         self._scribe.say(Kind.PHASE, "roll back", node=contact.node, phase=Phase.ROLLBACK)
         run, txn = facts.transaction.run, facts.transaction.txn
         begun_at = await contact.journal_end(txn)
-        answer = await contact.ask("rollback", run=run, why=why)
+        answer = await contact.ask("rollback", run=run, why=why, data=data)
         gone = answer.problem is not None and answer.problem.code == "no-upgrade-open"
         if answer.outcome is Outcome.REFUSED and not gone:
             return self._failed(contact.node, Phase.ROLLBACK, answer)

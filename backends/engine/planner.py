@@ -178,7 +178,8 @@ def _steps(
         before, before_back = hooks("before_stop", source)
         after, after_back = hooks("after_stop", source)
         stopping = f"{order('stop', source)}  (up to {limits.stop_seconds:g} s)"
-        stop = [*before, stopping, *after]
+        copied = service_words.data(subject.document)
+        stop = [*before, stopping, *copied, *after]
         start_old = [*after_back, order("start", source), *before_back]
     before_start, before_start_back = hooks("before_start", version)
     after_start, after_start_back = hooks("after_start", version)

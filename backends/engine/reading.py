@@ -28,6 +28,8 @@ _LONGEST_SECONDS = 10 * 366 * 86_400.0
 
 _LAST_PID = 2**31 - 1
 
+_MOST_BYTES = float(2**53)
+
 NO_SENSE = (KeyError, TypeError, ValueError, OverflowError)
 """What taking a message apart raises when a node says something else than was asked."""
 
@@ -157,7 +159,19 @@ def _transaction(state: str, message: Mapping[str, Any] | None) -> OpenTransacti
         to_digest=line(message["to"]["digest"]),
         healthy=_bool(message["healthy"]),
         decision=line(message["decision"] or ""),
+        layer=line(message["layer"]),
+        **_data(message["data"]),
     )
+
+
+def _data(message: Mapping[str, Any] | None) -> dict[str, Any]:
+    if message is None:
+        return {}
+    return {
+        "data": tuple(line(path) for path in _list(message["directories"])),
+        "data_since": utc(message["since"]),
+        "data_bytes": int(number(message["bytes"], 0, _MOST_BYTES)),
+    }
 
 
 def _last(message: Mapping[str, Any] | None) -> dict[str, str]:

@@ -41,6 +41,13 @@ def definition(document: Document, source: str | None) -> tuple[list[str], list[
     return [f"{named} of the release becomes {what}, if they differ"], [f"put the old {what} back"]
 
 
+def data(document: Document) -> list[str]:
+    """That the product's data is copied; what becomes of it on the way back is asked then."""
+    found = _words(_table(document["data"])["directories"])
+    paths = ", ".join(_said(document, [path], None) for path in found)
+    return [f"copy the data: {paths}; kept until it is finalized"] if found else []
+
+
 def hooks(document: Document, when: str, version: str | None) -> tuple[list[str], list[str]]:
     """The hooks of a moment, and what undoes them, the last first."""
     found = [_table(hook) for hook in _tables(document["hooks"]) if hook["when"] == when]

@@ -1,5 +1,6 @@
 """A record of the node's journal, in an operator's words."""
 
+import os
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
@@ -13,7 +14,9 @@ Record = Mapping[str, Any]
 _MONITOR: Final = frozenset(
     {"TRIAL", "CHECK", "HEALTHY", "UNHEALTHY", "RESTART", "TICK", "EXTEND", "HELD", "ACCEPT"}
 )
-_ROLLBACK: Final = frozenset({"ROLLBACK", "EVIDENCE", "UNDO", "PROOF", "RESTORED", "UNPROVEN"})
+_ROLLBACK: Final = frozenset(
+    {"ROLLBACK", "CHOICE", "EVIDENCE", "UNDO", "PROOF", "RESTORED", "UNPROVEN"}
+)
 
 _AT_THE_END: Final = frozenset({"CONFLICT", "END"})
 """On the way back and at FINALIZE: they say themselves at which."""
@@ -101,6 +104,24 @@ def _quiet(record: Record) -> str:
     return f"the service is gone{lives_on}"
 
 
+def _data(record: Record) -> str:
+    paths = ", ".join(os.fsdecode(bytes.fromhex(each["path"])) for each in record["copied"])
+    size = sum(each["bytes"] for each in record["copied"])
+    return f"data copied: {paths}, {size} bytes in {record['seconds']:g} s"
+
+
+def _choice(record: Record) -> str:
+    is_old = record["data"] == "restore"
+    what = "the copy of the data is put back" if is_old else "newer data stays"
+    return f"{what}, decided by {record['by']}"
+
+
+def _rollback(record: Record) -> str:
+    data = {"keep": "; newer data stays", "restore": "; with the data of before"}
+    said = data.get(str(record.get("data")), "")
+    return f"goes back, decided by {record['by']}: {record['why']}{said}"
+
+
 def _call(record: Record) -> str:
     name = f"hook {record['hook']} ({record['when'].replace('_', ' ')})"
     if record.get("undone"):
@@ -162,6 +183,7 @@ _TELLERS: Final[Mapping[str, Callable[[Record], str]]] = {
     "BACKUPS": lambda r: f"backups of {r['steps']} paths are durable",
     "QUIET": _quiet,
     "CALL": _call,
+    "DATA": _data,
     "SVC": _service,
     "EFFECT": lambda r: str(r["what"]),
     "TARGET": lambda r: f"in place, {r['files']} files equal the release",
@@ -175,7 +197,8 @@ _TELLERS: Final[Mapping[str, Callable[[Record], str]]] = {
     "EXTEND": lambda r: f"accept window extended by {r['by']}",
     "HELD": lambda r: f"held, waits for a person: {r['why']}",
     "ACCEPT": _accept,
-    "ROLLBACK": lambda r: f"goes back, decided by {r['by']}: {r['why']}",
+    "ROLLBACK": _rollback,
+    "CHOICE": _choice,
     "FINALIZE": lambda r: f"finalized by {r['by']}",
     "EVIDENCE": lambda r: "evidence saved on the node",
     "UNDO": _undo,

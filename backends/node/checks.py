@@ -12,6 +12,7 @@ from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Tu
 
 from backends.node import (
     checks_service,
+    data,
     fitting,
     health,
     images,
@@ -106,13 +107,40 @@ def _space(order: Order) -> Answer:
     """Staged and unpacked at once, and 10 %; files count, too."""
     needed = int(order.args["bytes"] * 2 * 1.1) + (1 << 20)
     for path in (_nearest(order.places.home), _nearest(order.places.directory)):
-        found = os.statvfs(path)
-        free = found.f_bavail * found.f_frsize
-        if free < needed:
-            return "refused", "%s has %d bytes free, %d are needed" % (path, free, needed)
-        if found.f_files and found.f_favail < order.args["files"] * 2 + 100:
-            return "refused", "%s has %d inodes free" % (path, found.f_favail)
+        why_not = _too_small(path, needed, order.args["files"] * 2)
+        if why_not:
+            return "refused", why_not
     return "ok", "%d bytes needed" % needed
+
+
+def _too_small(path: str, needed: int, files: int) -> str:
+    found = os.statvfs(path)
+    free = found.f_bavail * found.f_frsize
+    if free < needed:
+        return "%s has %d bytes free, %d are needed" % (path, free, needed)
+    if found.f_files and found.f_favail < files + 100:
+        return "%s has %d inodes free" % (path, found.f_favail)
+    return ""
+
+
+def _data(order: Order) -> Answer:
+    """How much is copied while the service is down, how long that takes, and whether it fits."""
+    service = service_of(order.document, order.places, "")
+    paths = data.directories(service, order.document)
+    said = []
+    for path in paths:
+        size = data.size_of(path)
+        why_not = _too_small(_nearest(path), int(size.bytes * 1.1) + (1 << 20), size.files)
+        if why_not:
+            return "refused", why_not
+        seconds = size.bytes / data.BYTES_A_SECOND
+        told = "%s: %d files, %d bytes, some %.0f s"
+        said.append(told % (path, size.files, size.bytes, seconds))
+    try:
+        data.refuse_unfit(paths, [])
+    except data.Unfit as error:
+        return "refused", str(error)
+    return "ok", "; ".join(said) or "none is copied"
 
 
 def _lock(order: Order) -> Answer:
@@ -302,6 +330,7 @@ _PREFLIGHT: List[Tuple[str, Callable[[Order], Answer]]] = [
     ("state directory", _state),
     ("product directory", _directory),
     ("space", _space),
+    ("data", _data),
     ("lock", _lock),
     ("open upgrade", _transaction),
     ("not disabled", _disabled),

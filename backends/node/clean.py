@@ -1,9 +1,9 @@
 """`clean`: give back what we keep on the node, and say what goes before it goes."""
 
 import os
-from typing import Any, Dict, List
+from typing import Any, Dict, List, Sequence
 
-from backends.node import images, transaction
+from backends.node import data, images, second_layer, transaction
 from backends.node.layout import Layout
 from backends.node.places import (
     Places,
@@ -16,8 +16,12 @@ from backends.node.places import (
 from backends.node.stage import Refused
 
 
-def preview(places: Places, layout: Layout, everything: bool) -> Dict[str, Any]:
+def preview(
+    places: Places, layout: Layout, everything: bool, beside: Sequence[str] = ()
+) -> Dict[str, Any]:
     """What would be removed: paths, and foreign files that were kept here.
+
+    `beside` are the data directories, which copies may lie beside.
 
     Raises:
         Refused: An upgrade is open; its backups are the way back.
@@ -35,6 +39,7 @@ def preview(places: Places, layout: Layout, everything: bool) -> Dict[str, Any]:
     kept: List[str] = []
     if everything:
         paths = [path for path in (places.beside, places.home) if os.path.lexists(path)]
+        paths += data.left_over(beside, places.product)
         kept = [
             os.path.join(places.conflicts, relative)
             for relative, _ in (
@@ -63,9 +68,14 @@ def staged(places: Places) -> None:
             sync_directory(path)
 
 
-def everything(places: Places) -> None:
+def everything(places: Places, beside: Sequence[str] = ()) -> None:
     """Remove every trace of ours; directories that existed before us stay."""
     origin = read_json(places.origin) or {"created": []}
+    second_layer.disarm(places)
+    for path in data.left_over(beside, places.product):
+        remove_tree(path)
+    for path in data.folders(beside):
+        _remove_if_empty(path)
     remove_tree(places.beside)
     remove_tree(places.home)
     others = [

@@ -11,6 +11,7 @@ from backends.node import (
     adopt,
     checks,
     clean,
+    data,
     journal,
     locks,
     stage,
@@ -23,6 +24,7 @@ from backends.node.call import OK, Answer, Call, refuse_disabled
 from backends.node.drivers import busy
 from backends.node.driving import bring_to_rest, take_lock
 from backends.node.places import UnsafePlace, read_json, write_json
+from backends.node.services import service_of
 from backends.node.stage import Refused
 
 _LEAVES_AT_REST = wire.READ_ONLY | {"check", "accept"}
@@ -152,14 +154,15 @@ def _recover(call: Call) -> Answer:
 
 def _clean(call: Call) -> Answer:
     everything = bool(call.args["everything"])
-    found = clean.preview(call.places, call.layout, everything)
+    beside = data.directories(service_of(call.document, call.places, ""), call.document)
+    found = clean.preview(call.places, call.layout, everything, beside)
     call.send(dict(found, t="clean"))
     if call.args.get("preview") or not found["paths"]:
         return OK
     lock = take_lock(call)
     try:
         if everything:
-            clean.everything(call.places)
+            clean.everything(call.places, beside)
         else:
             clean.staged(call.places)
             book = journal.Journal(call.places.journal, create=True)

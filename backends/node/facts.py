@@ -7,7 +7,17 @@ Source: design.md, section 4, "How they are read".
 import os
 from typing import Any, Dict, List, Optional, Tuple
 
-from backends.node import adopt, clock, health, locks, probe, processes, standing, transaction
+from backends.node import (
+    adopt,
+    clock,
+    data,
+    health,
+    locks,
+    probe,
+    processes,
+    standing,
+    transaction,
+)
 from backends.node.journal import JournalDamaged
 from backends.node.layout import PointerUnreadable
 from backends.node.layouts import layout_of
@@ -255,6 +265,8 @@ def _describe(found: Facts, opened: transaction.Transaction, driver: bool) -> No
     ends = standing.deadline(records)
     left = None if ends is None else round(ends - clock.since_boot(), 1)
     undecided = standing.decision(records) is None and not standing.is_held(records)
+    armed = standing.last(records, "HOOK")
+    layer = armed["layer"] if armed else "none"
     found["state"] = state
     found["previous"] = opened.previous
     found["transaction"] = {
@@ -273,6 +285,8 @@ def _describe(found: Facts, opened: transaction.Transaction, driver: bool) -> No
         "why": standing.first_error(records),
         "last": records[-1]["t"],
         "updater": opened.plan["updater"],
+        "layer": layer,
+        "data": data.in_words(records),
     }
     if state == "inconsistent":
         unproven = standing.last(records, "UNPROVEN")
@@ -296,7 +310,12 @@ def _describe(found: Facts, opened: transaction.Transaction, driver: bool) -> No
                 "the updater on the node died at %s; nobody drives the node now"
                 % records[-1]["t"],
                 standing.first_error(records),
-                "run upgrade or rollback again: it first brings the node back to rest",
+                (
+                    "run upgrade or rollback again: it first brings the node back to rest"
+                    if layer == "none"
+                    else "its second layer (%s) takes it up within a minute; upgrade or rollback "
+                    "do it at once" % layer
+                ),
             )
     elif state == "held":
         held = standing.last(records, "HELD")

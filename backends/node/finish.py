@@ -6,7 +6,7 @@ it they are the only way back (design.md, section 5).
 
 import os
 
-from backends.node import definition, hooks, standing
+from backends.node import data, definition, hooks, standing
 from backends.node.places import (
     names_in,
     read_json,
@@ -94,6 +94,7 @@ def _give_up_store(transaction: Transaction) -> None:
             else:
                 remove_if_there(path)
     definition.forget_prepared(transaction)
+    data.forget(transaction)
     layout.forget_prepared(transaction.txn)
     version = transaction.to["version"]
     remove_if_there(os.path.join(places.staged, version + ".json"))

@@ -9,10 +9,11 @@ import fcntl
 import os
 from typing import List, Tuple
 
-from backends.node import keeping, parents, steps
+from backends.node import data, keeping, parents, steps
 from backends.node.layout import Layout, Unfit
 from backends.node.ownership import NoSuchOwner
 from backends.node.places import remove_if_there
+from backends.node.services import service_of
 from backends.node.steps import Step
 
 Answer = Tuple[str, str]
@@ -31,7 +32,9 @@ def check(layout: Layout, version: str) -> Answer:
     try:
         plan = [Step(intent) for intent in layout.compile(version, "trial")]
         parents.look_at(plan, layout.top)
-    except (Unfit, NoSuchOwner, NotADirectoryError) as error:
+        service = service_of(layout.document, layout.places, version)
+        data.refuse_unfit(data.directories(service, layout.document), plan)
+    except (Unfit, data.Unfit, NoSuchOwner, NotADirectoryError) as error:
         return "refused", str(error)
     places = {os.path.dirname(step.path) for step in plan} | {layout.top}
     has_links = True

@@ -10,6 +10,7 @@ from typing import Any, Callable, Dict, List, Optional
 
 from backends.node import (
     clock,
+    data,
     definition,
     health,
     health_file,
@@ -102,6 +103,7 @@ def _forward(transaction: Transaction) -> None:
     hooks.run(transaction, "before_stop")
     _stop_old(transaction)
     todo = living_on.keep(transaction, todo)
+    data.copy(transaction)
     hooks.run(transaction, "after_stop")
     for step in todo:
         parents.refuse_strayed(step, transaction.layout.top)

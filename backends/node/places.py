@@ -258,7 +258,7 @@ def remove_if_there(path: str) -> bool:
     """Unlink a file; False when there was none."""
     try:
         os.unlink(path)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return False
     return True
 

@@ -8,7 +8,17 @@ import os
 import time
 from typing import Any, Dict, List
 
-from backends.node import definition, evidence, hooks, images, living_on, parents, standing, steps
+from backends.node import (
+    data,
+    definition,
+    evidence,
+    hooks,
+    images,
+    living_on,
+    parents,
+    standing,
+    steps,
+)
 from backends.node.journal import JournalDamaged
 from backends.node.places import names_in, remove_if_there, remove_tree, sync_directory
 from backends.node.service import Service
@@ -63,11 +73,12 @@ def restore(transaction: Transaction, at_boot: bool = False) -> bool:
 def finish(transaction: Transaction) -> str:
     """After RESTORED: old version running again, store given up, END. May be repeated."""
     failures = hooks.undo(transaction, *hooks.FORWARD[1:])
-    is_running = _start_old(transaction)
+    unfit = data.settle(transaction)
+    is_running = not unfit and _start_old(transaction)
     failures += hooks.undo(transaction, hooks.FORWARD[0])
-    if failures:
-        transaction.log("UNPROVEN", paths=failures)
-    if failures or not is_running:
+    if failures or unfit:
+        transaction.log("UNPROVEN", paths=unfit + failures)
+    if not is_running or failures:
         return "unproven"
     _clean(transaction)
     transaction.log("END", outcome="undone")
@@ -201,6 +212,7 @@ def _clean(transaction: Transaction) -> None:
         if name.startswith(transaction.txn + "."):
             _remove(os.path.join(places.store, name))
     definition.forget_prepared(transaction)
+    data.forget(transaction)
     transaction.layout.forget_prepared(transaction.txn)
     if transaction.previous is None and _was_reached(transaction, "start"):
         transaction.set_aside(transaction.layout.left_by_a_first_install())

@@ -5,10 +5,12 @@ living one or a new one, carries it out.
 """
 
 import os
+import time
 from typing import Any, Dict, Optional
 
 from backends.node import (
     clock,
+    data,
     hooks,
     locks,
     recover,
@@ -128,7 +130,19 @@ def roll_back(call: Call) -> Answer:
     """Decide ROLLBACK; the living driver or a new one carries it out."""
     opened = _the_transaction(call)
     try:
-        reason = opened.decide("ROLLBACK", why=call.args["why"], by=call.args["operator"])
+        chosen = call.args.get("data")
+        if chosen is None and data.copied(opened.records) and _is_undecided(opened):
+            raise Refused(
+                "data-undecided",
+                "data was copied before the switch: keep what is newer, or restore the copy?",
+                _data_in_words(opened),
+                "say --data keep or --data restore",
+            )
+        reason = opened.decide(
+            "ROLLBACK", why=call.args["why"], by=call.args["operator"], data=chosen
+        )
+        if reason is not None and chosen not in (None, data.choice(opened)):
+            opened.log("CHOICE", data=chosen, by=call.args["operator"])
         if reason is not None and standing.decision(opened.records) != "ROLLBACK":
             raise Refused(
                 "not-reversible", reason, "", "a finalized version is upgraded, not undone"
@@ -137,6 +151,16 @@ def roll_back(call: Call) -> Answer:
     finally:
         opened.close()
     return _carry_out(call)
+
+
+def _is_undecided(opened: transaction.Transaction) -> bool:
+    return standing.decision(opened.records) in (None, "ACCEPT")
+
+
+def _data_in_words(opened: transaction.Transaction) -> str:
+    found = data.in_words(opened.records) or {"directories": [], "since": 0}
+    since = time.strftime("%Y-%m-%d %H:%M:%SZ", time.gmtime(found["since"]))
+    return "%s, as of %s" % (", ".join(found["directories"]), since)
 
 
 def finalize(call: Call) -> Answer:

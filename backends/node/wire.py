@@ -67,6 +67,7 @@ RECORDS = (
     "INTENTS",  # every before-image is durable
     "BACKUPS",  # every backup is durable
     "QUIET",  # the service is gone: what lives on was looked at, and is kept next
+    "DATA",  # the product's data was copied while nobody wrote it
     "CALL",  # a hook of the profile is run, or was undone
     "SVC",  # a service verb and what came of it
     "EFFECT",  # one step is in place
@@ -82,6 +83,7 @@ RECORDS = (
     "HELD",  # the policy is to wait for a person
     "ACCEPT",  # decision: stays, still reversible
     "ROLLBACK",  # decision: goes back
+    "CHOICE",  # a person changed whether newer data is kept
     "FINALIZE",  # decision: stays, no longer reversible
     "EVIDENCE",  # what the service said before it was undone
     "UNDO",  # one step was taken back

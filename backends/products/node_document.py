@@ -53,6 +53,12 @@ def node_document(profile: Profile, node: Values, limits: Limits) -> dict[str, o
         "service": _service(profile.service, limits, proof),
         "health": [_check(check, profile.name, proof) for check in profile.health],
         "hooks": [_hook(hook, proof) for hook in profile.hooks],
+        "data": {
+            "directories": proof.words("[data] directories", profile.data.directories),
+            "old_can_read": proof.words("[data] old_can_read", profile.data.old_can_read),
+            "unattended": profile.data.unattended,
+            "timeout": profile.data.timeout,
+        },
         "facts": {
             "version": _fact("version", profile.facts.version, proof),
         },

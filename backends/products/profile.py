@@ -9,6 +9,7 @@ from typing import Protocol
 
 from backends.domain.problem import Exit, LiftlockError, Problem
 from backends.products.profile_file import (
+    DataTable,
     FactsTable,
     HealthTable,
     HookTable,
@@ -33,6 +34,7 @@ class Profile:
     itself, unless that is started by commands."""
 
     hooks: tuple[HookTable, ...]
+    data: DataTable
     facts: FactsTable
     limits: LimitsTable
 
@@ -113,6 +115,7 @@ def read_profile(path: Path) -> Profile:
         service=service,
         health=tuple(_named(checks)),
         hooks=written.hooks,
+        data=written.data,
         facts=written.facts,
         limits=written.limits,
     )

@@ -279,6 +279,29 @@ class HookTable(Table):
     timeout: Deadline = 60.0
 
 
+class DataTable(Table):
+    """`[data]`: what the product keeps, and what becomes of it when a node goes back."""
+
+    directories: tuple[Annotated[Template, AfterValidator(_absolute)], ...] = ()
+    """Copied while the service is stopped, kept until the upgrade is finalized."""
+
+    old_can_read: Command | None = None
+    """0: the old version can read the data as it is now; asked before newer data is kept."""
+
+    timeout: Deadline = 60.0
+    """For `old_can_read`."""
+
+    unattended: Literal["keep", "restore"] = "keep"
+    """What a node does that goes back by itself."""
+
+    @model_validator(mode="after")
+    def _apart(self) -> "DataTable":
+        for one, other in permutations(self.directories, 2):
+            if f"{one}/".startswith(f"{other}/"):
+                raise at(("directories",), f"{one} lies in {other}")
+        return self
+
+
 class FactTable(Table):
     """One entry of `[facts]`: how a product's own word is read, in one of three ways."""
 
@@ -327,6 +350,7 @@ class ProfileFile(Table):
     service: ServiceTable
     health: tuple[HealthTable, ...] = ()
     hooks: tuple[HookTable, ...] = ()
+    data: DataTable = DataTable()
     facts: FactsTable = FactsTable()
     limits: LimitsTable = LimitsTable()
 

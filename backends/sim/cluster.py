@@ -118,6 +118,12 @@ class SimCluster:
                 }
             ],
             "hooks": [],
+            "data": {
+                "directories": [],
+                "old_can_read": None,
+                "unattended": "keep",
+                "timeout": 60.0,
+            },
             "facts": {"version": None},
             "limits": {
                 "healthy_deadline": limits.healthy_deadline_seconds,

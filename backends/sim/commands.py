@@ -164,7 +164,17 @@ def _extend(call: Call) -> Answer:
 
 def _roll_back(call: Call) -> Answer:
     opened = _the_transaction(call)
-    reason = opened.decide("ROLLBACK", why=call.args["why"], by=call.args["operator"])
+    chosen = call.args.get("data")
+    copied = standing.last(opened.records, "DATA")
+    undecided = standing.decision(opened.records) in (None, "ACCEPT")
+    if chosen is None and copied is not None and undecided:
+        raise Refused(
+            "data-undecided",
+            "data was copied before the switch: keep what is newer, or restore the copy?",
+            "",
+            "say --data keep or --data restore",
+        )
+    reason = opened.decide("ROLLBACK", why=call.args["why"], by=call.args["operator"], data=chosen)
     if reason is not None and standing.decision(opened.records) != "ROLLBACK":
         advice = "a finalized version is upgraded, not undone"
         raise Refused("not-reversible", reason, "", advice)

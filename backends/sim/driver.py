@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from backends.node.canonical import canonical
+from backends.node.expand import expand
 from backends.sim import records as standing
 from backends.sim.content import compare, sha256_of
 from backends.sim.node import SimNode, Step, Transaction
@@ -117,6 +118,23 @@ def _call(opened: Open, when: str) -> Steps:
             opened.log("CALL", hook=hook["name"], when=when, ok=True, text="exit 0")
 
 
+def _copy_data(opened: Open) -> None:
+    """On a simulated node every data directory holds the same."""
+    values = {**opened.document["values"], "directory": opened.document["directory"]}
+    copied = [
+        {
+            "path": expand(path, values).encode().hex(),
+            "store": "",
+            "digest": None,
+            "files": 3,
+            "bytes": 4096,
+        }
+        for path in opened.document["data"]["directories"]
+    ]
+    if copied:
+        opened.log("DATA", copied=copied, seconds=0.1)
+
+
 def _take_baseline(opened: Open) -> None:
     if opened.old is None or all(each["level"] == "hard" for each in opened.document["health"]):
         return
@@ -145,6 +163,7 @@ def _to_the_trial(opened: Open) -> Steps:
         return
     yield from _call(opened, "before_stop")
     yield from _stop_old(opened)
+    _copy_data(opened)
     yield from _call(opened, "after_stop")
     opened.log("QUIET", file=sha256_of(b"{}"), kept=0)
     for step in opened.steps:

@@ -1,6 +1,6 @@
 """The six facts of a simulated node, in the words of the updater's `facts` message."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from backends.node.wire import problem
@@ -118,6 +118,8 @@ def _describe(found: Facts, node: SimNode, opened: Transaction) -> None:
     decided = standing.decision(records)
     counts = decided is None and not standing.is_held(records) and driver
     left = None if ends is None else round(ends - node.since_boot(), 1)
+    armed = standing.last(records, "HOOK")
+    layer = armed["layer"] if armed else "none"
     found["state"] = state
     found["previous"] = plan["from"]
     found["transaction"] = {
@@ -135,15 +137,28 @@ def _describe(found: Facts, node: SimNode, opened: Transaction) -> None:
         "why": standing.first_error(records),
         "last": records[-1]["t"],
         "updater": opened.updater,
+        "layer": layer,
+        "data": _data(records),
     }
     if state == "inconsistent":
-        found["problem"] = _trouble(opened)
+        found["problem"] = _trouble(opened, layer)
     elif state == "held":
         held = standing.last(records, "HELD")
         found["note"] = f"held: {held['why'] if held else ''}"
 
 
-def _trouble(opened: Transaction) -> dict[str, str]:
+def _data(records: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
+    record = standing.last(records, "DATA")
+    if record is None:
+        return None
+    return {
+        "directories": [bytes.fromhex(entry["path"]).decode() for entry in record["copied"]],
+        "bytes": sum(entry["bytes"] for entry in record["copied"]),
+        "since": record["wt"],
+    }
+
+
+def _trouble(opened: Transaction, layer: str) -> dict[str, str]:
     records = opened.records
     unproven = standing.last(records, "UNPROVEN")
     if unproven is not None:
@@ -165,5 +180,8 @@ def _trouble(opened: Transaction) -> dict[str, str]:
         "driver-gone",
         f"the updater on the node died at {records[-1]['t']}; nobody drives the node now",
         standing.first_error(records),
-        "run upgrade or rollback again: it first brings the node back to rest",
+        "run upgrade or rollback again: it first brings the node back to rest"
+        if layer == "none"
+        else f"its second layer ({layer}) takes it up within a minute; upgrade or rollback "
+        "do it at once",
     )

@@ -25,6 +25,7 @@ def document(**service: Any) -> dict[str, object]:
         "keep": [],
         "values": {"node": "n1", "vars.port": "80"},
         "service": {**settings, **service},
+        "data": {"directories": ["/var/lib/p", "{directory}/data"]},
         "hooks": [
             {"name": "a", "when": "before_stop", "command": ["lb", "{node}"], "undo": ["un", "a"]},
             {"name": "b", "when": "before_stop", "command": ["{version}"], "undo": None},
@@ -65,6 +66,13 @@ def test_a_definition_is_named_with_its_way_back() -> None:
     first, back = service_words.definition(unit, None)
     assert first == ["etc/p.service of the release becomes p.service; started at boot"]
     assert back == ["not started at boot any more; take p.service away"]
+
+
+def test_data_that_is_copied_is_named() -> None:
+    assert service_words.data(document()) == [
+        "copy the data: /var/lib/p, /opt/p/data; kept until it is finalized"
+    ]
+    assert service_words.data({**document(), "data": {"directories": []}}) == []
 
 
 def test_hooks_come_in_order_and_are_undone_in_reverse() -> None:

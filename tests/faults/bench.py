@@ -86,8 +86,14 @@ class Bench:
         self.document["service"]["definition"] = "inputs/unit" if layout == "swap" else "unit"
         self.document["limits"].update(min_healthy=0.0, accept_window=0.0, health_poll=0.0)
         self.places = layouts.places_of(str(self.node / "state"), self.document)
+        self.data = self.node / "var" / "db"
+        """Data that 2.0 converts when it starts; on the way back it is as before."""
+
+        self.document["values"]["table"] = str(self.data / "table")
+        self.document["data"].update(directories=[str(self.data)], unattended="restore")
         self.book.parent.mkdir(parents=True, exist_ok=True)
         self.unit.parent.mkdir(parents=True)
+        trees.lay(self.data, {"table": trees.text("format 1\n", 0o640), "log": trees.text("x\n")})
         self.places.make_home()
         self.places.make_beside()
         self.before = "" if self._from_nothing else "1.0"
@@ -236,9 +242,15 @@ class Bench:
         if self.places.flat:
             record = Path(self.places.selected)
             found["selected"] = (record.read_text() if record.exists() else None,)
-        for name, about in picture(self.unit.parent, folder_times=False).items():
-            found[f"/etc/{name}"] = about
+        for top in (self.unit.parent, self.data.parent):
+            for name, about in picture(top, folder_times=False).items():
+                if not name.startswith(".liftlock/") and name != ".liftlock":
+                    found[f"/{top.name}/{name}"] = about
         return found
+
+    def copies(self) -> list[str]:
+        """What is left of copies of the data."""
+        return places.names_in(str(self.data.parent / ".liftlock" / "data"))
 
     def everything(self) -> Picture:
         """The whole node, times of directories aside."""

@@ -76,7 +76,14 @@ class Ledger(service.Service):
         self._say(self.version)
         if self.version == "2.0":
             self._write_in_place(layout)
+            self._convert_data()
         return True, "started"
+
+    def _convert_data(self) -> None:
+        with open(self.values["table"], "w") as stream:
+            stream.write("format 2\n")
+            stream.flush()
+            os.fsync(stream.fileno())
 
     def _write_in_place(self, layout: Layout) -> None:
         """It writes into what lives on, as services do: on the way back that is gone."""

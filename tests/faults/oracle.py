@@ -38,6 +38,7 @@ class Oracle:
             same(timeless(bench.product()), self.new)
         else:
             same(bench.product(), self.old)
+        assert opened is not None or not bench.copies(), f"left behind: {bench.copies()}"
         is_final = is_new and opened is None
         marker = places.read_json(bench.places.finalized) or {}
         assert marker.get("version", "") == ("2.0" if is_final else bench.before), marker
@@ -77,7 +78,7 @@ def timeless(found: Picture) -> Picture:
 
     def is_of_today(name: str, about: tuple[object, ...]) -> bool:
         return about[4:5] == (None,) or name.endswith(
-            (".version", "etc/kept.conf", "/unit", ".enabled")
+            (".version", "etc/kept.conf", "/unit", ".enabled", "/table")
         )
 
     return {

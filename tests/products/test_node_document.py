@@ -133,6 +133,7 @@ def test_the_document_is_exactly_what_the_updater_reads(profile: Profile, tmp_pa
             },
         ],
         "hooks": [],
+        "data": {"directories": [], "old_can_read": None, "unattended": "keep", "timeout": 60},
         "facts": {
             "version": {"command": ["bin/nats", "--version"], "pattern": "v(.*)"},
         },
