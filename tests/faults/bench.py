@@ -82,15 +82,19 @@ class Bench:
         self.unit = self.node / "etc" / "unit"
         """The definition of the service, and beside it the mark that it is enabled."""
 
+        # Twice and three times, one layout is enough for what is the same in all of them.
+        has_more = not small or layout == "versions"
+        unit = "inputs/unit" if layout == "swap" else "unit"
         self.document["values"]["unit"] = str(self.unit)
-        self.document["service"]["definition"] = "inputs/unit" if layout == "swap" else "unit"
+        self.document["service"]["definition"] = unit if has_more else None
         self.document["limits"].update(min_healthy=0.0, accept_window=0.0, health_poll=0.0)
         self.places = layouts.places_of(str(self.node / "state"), self.document)
         self.data = self.node / "var" / "db"
         """Data that 2.0 converts when it starts; on the way back it is as before."""
 
         self.document["values"]["table"] = str(self.data / "table")
-        self.document["data"].update(directories=[str(self.data)], unattended="restore")
+        if has_more:
+            self.document["data"].update(directories=[str(self.data)], unattended="restore")
         self.book.parent.mkdir(parents=True, exist_ok=True)
         self.unit.parent.mkdir(parents=True)
         trees.lay(self.data, {"table": trees.text("format 1\n", 0o640), "log": trees.text("x\n")})
@@ -127,9 +131,10 @@ class Bench:
         )
         if self.places.flat:
             places.write_file(self.places.selected, b"1.0\n", 0o644)
-        self.unit.write_text("unit 1\n")
-        os.utime(self.unit, ns=(trees.WHEN, trees.WHEN))
-        Path(f"{self.unit}.enabled").touch()
+        if self.document["service"]["definition"]:
+            self.unit.write_text("unit 1\n")
+            os.utime(self.unit, ns=(trees.WHEN, trees.WHEN))
+            Path(f"{self.unit}.enabled").touch()
         places.write_json(
             self.places.finalized, {**about, "run": "r0", "previous": None, "time": 1.0}
         )

@@ -158,8 +158,8 @@ def _shipped(layout: str, minor: str, phase: str, shift: int, top: Path, sample:
     if not found:
         return Tally(0, [f"there is no Python {minor} here"])
     with shipped.shipped_bench(top, layout, found[0]) as bench:
-        # Every third call on each: 150 of them, and other ones on the next Python.
-        return shipped.kills(bench, phase, 3 * sample, shift)
+        # Every sixth call on each, and other ones on the next Python.
+        return shipped.kills(bench, phase, 6 * sample, shift)
 
 
 def _power_twice(
@@ -175,13 +175,14 @@ def _crash(layout: str, phase: str, how: str, top: Path, sample: int) -> Tally:
 
 
 def _error_once(layout: str, number: int, shift: int, top: Path, sample: int) -> Tally:
-    return sweeps.error_once(Bench(top, layout), number, sample, shift)
+    # Each call sees three of the errors, its neighbour the others.
+    return sweeps.error_once(Bench(top, layout), number, 2 * sample, shift)
 
 
 def _error_for_good(
     layout: str, phase: str, number: int, shift: int, top: Path, sample: int
 ) -> Tally:
-    return sweeps.error_for_good(Bench(top, layout, small=True), phase, number, sample, shift)
+    return sweeps.error_for_good(Bench(top, layout, small=True), phase, number, 2 * sample, shift)
 
 
 def _short_write(layout: str, top: Path, sample: int) -> Tally:
@@ -194,4 +195,6 @@ def _thrice(layout: str, top: Path, sample: int) -> Tally:
 
 
 def _twice(layout: str, phase: str, top: Path, sample: int) -> Tally:
-    return sweeps.twice(Bench(top, layout, small=True), phase, "kill", sample)
+    # All pairs on each layout; of first installs, which are the same with less, a share.
+    share = 1 if layout in LAYOUTS else 16
+    return sweeps.twice(Bench(top, layout, small=True), phase, "kill", share * sample)

@@ -70,14 +70,21 @@ class Ledger(service.Service):
         with open(os.path.join(self.tree, inner, "VERSION")) as stream:
             if selected != self.version or stream.read().strip() != self.version:
                 return False, f"the pointer names {selected}"
-        with open(self.values["unit"]) as stream:
-            if stream.read() != f"unit {self.version[0]}\n" or not self.is_enabled():
-                return False, "it has another definition, or is not enabled"
+        if not self._is_defined():
+            return False, "it has another definition, or is not enabled"
         self._say(self.version)
         if self.version == "2.0":
             self._write_in_place(layout)
-            self._convert_data()
+            if self._document["data"]["directories"]:
+                self._convert_data()
         return True, "started"
+
+    def _is_defined(self) -> bool:
+        """Whether its own definition is in place and enabled, where it has one."""
+        if not self.settings["definition"]:
+            return True
+        with open(self.values["unit"]) as stream:
+            return stream.read() == f"unit {self.version[0]}\n" and self.is_enabled()
 
     def _convert_data(self) -> None:
         with open(self.values["table"], "w") as stream:

@@ -11,7 +11,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from backends.node import (
+    data,
+    definition,
     finish,
+    images,
     install,
     journal,
     living_on,
@@ -29,6 +32,9 @@ from tests.faults.power import PowerBench
 from tests.faults.sweeps import Tally
 
 Harness = Callable[[Bench], Tally]
+
+
+VERSIONS = "versions"
 
 
 @dataclass(frozen=True)
@@ -343,17 +349,87 @@ def _records_are_not_synced() -> None:
 def _files_are_not_synced() -> None:
     real = node_places.write_file
 
-    def write_file(path: str, content: bytes, mode: int = 0o600) -> None:
+    def write_file(path: str, content: bytes, mode: int = 0o600, part: str = "") -> None:
         fsync, os.fsync = os.fsync, lambda fd: None
         try:
-            real(path, content, mode)
+            real(path, content, mode, part)
         finally:
             os.fsync = fsync
 
     node_places.write_file = write_file
 
 
+# --- data and definitions -----------------------------------------------------------------------
+
+
+def _data_recorded_before_it_is_copied() -> None:
+    real, log = data.copy_tree, transaction.Transaction.log
+
+    def copy(opened: transaction.Transaction) -> None:
+        copied = []
+        for number, path in enumerate(data.directories(opened.new_service, opened.document)):
+            about = {"path": steps.to_hex(path), "digest": images.tree_digest(path)}
+            store = data._store(path, opened, number)
+            copied.append({**about, "store": steps.to_hex(store), "files": 0, "bytes": 0})
+        log(opened, "DATA", copied=copied, seconds=0.0)
+        for entry in copied:
+            store = steps.from_hex(entry["store"])
+            os.makedirs(os.path.dirname(store), 0o700, exist_ok=True)
+            real(steps.from_hex(entry["path"]), store)
+
+    data.copy = copy
+
+
+def _data_is_not_put_back() -> None:
+    data.settle = lambda opened: []
+
+
+def _data_given_up_at_accept() -> None:
+    real = transaction.Transaction.decide
+
+    def decide(self: Any, kind: str, objection: Any = None, **fields: Any) -> Any:
+        found = real(self, kind, objection, **fields)
+        if kind == "ACCEPT":
+            data.forget(self)
+        return found
+
+    transaction.Transaction.decide = decide
+
+
+def _what_was_prepared_is_left() -> None:
+    definition.forget_prepared = lambda opened: None
+
+
+def _it_stays_enabled() -> None:
+    definition.disable = lambda opened: []
+
+
 SEEDS = (
+    Seed(
+        "data recorded before it is copied",
+        _data_recorded_before_it_is_copied,
+        "killed in install",
+        VERSIONS,
+    ),
+    Seed("data not put back", _data_is_not_put_back, "killed in rollback", VERSIONS),
+    Seed(
+        "data given up at ACCEPT",
+        _data_given_up_at_accept,
+        "killed in rollback",
+        VERSIONS,
+    ),
+    Seed(
+        "a prepared definition left behind",
+        _what_was_prepared_is_left,
+        "killed in install",
+        VERSIONS,
+    ),
+    Seed(
+        "not disabled on the way back",
+        _it_stays_enabled,
+        "killed in install",
+        "versions from nothing",
+    ),
     Seed("before-images recorded after the effects", _intents_late, "killed in install"),
     Seed("old file unlinked first", _unlinked_before_replaced, "readers"),
     Seed("files overwritten in place", _in_place_overwrite, "killed in install"),

@@ -6,9 +6,11 @@ on entry to the k-th call of a kind (notes on reliability, row 1).
 """
 
 import os
+import re
 import shutil
 import signal
 import subprocess
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -172,23 +174,33 @@ def kills(bench: ShippedBench, phase: str, sample: int = 1, shift: int = 0) -> T
         bench.recovered()
         oracle.judge()
 
-    for call in CALLS:
-        number = 1 + shift % sample
-        while _killed(bench, template, phase, call, number):
-            tally.judge(f"{bench.python} {phase} {call} {number}", bench, judged)
-            number += sample
+    for call, count in _count(bench, template, phase).items():
+        for number in range(1 + shift % sample, count + 1, sample):
+            if _killed(bench, template, phase, call, number):
+                tally.judge(f"{bench.python} {phase} {call} {number}", bench, judged)
     return tally
+
+
+def _count(bench: ShippedBench, template: str, phase: str) -> Counter[str]:
+    """How often a phase makes each kind of call when nothing disturbs it."""
+    said = _traced(bench, template, phase, ["-e", f"trace={','.join(CALLS)}"])
+    return Counter(re.findall(r"^\d+ +(\w+)\(", said.decode("latin-1"), re.MULTILINE))
 
 
 def _killed(bench: ShippedBench, template: str, phase: str, call: str, number: int) -> bool:
     """Whether the phase came to that call, and was killed there."""
+    how = ["-e", f"trace={call}", "-e", f"inject={call}:signal=KILL:when={number}"]
+    return b"killed by SIGKILL" in _traced(bench, template, phase, how)
+
+
+def _traced(bench: ShippedBench, template: str, phase: str, how: list[str]) -> bytes:
+    """A phase under strace; what that wrote."""
     bench.reset(template)
     trace = bench.top / "trace"
-    bench.traced = ["strace", "-f", "-b", "execve", "-qq", "-o", str(trace), "-e", f"trace={call}"]
-    bench.traced += ["-e", f"inject={call}:signal=KILL:when={number}"]
+    bench.traced = ["strace", "-f", "-b", "execve", "-qq", "-o", str(trace), *how]
     try:
         bench.order(phase)
         bench.rest()
     finally:
         bench.traced = []
-    return b"killed by SIGKILL" in trace.read_bytes()
+    return trace.read_bytes()
