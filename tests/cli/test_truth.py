@@ -343,3 +343,28 @@ def test_a_hook_that_says_no_before_finalize_is_quoted_and_nothing_is_final(
     mark.touch()
     assert settled.run("finalize", str(settled.file), "--yes").status == 0
     assert settled.status()["verdict"]["kind"] == "settled"
+
+
+def test_what_becomes_of_copied_data_has_to_be_said(settled: Cluster) -> None:
+    data = settled.top / "n1" / "db"
+    data.mkdir()
+    (data / "table").write_text("format 1\n")
+    settled.write_profile(f'[data]\ndirectories = ["{data}"]\n')
+    assert settled.upgrade("4.12.0").status == 0
+    assert "data copied:" in settled.run("journal", str(settled.file)).out
+    (data / "table").write_text("format 2\n")
+    (opened,) = (node["transaction"] for node in settled.status()["nodes"])
+    assert opened["data"]["directories"] == [str(data)]
+    assert opened["data"]["bytes"] == 9
+
+    ran = settled.run("rollback", str(settled.file), "--yes")
+    assert ran.status == 2, ran
+    assert f"{data}, copied" in ran.said
+    assert "--data keep" in ran.said
+    assert settled.status()["verdict"]["kind"] == "ready_to_finalize"
+
+    ran = settled.run("rollback", str(settled.file), "--yes", "--data", "restore")
+    assert ran.status == 0, ran
+    assert "with the data of before" in ran.said
+    assert (data / "table").read_text() == "format 1\n"
+    assert settled.status()["verdict"]["kind"] == "settled"

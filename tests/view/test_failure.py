@@ -247,3 +247,23 @@ def test_a_summary_of_what_cannot_be_read_is_not_shown_as_python() -> None:
     assert "Unknown(" not in failure.summary("n2", facts)
     moved = upgraded("n2", previous=LOST, transaction=None, state=NodeState.HELD).facts
     assert "Unknown(" not in failure.summary("n2", moved)
+
+
+def test_where_data_was_copied_there_is_a_choice_for_each_thing_to_do_with_it() -> None:
+    opened = transaction(data=("/var/db",), data_since="2026-11-20T21:00:00Z")
+    state = cluster(upgraded("n1", transaction=opened), upgraded("n2"))
+    readings = [known.reading for known in state.known.values()]
+    found = [
+        choice for choice in failure.choices(state, readings) if choice.does is Does.ROLL_BACK
+    ]
+    assert [(choice.title, choice.data) for choice in found] == [
+        ("roll back n2, n1, keep the data", "keep"),
+        ("roll back n2, n1, with the data of before", "restore"),
+        ("roll back n2", ""),
+        ("roll back n1, keep the data", "keep"),
+        ("roll back n1, with the data of before", "restore"),
+    ]
+    assert len({choice.key for choice in found}) == len(found)
+    for choice in found:
+        if choice.data:
+            assert any("2026-11-20T21:00:00Z" in text for text in choice.consequences)
