@@ -219,6 +219,19 @@ def rollback(**given: Any) -> int:
 
 @cli.command()
 @click.argument("cluster")
+@_json
+@_yes
+@_reason
+@_nodes
+def takeover(**given: Any) -> int:
+    """End an updater that hangs on a node; another one goes on."""
+    from app.headless import acting
+
+    return acting.takeover(_options(**given))
+
+
+@cli.command()
+@click.argument("cluster")
 @click.argument("version", required=False)
 @_json
 @_yes

@@ -90,6 +90,45 @@ async def _data(options: Options, going: Sequence[NodeReading]) -> str | None:
     return await one_of(("keep", "restore"), "Keep what was written since, or restore the copy?")
 
 
+def takeover(options: Options) -> int:
+    """End the updater at work on the selected nodes, and have another one go on."""
+    if not options.reason:
+        raise LiftlockError(
+            Problem(
+                "reason-missing",
+                "To take over is a named act: it needs a reason.",
+                advice='Say --reason "..."; it is kept in the node\'s journal.',
+            ),
+            Exit.USAGE,
+        )
+    refuse_silence(options, "takeover")
+
+    async def work(scene: Scene) -> list[NodeResult]:
+        at_work = []
+        for reading in scene.chosen:
+            opened = reading.facts.transaction if reading.facts else None
+            if opened is not None and opened.driver_alive:
+                at_work.append(reading)
+                talk(
+                    [
+                        f"{reading.name}: the updater at work on run {opened.run} of "
+                        f"{opened.operator}, since {opened.since}, is ended; another one goes on"
+                    ]
+                )
+        names = ", ".join(reading.name for reading in at_work)
+        if not at_work:
+            raise LiftlockError(
+                Problem("nothing-to-take-over", "No updater is at work on the chosen nodes."),
+                Exit.REFUSED,
+            )
+        if not await agreed(options, f"Take over {names}?"):
+            raise declined()
+        return [await scene.acts.take_over(reading, options.reason) for reading in at_work]
+
+    # Without the workstation's lock: what hangs may be our own.
+    return _act(options, "takeover", Result.DONE, work, locks=False)
+
+
 def finalize(options: Options, version: str | None) -> int:
     """Make the accepted version final on every node; there is no way back by this tool then."""
     refuse_silence(options, "finalize")

@@ -121,6 +121,21 @@ class Acts:
             return self._failed(contact.node, Phase.FINALIZE, answer)
         return await self._see_finalized(contact, opened.txn, begun_at)
 
+    async def take_over(self, reading: NodeReading, reason: str) -> NodeResult:
+        """End the updater at work on a node and have another one go on where it stood."""
+        facts = reading.facts
+        if reading.left_out is not None or facts is None or facts.transaction is None:
+            return self._left_alone(reading)
+        opened = facts.transaction
+        self._scribe.say(Kind.PHASE, "take over", node=reading.name, phase=Phase.MONITOR)
+        answer = await self._contacts[reading.name].ask(
+            "recover", run=opened.run, takeover=True, reason=reason
+        )
+        if not answer.is_ok:
+            return self._failed(reading.name, Phase.MONITOR, answer)
+        self._say(reading.name, Phase.MONITOR, "another updater goes on; see its journal")
+        return NodeResult(reading.name, Result.DONE)
+
     async def preview(
         self, command: str, *, everything: bool = False
     ) -> list[Preview | NodeResult]:

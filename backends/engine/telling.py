@@ -192,7 +192,7 @@ _TELLERS: Final[Mapping[str, Callable[[Record], str]]] = {
     "HEALTHY": _healthy,
     "UNHEALTHY": lambda r: f"no longer healthy: {r['why']}",
     "RESTART": lambda r: f"the process was replaced, {r['times']} times now",
-    "TAKEOVER": lambda r: f"the updater hung and was ended: {r['why']}",
+    "TAKEOVER": lambda r: f"taken over by {r['by']}, the updater before it was ended: {r['why']}",
     "TICK": lambda r: f"{r['spent']:g} s of the accept window spent",
     "EXTEND": lambda r: f"accept window extended by {r['by']}",
     "HELD": lambda r: f"held, waits for a person: {r['why']}",

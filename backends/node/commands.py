@@ -149,6 +149,8 @@ def _adopt(call: Call) -> Answer:
 
 
 def _recover(call: Call) -> Answer:
+    if call.args.get("takeover"):
+        return upgrading.take_over(call)
     return OK  # `bring_to_rest` did it, or there was nothing to do
 
 

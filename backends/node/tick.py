@@ -7,10 +7,7 @@ Source: notes on reliability, 4.7, and rows 7 to 9 of the fault matrix.
 
 import io
 import logging
-import os
-import signal
-import time
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List
 
 from backends.node import (
     clock,
@@ -20,21 +17,15 @@ from backends.node import (
     recover,
     second_layer,
     second_layer_systemd,
-    standing,
+    takeover,
     transaction,
 )
 from backends.node.call import Call
-from backends.node.places import Places, read_json
+from backends.node.places import Places
 
 _log = logging.getLogger("liftlock")
 
 OPERATOR = "the second layer"
-
-_GRACE_SECONDS = 5.0
-"""How long after the end of the accept window, and after one look, a watcher may still decide."""
-
-_GONE_SECONDS = 5.0
-"""How long a killed process may keep the lock."""
 
 _TRIES = 12
 """How often an undo that cannot be proven is tried again before it is left to a person."""
@@ -107,8 +98,8 @@ def _boot(call: Call) -> None:
 def _tick(call: Call, opened: transaction.Transaction) -> None:
     places, records = call.places, opened.records
     if locks.is_held(places):
-        why = hangs(records, opened.document)
-        if not why or not take_over(places, why):
+        why = takeover.hangs(records, opened.document)
+        if not why or not takeover.take_over(places, why, OPERATOR):
             return
     elif _rests(records):
         return
@@ -126,43 +117,3 @@ def _rests(records: List[Dict[str, Any]]) -> bool:
     newest = tries[-1]
     waits_until = float(newest["bt"]) + pause
     return bool(newest["bid"] == clock.boot_id()) and clock.since_boot() < waits_until
-
-
-def hangs(records: List[Dict[str, Any]], document: Dict[str, Any]) -> Optional[str]:
-    """Why a driver that has the lock does not do its work, or None."""
-    now, newest = clock.since_boot(), records[-1]
-    if newest["bid"] != clock.boot_id():
-        return None  # it has only just begun
-    silent = now - newest["bt"]
-    ends = standing.deadline(records)
-    if ends is not None and standing.decision(records) is None and not standing.is_held(records):
-        looking = sum(float(check["timeout"]) for check in document["health"])
-        late = now - max(ends, newest["bt"]) - _GRACE_SECONDS - looking
-        return "the accept window is over since %.0f s" % (now - ends) if late > 0 else None
-    longest = float(document["limits"]["install_step"])
-    return "nothing in the journal for %.0f s" % silent if silent > longest else None
-
-
-def take_over(places: Places, why: str) -> bool:
-    """Kill the driver that has the lock; whether it is gone. Only the very process is killed.
-
-    `owner` is believed when boot, pid and start fit; without that nothing is done.
-    """
-    owner = read_json(places.owner) or {}
-    pid = int(owner.get("pid") or 0)
-    same_boot = owner.get("boot_id") == clock.boot_id()
-    if not pid or not same_boot or clock.start_of(pid) != owner.get("start"):
-        _log.error("somebody holds the lock, and it is not known who: %r", owner)
-        return False
-    _log.error("process %d is ended: %s", pid, why)
-    os.kill(pid, signal.SIGKILL)
-    give_up = time.monotonic() + _GONE_SECONDS
-    while locks.is_held(places):
-        if time.monotonic() > give_up:
-            return False
-        time.sleep(0.05)
-    opened = transaction.load(places)
-    if opened is not None:
-        opened.note("TAKEOVER", pid=pid, operator=owner.get("operator", ""), why=why)
-        opened.close()
-    return True

@@ -15,6 +15,7 @@ from backends.node import (
     locks,
     recover,
     standing,
+    takeover,
     transaction,
     wire,
 )
@@ -192,6 +193,30 @@ def _finalize_behind_hooks(call: Call, opened: transaction.Transaction) -> Answe
         raise Refused("not-accepted", reason, "", "only what was accepted is finalized")
     call.send({"t": "begun", "txn": opened.txn})
     return start(call, "finalize")
+
+
+def take_over(call: Call) -> Answer:
+    """End the driver that has the lock, by a person's word, and have another one go on.
+
+    A trial is watched on with its deadline unchanged; anything else goes the way that a recovery
+    takes it.
+    """
+    opened = _the_transaction(call)
+    in_trial = (
+        standing.last(opened.records, "TRIAL") is not None
+        and standing.decision(opened.records) is None
+        and not standing.is_held(opened.records)
+    )
+    opened.close()
+    if not locks.is_held(call.places):
+        raise Refused("nothing-to-take-over", "no updater is at work on this node")
+    if not takeover.take_over(call.places, call.args["reason"], call.args["operator"]):
+        raise Refused(
+            "not-ended",
+            "the updater that holds the lock could not be ended",
+            "see %s and %s on the node" % (call.places.owner, call.places.log),
+        )
+    return start(call, "watch" if in_trial else "recover")
 
 
 def _carry_out(call: Call) -> Answer:

@@ -220,7 +220,29 @@ def _the_transaction(call: Call) -> Open:
 
 
 def _recover(call: Call) -> Answer:
-    return OK  # `_bring_to_rest` did it, or there was nothing to do
+    if not call.args.get("takeover"):
+        return OK  # `_bring_to_rest` did it, or there was nothing to do
+    opened, node = _the_transaction(call), call.node
+    if node.driver is None:
+        raise Refused("nothing-to-take-over", "no updater is at work on this node")
+    operator = node.owner.get("operator", "")
+    node.kill_driver()
+    opened.log(
+        "TAKEOVER",
+        pid=1,
+        operator=operator,
+        why=call.args["reason"],
+        by=call.args["operator"],
+    )
+    in_trial = (
+        standing.last(opened.records, "TRIAL") is not None
+        and standing.decision(opened.records) is None
+        and not standing.is_held(opened.records)
+    )
+    call.send({"t": "driving", "txn": opened.txn})
+    operator = call.args["operator"]
+    launch(node, watch if in_trial else recover, operator=operator, command=call.command)
+    return OK
 
 
 _COMMANDS: dict[str, Callable[[Call], Answer | Answering]] = {

@@ -368,3 +368,21 @@ def test_what_becomes_of_copied_data_has_to_be_said(settled: Cluster) -> None:
     assert "with the data of before" in ran.said
     assert (data / "table").read_text() == "format 1\n"
     assert settled.status()["verdict"]["kind"] == "settled"
+
+
+def test_to_take_over_is_a_named_act(make_settled: Callable[..., Cluster]) -> None:
+    cluster = make_settled(accept="manual", accept_window="30s", healthy_deadline="20s")
+    upgrade = cluster.start("upgrade", str(cluster.file), str(cluster.releases["4.12.0"]), "--yes")
+    cluster.wait_for(lambda status: status["nodes"][0]["state"] == "monitoring")
+    (driver,) = cluster.drivers()
+    os.kill(driver, signal.SIGSTOP)
+    about = ("takeover", str(cluster.file), "--yes")
+    assert cluster.run(*about).status == 2
+    ran = cluster.run(*about, "--reason", "it hangs")
+    assert ran.status == 0, ran
+    assert "n1: the updater at work on run" in ran.said
+    assert cluster.drivers() != [driver]
+    cluster.wait_for(lambda status: status["nodes"][0]["health"] == "healthy")
+    assert cluster.run("accept", str(cluster.file), "n1").status == 0
+    assert cluster.run(*about, "--reason", "again").status == 4
+    upgrade.communicate(timeout=30)

@@ -5,6 +5,7 @@ timers; here is what those start.
 """
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,11 +14,19 @@ from typing import Any
 
 import pytest
 
-from backends.node import clock, locks, second_layer, second_layer_cron, second_layer_systemd, tick
+from backends.node import (
+    clock,
+    locks,
+    second_layer,
+    second_layer_cron,
+    second_layer_systemd,
+    takeover,
+    tick,
+)
 from backends.node.places import STATE_DIR, Places, write_json
 from backends.transport.payload import pack
 from tests.support.beacon import Beacon
-from tests.support.node import Node, picture, settled
+from tests.support.node import Node, picture, settled, wait_until
 
 PATIENT = {"accept_window": 30.0, "healthy_deadline": 20.0}
 
@@ -186,7 +195,7 @@ LIMITS = {"limits": {"install_step": 600.0}, "health": [{"timeout": 5.0}, {"time
 def test_row_9_who_hangs_is_told_by_the_journal(
     records: list[dict[str, Any]], hangs: bool
 ) -> None:
-    assert (tick.hangs(journal(*records), LIMITS) is not None) is hangs
+    assert (takeover.hangs(journal(*records), LIMITS) is not None) is hangs
 
 
 @pytest.fixture
@@ -220,7 +229,7 @@ def test_row_9_the_very_process_is_ended(
 ) -> None:
     places, process = holder
     write_json(places.owner, owner_of(process))
-    assert tick.take_over(places, "it hangs")
+    assert takeover.take_over(places, "it hangs", "ann")
     assert not locks.is_held(places)
 
 
@@ -232,7 +241,7 @@ def test_row_14_a_process_that_may_be_another_one_is_never_ended(
 ) -> None:
     places, process = holder
     write_json(places.owner, {**owner_of(process), **wrong})
-    assert not tick.take_over(places, "it hangs")
+    assert not takeover.take_over(places, "it hangs", "ann")
     assert process.poll() is None
     assert locks.is_held(places)
 
@@ -241,7 +250,7 @@ def test_nobody_is_ended_where_nobody_says_who_it_is(
     holder: tuple[Places, "subprocess.Popen[bytes]"],
 ) -> None:
     places, process = holder
-    assert not tick.take_over(places, "it hangs")
+    assert not takeover.take_over(places, "it hangs", "ann")
     assert process.poll() is None
 
 
@@ -300,3 +309,57 @@ def test_words_of_a_unit_are_taken_as_they_are() -> None:
 
 def test_where_there_is_no_second_layer_none_is_taken_away(tmp_path: Path) -> None:
     second_layer.disarm(Places(str(tmp_path), "beacon-that-never-was", "/opt"))
+
+
+# --- by name ------------------------------------------------------------------------------------
+
+
+def test_p12_a_person_takes_over_from_an_updater_that_hangs(node: Node) -> None:
+    node.document["limits"].update(PATIENT)
+    node.begin(Beacon("2.0"))
+    node.wait_for(settled)
+    (driver,) = node.drivers()
+    os.kill(driver, signal.SIGSTOP)
+    about = {"takeover": True, "reason": "it hangs", "operator": "bob@here"}
+    assert node.ask("recover", **about).outcome == "ok"
+    assert driver not in node.drivers()
+    (record,) = (record for record in node.records() if record["t"] == "TAKEOVER")
+    assert (record["pid"], record["by"], record["operator"], record["why"]) == (
+        driver,
+        "bob@here",
+        "ann@jump",
+        "it hangs",
+    )
+    node.wait_for(settled)
+    assert node.ask("accept", run="1120-aaa", how="auto").outcome == "ok"
+
+
+def test_before_the_trial_who_takes_over_takes_it_back(node: Node) -> None:
+    before = node.product()
+    node.document["hooks"] = [
+        {
+            "name": "slow",
+            "when": "before_stop",
+            "command": ["sleep", "60"],
+            "undo": None,
+            "timeout": 90.0,
+        }
+    ]
+    node.begin(Beacon("2.0"))
+    wait_until(lambda: "CALL" in kinds(node))
+    assert node.ask("recover", takeover=True, reason="too slow").outcome == "ok"
+    facts = node.wait_for(lambda facts: facts["transaction"] is None)
+    assert facts["state"] == "rolled_back"
+    assert node.product() == before
+
+
+@pytest.mark.parametrize("driven", [True, False])
+def test_nothing_is_taken_over_where_nobody_works(node: Node, driven: bool) -> None:
+    about = {"takeover": True, "reason": "to be sure"}
+    if not driven:
+        assert node.ask("recover", **about).code == "no-upgrade-open"
+        return
+    node.accepted(Beacon("2.0"))
+    node.wait_for(lambda facts: not facts["transaction"]["driver"])
+    assert node.ask("recover", **about).code == "nothing-to-take-over"
+    assert node.facts()["state"] == "accepted"

@@ -285,6 +285,21 @@ def softly_sick(side: Side) -> None:
     assert side.look()["health"] == "healthy"
 
 
+def taken_over(side: Side) -> None:
+    """A person ends the updater at work by name; another one watches on."""
+    adopted(side)
+    about = {"run": RUN, "takeover": True, "reason": "it hangs", "operator": "bob@here"}
+    assert side.ask("recover", "nothing to take over", **about).code == "no-upgrade-open"
+    side.begin(NEW)
+    side.until_healthy()
+    assert side.ask("recover", "take over", **about).outcome == "ok"
+    side.until_healthy()
+    assert side.look()["state"] == "monitoring"
+    assert side.ask("accept", run=RUN, how="auto", reason="").outcome == "ok"
+    side.until(lambda facts: not facts["transaction"]["driver"])
+    assert side.ask("recover", "too late", **about).code == "nothing-to-take-over"
+
+
 def no_request(side: Side) -> None:
     """What is no request is answered whole, too."""
     side.ask("dance")
@@ -298,6 +313,7 @@ def no_request(side: Side) -> None:
     [
         there_and_back_and_there,
         never_healthy,
+        taken_over,
         pytest.param(said_twice, marks=pytest.mark.drill),
         pytest.param(with_nothing_open, marks=pytest.mark.drill),
         pytest.param(to_the_end, marks=pytest.mark.drill),
