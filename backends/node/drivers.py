@@ -105,10 +105,7 @@ def _opened(call: Call, report: Report) -> Optional[transaction.Transaction]:
     opened = transaction.load(call.places)
     report({"t": "driving", "txn": opened.txn if opened else None})
     if opened is not None:
-        try:
-            second_layer.arm(opened)
-        except (OSError, AppendFailed):
-            _log.exception("no second layer")  # a full disk stops no undo
+        second_layer.arm_if_possible(opened)
     return opened
 
 

@@ -6,6 +6,7 @@ looks, and one after each boot, which may come after the service. Else none, and
 Source: design.md, section 5, "Transaction", rule 7; notes on reliability, 4.3 step 3.
 """
 
+import logging
 import os
 import sys
 from typing import List, NamedTuple
@@ -13,8 +14,11 @@ from typing import List, NamedTuple
 from backends.node import second_layer_cron as by_cron
 from backends.node import second_layer_systemd as by_systemd
 from backends.node import standing
+from backends.node.journal import AppendFailed
 from backends.node.places import Places
 from backends.node.transaction import Transaction
+
+_log = logging.getLogger("liftlock")
 
 
 class Layer(NamedTuple):
@@ -59,6 +63,14 @@ def arm(transaction: Transaction) -> None:
     known = standing.last(transaction.records, "HOOK")
     if known is None or (known["layer"], known["why"]) != found:
         transaction.log("HOOK", layer=found.kind, why=found.why)
+
+
+def arm_if_possible(transaction: Transaction) -> None:
+    """As `arm`, on a way that goes on without a second layer: a full disk stops no undo."""
+    try:
+        arm(transaction)
+    except (OSError, AppendFailed):
+        _log.exception("no second layer")
 
 
 def disarm(places: Places) -> None:

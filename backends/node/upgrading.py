@@ -14,6 +14,7 @@ from backends.node import (
     hooks,
     locks,
     recover,
+    second_layer,
     standing,
     takeover,
     transaction,
@@ -139,6 +140,7 @@ def roll_back(call: Call) -> Answer:
                 _data_in_words(opened),
                 "say --data keep or --data restore",
             )
+        _be_taken_up(call, opened, standing.why_not_roll_back)
         reason = opened.decide(
             "ROLLBACK", why=call.args["why"], by=call.args["operator"], data=chosen
         )
@@ -177,6 +179,7 @@ def finalize(call: Call) -> Answer:
             raise Refused("other-version", "%s is open here" % opened.to["version"])
         if hooks.are_due(opened, "before_finalize"):
             return _finalize_behind_hooks(call, opened)
+        _be_taken_up(call, opened, standing.why_not_finalize)
         reason = opened.decide("FINALIZE", by=call.args["operator"])
         if reason is not None and standing.decision(opened.records) != "FINALIZE":
             raise Refused("not-accepted", reason, "", "only what was accepted is finalized")
@@ -217,6 +220,18 @@ def take_over(call: Call) -> Answer:
             "see %s and %s on the node" % (call.places.owner, call.places.log),
         )
     return start(call, "watch" if in_trial else "recover")
+
+
+def _be_taken_up(
+    call: Call, opened: transaction.Transaction, objection: transaction.Objection
+) -> None:
+    """Arm the second layer before a decision that no living driver will carry out.
+
+    The power may be gone before a new driver has armed it: what is decided must not wait for a
+    person then.
+    """
+    if objection(opened.records) is None and not locks.is_held(call.places):
+        second_layer.arm_if_possible(opened)
 
 
 def _carry_out(call: Call) -> Answer:
