@@ -94,8 +94,9 @@ def arm(places: Places, command: List[str], before: List[str]) -> None:
         for suffix, text in _FILES.items()
     ]
     for link, target in _links(name).items():
-        changed.append(_link(link, target))
-    if any(changed):
+        _link(link, target)
+    if any(changed) and _is_known(name):
+        # Reading everything again is a burden on a large system: what is new is read anyway.
         _must(systemd.order("daemon-reload"))
     _must(systemd.order("start", "%s.timer" % name))
 
@@ -119,8 +120,6 @@ def disarm(places: Places) -> None:
         remove_if_there(path)
     for folder in sorted({os.path.dirname(path) for path in there}):
         sync_directory(folder)
-    if systemd.is_here():
-        systemd.order("daemon-reload")
 
 
 def start_tick(places: Places) -> None:
@@ -160,15 +159,24 @@ def _part(path: str) -> str:
     return path + ".part"
 
 
-def _link(path: str, target: str) -> bool:
-    """Whether the link had to be made."""
+def _is_known(name: str) -> bool:
+    """Whether systemd has one of the units in memory, perhaps as it was before."""
+    for suffix in _FILES:
+        try:
+            if systemd.show(name + suffix, ["NeedDaemonReload"])["NeedDaemonReload"] == "yes":
+                return True
+        except systemd.Silent:
+            return True
+    return False
+
+
+def _link(path: str, target: str) -> None:
     if os.path.islink(path) and os.readlink(path) == target:
-        return False
+        return
     make_directories(os.path.dirname(path), private=path)
     remove_if_there(path)
     os.symlink(target, path)
     sync_directory(os.path.dirname(path))
-    return True
 
 
 def _must(ran: Ran) -> None:

@@ -5,6 +5,7 @@ or when its new main process is there: what is asked for is looked at. Source: f
 """
 
 import os
+import time
 from typing import Dict, List, Optional, Tuple
 
 from backends.node import processes, systemd
@@ -30,8 +31,15 @@ _ASKED = (
 )
 
 
+_FRESH_SECONDS = 0.03
+"""How long an answer of systemd counts as now; shorter than any pause between two looks."""
+
+
 class SystemdService(Service):
     """A unit, and the units that start it by themselves (`triggers`)."""
+
+    _said: Optional[Dict[str, str]] = None
+    _said_at = 0.0
 
     @property
     def unit(self) -> str:
@@ -138,7 +146,12 @@ class SystemdService(Service):
         ).text
 
     def _shown(self) -> Dict[str, str]:
-        return systemd.show(self.unit, _ASKED)
+        """What systemd says, now or a moment ago: one look asks for several things."""
+        now = time.monotonic()
+        if self._said is None or now > self._said_at + _FRESH_SECONDS:
+            self._said = systemd.show(self.unit, _ASKED)
+            self._said_at = now
+        return self._said
 
 
 def _template_of(unit: str) -> str:
