@@ -78,6 +78,7 @@ class Bench:
             health=[],
         )
         self.book = book or self.node / "opt" / "running"
+        self.document["service"]["log"] = None
         self.document["values"]["book"] = str(self.book)
         self.unit = self.node / "etc" / "unit"
         """The definition of the service, and beside it the mark that it is enabled."""
@@ -350,9 +351,9 @@ def in_child(bench: Bench, phase: Phase, injector: Injector) -> tuple[int, int]:
     return os.waitpid(child, 0)[1], int(said or b"-1")
 
 
-def run(bench: Bench, phase: Phase) -> int:
-    """A phase with nothing injected; the number of mutating calls."""
-    status, count = in_child(bench, phase, Injector(0, "none"))
+def run(bench: Bench, phase: Phase, like: str = "") -> int:
+    """A phase with nothing injected; the number of calls at which `like` could happen."""
+    status, count = in_child(bench, phase, Injector(0, "none", like=like))
     assert status == 0, f"{bench.log.read_text()}\n{bench.last_records()}"
     return count
 

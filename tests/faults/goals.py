@@ -46,7 +46,7 @@ def goals() -> Iterator[Goal]:
         0,
     )
     yield Goal("killed at each call", _crashes("kill"), 1_300)
-    yield Goal("torn at each write, then killed", _crashes("tear"), 1_300)
+    yield Goal("torn at each write, then killed", _crashes("tear"), 900)
     yield Goal(
         "an error once, at each call",
         tuple(
@@ -182,7 +182,7 @@ def _error_once(layout: str, number: int, shift: int, top: Path, sample: int) ->
 def _error_for_good(
     layout: str, phase: str, number: int, shift: int, top: Path, sample: int
 ) -> Tally:
-    return sweeps.error_for_good(Bench(top, layout, small=True), phase, number, 2 * sample, shift)
+    return sweeps.error_for_good(Bench(top, layout, small=True), phase, number, 3 * sample, shift)
 
 
 def _short_write(layout: str, top: Path, sample: int) -> Tally:
@@ -190,8 +190,8 @@ def _short_write(layout: str, top: Path, sample: int) -> Tally:
 
 
 def _thrice(layout: str, top: Path, sample: int) -> Tally:
-    # All triples would be millions: every 500th is far more than the 700 that are asked for.
-    return sweeps.thrice(Bench(top, layout, small=True), "install", 500 * sample)
+    # All triples would be millions: every 100th is far more than the 700 that are asked for.
+    return sweeps.thrice(Bench(top, layout, small=True), "install", 100 * sample)
 
 
 def _twice(layout: str, phase: str, top: Path, sample: int) -> Tally:

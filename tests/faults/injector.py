@@ -30,16 +30,22 @@ CALLS = (
 )
 """The calls through which the updater changes a disk."""
 
+SYNCS = ("fsync", "fdatasync")
+
 REAL = {name: getattr(os, name) for name in CALLS}
 
 
 class Injector:
     """Counts mutating calls, and does something to the k-th."""
 
-    def __init__(self, at: int, how: str, number: int = 0, for_good: bool = False) -> None:
+    def __init__(
+        self, at: int, how: str, number: int = 0, for_good: bool = False, like: str = ""
+    ) -> None:
+        """With `how` "none" nothing happens, and what would be counted for `like` is."""
         self.count = 0
         self._at = at
         self._how = how
+        self._counted = like or how
         self._errno = number
         self._for_good = for_good
 
@@ -49,7 +55,7 @@ class Injector:
 
         @functools.wraps(real)
         def call(*args: Any, **kwargs: Any) -> Any:
-            if name == "open" and not args[1] & os.O_CREAT:
+            if not self._counts(name, args):
                 return real(*args, **kwargs)
             self.count += 1
             if self._how != "none" and self._is_hit():
@@ -57,6 +63,18 @@ class Injector:
             return real(*args, **kwargs)
 
         return call
+
+    def _counts(self, name: str, args: tuple[Any, ...]) -> bool:
+        """Whether something can happen at this call that does not at its neighbour.
+
+        A process that is killed before a sync leaves what one leaves that is killed before the
+        next call; half of what is no write is nothing.
+        """
+        if name == "open" and not args[1] & os.O_CREAT:
+            return False
+        if self._counted == "tear":
+            return name == "write"
+        return self._counted != "kill" or name not in SYNCS
 
     def _is_hit(self) -> bool:
         return self.count > self._at if self._for_good else self.count == self._at + 1

@@ -138,7 +138,7 @@ class Cut(Injector):
     """Keeps the image before the k-th call, and ends the process: that was the power."""
 
     def __init__(self, at: int, disk: Disk, goal: Path) -> None:
-        super().__init__(at, "kill")
+        super().__init__(at, "kill", like="cut")  # to a disk, syncs are all the difference
         self._disk = disk
         self._goal = goal
 

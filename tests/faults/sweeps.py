@@ -59,12 +59,12 @@ class Tally:
         return "\n".join([f"{len(self.bad)} of {self.cases} are bad", *self.bad[:5]])
 
 
-def _length(bench: Bench, phase: str) -> int:
-    """How many mutating calls a phase makes when nothing is wrong."""
+def _length(bench: Bench, phase: str, how: str) -> int:
+    """At how many calls of a phase something can happen in this way."""
     template, work = PHASES[phase]
     with bench.without_seed():
         bench.reset(template)
-        return run(bench, lambda: work(bench))
+        return run(bench, lambda: work(bench), like=how)
 
 
 def crash(bench: Bench, phase: str, how: str, sample: int = 1, shift: int = 0) -> Tally:
@@ -72,7 +72,7 @@ def crash(bench: Bench, phase: str, how: str, sample: int = 1, shift: int = 0) -
     template, work = PHASES[phase]
     oracle = Oracle(bench)
     tally = Tally()
-    for point in range(shift % sample, _length(bench, phase), sample):
+    for point in range(shift % sample, _length(bench, phase, how), sample):
         bench.reset(template)
         attempt(bench, lambda: work(bench), Injector(point, how))
         tally.judge(f"{phase} {how} {point}", bench, oracle.judge_recovered)
@@ -88,7 +88,7 @@ def error_once(bench: Bench, number: int, sample: int = 1, shift: int = 0) -> Ta
         oracle.judge()
         oracle.judge_recovered()
 
-    for point in range(shift % sample, _length(bench, "install"), sample):
+    for point in range(shift % sample, _length(bench, "install", "error"), sample):
         bench.reset("staged")
         injector = Injector(point, "error", number)
         attempt(bench, lambda: bench.install("keep_if_healthy"), injector)
@@ -103,7 +103,7 @@ def error_for_good(
     template, work = PHASES[phase]
     oracle = Oracle(bench)
     tally = Tally()
-    for point in range(shift % sample, _length(bench, phase), sample):
+    for point in range(shift % sample, _length(bench, phase, "error"), sample):
         bench.reset(template)
         attempt(bench, lambda: work(bench), Injector(point, "error", number, for_good=True))
         name = f"{phase} {errno.errorcode[number]} from {point} on"
@@ -165,6 +165,6 @@ def _chain(bench: Bench, phase: str, hows: tuple[str, ...], sample: int, shift: 
                 go_on((*points, next_one))
             next_one += step
 
-    for first in range(shift % step, _length(bench, phase), step):
+    for first in range(shift % step, _length(bench, phase, hows[0]), step):
         go_on((first,))
     return tally
