@@ -57,6 +57,7 @@ set -eu
 mount --make-rprivate /
 mount -t tmpfs -o size=400m,mode=0755 tmpfs {top}
 mkdir {top}/upper {top}/work {top}/root
+cd /
 echo ready
 exec sleep infinity
 """
@@ -170,6 +171,19 @@ class Machine:
         goal = self._upper(path)
         goal.parent.mkdir(parents=True, exist_ok=True)
         goal.symlink_to(target)
+
+    def keep(self) -> None:
+        """Remember what is on the disk; it must be off."""
+        self._on_disk("rm -rf kept && cp -a upper kept")
+
+    def put_back(self) -> None:
+        """Have on the disk what was kept; it must be off."""
+        self._on_disk("rm -rf upper work && cp -a kept upper && mkdir work")
+
+    def _on_disk(self, script: str) -> None:
+        assert self._pid1 is None, "it is on"
+        words = ["nsenter", f"--target={self._disk.pid}", "--mount", "--", "sh", "-ec"]
+        subprocess.run([*words, f"cd {self.top}; {script}"], check=True, timeout=60)
 
     # --- power ----------------------------------------------------------------------------------
 

@@ -102,8 +102,7 @@ class Site:
             node.write(
                 "/etc/ssh/liftlock_operators", self._key.export_public_key().decode(), 0o600
             )
-            pam = "yes" if node.init == machine.SYSTEMD else "no"
-            node.write("/etc/ssh/sshd_config", SSHD_CONFIG.format(pam=pam))
+            node.write("/etc/ssh/sshd_config", SSHD_CONFIG.format(pam="no"))
             known += f"{self.address(number)} {key.export_public_key().decode().strip()}\n"
         (self.top / "known_hosts").write_text(known)
         (self.top / "ssh_config").write_text(
@@ -149,6 +148,10 @@ class Site:
             os.utime(source / name, (WHEN, WHEN))
         return source
 
+    def have_logins(self, name: str) -> None:
+        """Have each connection be a login for logind, as on most machines; it costs time."""
+        self[name].write("/etc/ssh/sshd_config", SSHD_CONFIG.format(pam="yes"))
+
     # --- power and network ----------------------------------------------------------------------
 
     def boot(self, *names: str) -> None:
@@ -171,6 +174,21 @@ class Site:
         self._ip("link", "set", f"v{number}", "up")
         node.ask("ip", "addr", "add", f"{self.address(number)}/24", "dev", "eth0")
         node.ask("ip", "link", "set", "eth0", "up")
+
+    def keep(self) -> None:
+        """Switch all off, and remember what is on their disks."""
+        for node in self.machines:
+            node.power_cut()
+            node.keep()
+
+    def put_back(self) -> None:
+        """Have what was kept on all disks, and switch them on; no operator knows anything."""
+        for node in self.machines:
+            node.power_cut()
+            node.put_back()
+        for history in self.top.glob("*history"):
+            shutil.rmtree(history)
+        self.boot()
 
     def cut_link(self, name: str) -> None:
         """Nothing goes through any more, in either direction; nobody is told."""
@@ -293,12 +311,17 @@ class Site:
         records = scan(found.read_bytes()).records
         return [record for record in records if kind in ("", record["t"])]
 
-    def close(self) -> None:
-        """End what the operator left running, and the workstation."""
+    def end_operators(self) -> None:
+        """End every command line that still runs."""
         for process in self._running:
             if process.poll() is None:
                 process.send_signal(signal.SIGKILL)
             process.communicate()
+        self._running.clear()
+
+    def close(self) -> None:
+        """End what the operator left running, and the workstation."""
+        self.end_operators()
         self._workstation.kill()
         self._workstation.communicate()
 

@@ -121,7 +121,9 @@ def test_row_38_a_unit_that_cannot_start_comes_back_over_its_own_start_limit(
 def test_b1_row_12_row_13_the_updater_survives_the_unit_sshd_and_the_login(
     settled: Callable[..., Site],
 ) -> None:
-    site = settled(accept="manual", accept_window="60s")
+    site = settled(
+        before=lambda site: site.have_logins("n1"), accept="manual", accept_window="60s"
+    )
     machine = site["n1"]
     machine.write("/etc/systemd/logind.conf.d/drill.conf", "[Login]\nKillUserProcesses=yes\n")
     machine.ask("systemctl", "restart", "systemd-logind")
@@ -131,7 +133,8 @@ def test_b1_row_12_row_13_the_updater_survives_the_unit_sshd_and_the_login(
     group = machine.ask("cat", f"/proc/{pid}/cgroup")
     assert "/system.slice/liftlock-beacon-" in group, group
 
-    machine.run("loginctl", "terminate-user", "root")
+    assert machine.ask("loginctl", "list-sessions", "--no-legend"), "nobody is logged in"
+    machine.ask("loginctl", "terminate-user", "root")
     machine.ask("systemctl", "stop", "ssh.service")
     machine.run("pkill", "-9", "sshd")
     machine.ask("systemctl", "restart", "beacon.service")
