@@ -11,10 +11,14 @@ from pathlib import Path
 from tests.faults import journals, power, readers, seeds, shipped, sweeps
 from tests.faults.bench import BENCHES, LAYOUTS, Bench
 from tests.faults.sweeps import ERRNOS, PHASES, Tally
+from tests.machines import ends
 from tests.support.interpreters import node_pythons
 
 PYTHONS = ("3.6", "3.8", "3.11", "3.13")
 """What nodes have: the oldest, the newest, and two between."""
+
+_SHARES = 4
+"""Sites on which the runs end to end are done, each with machines of its own."""
 
 Unit = Callable[[Path, int], Tally]
 """Does its part below a directory of its own; every n-th case."""
@@ -28,6 +32,9 @@ class Goal:
     units: tuple[Unit, ...]
     required: int = 0
     """Cases when nothing is left out; a sample has its share of them."""
+
+    waits: bool = False
+    """Whether its units mostly wait: they go on beside those that compute."""
 
     def falls_short(self, tally: Tally, sample: int) -> bool:
         """Whether something was bad, or too little was tried to say so."""
@@ -64,7 +71,7 @@ def goals() -> Iterator[Goal]:
             for phase in PHASES
             for shift, number in enumerate(ERRNOS)
         ),
-        8_000,
+        6_000,
     )
     yield Goal(
         "power cut at each call: ext4, xfs, btrfs",
@@ -111,6 +118,13 @@ def goals() -> Iterator[Goal]:
             for phase in ("install", "rollback", "finalize")
         ),
         25_000,
+    )
+
+    yield Goal(
+        "end to end: 8 faults at 20 moments",
+        tuple(partial(_ends, share) for share in range(_SHARES)),
+        150,
+        waits=True,
     )
 
 
@@ -198,3 +212,8 @@ def _twice(layout: str, phase: str, top: Path, sample: int) -> Tally:
     # All pairs on each layout; of first installs, which are the same with less, a share.
     share = 1 if layout in LAYOUTS else 16
     return sweeps.twice(Bench(top, layout, small=True), phase, "kill", share * sample)
+
+
+def _ends(share: int, top: Path, sample: int) -> Tally:
+    ended = list(ends.all_ended(top, ends.mixed()[::sample][share::_SHARES]))
+    return Tally(len(ended), [one.line() for one in ended if one.bad], ended)

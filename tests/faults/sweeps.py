@@ -15,6 +15,7 @@ from backends.node.wire import WireError
 from tests.faults.bench import Bench, attempt, run
 from tests.faults.injector import FullAfterShortWrite, Injector
 from tests.faults.oracle import Oracle
+from tests.machines.ends import Ended
 
 ERRNOS = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EPERM, errno.EXDEV)
 
@@ -39,6 +40,8 @@ class Tally:
 
     cases: int = 0
     bad: list[str] = field(default_factory=list)
+    ended: list[Ended] = field(default_factory=list)
+    """How each case ended, where that is shown."""
 
     def judge(self, name: str, bench: Bench, judged: Callable[[], None]) -> None:
         """One case: bad when the judgement raises."""
@@ -53,6 +56,7 @@ class Tally:
         """Count another sweep's cases as one's own."""
         self.cases += other.cases
         self.bad += other.bad
+        self.ended += other.ended
 
     def text(self) -> str:
         """The first few of what went wrong."""

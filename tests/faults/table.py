@@ -17,8 +17,7 @@ from pathlib import Path
 
 from tests.faults.goals import Goal, Unit, goals
 from tests.faults.sweeps import Tally
-
-_LINE = "{:44} {:>7} {:>4} {:>8}"
+from tests.machines import ends
 
 
 def main() -> int:
@@ -52,9 +51,14 @@ def _run(chosen: list[Goal], sample: int, workers: int, top: Path) -> int:
     short = 0
     # Forked children fork again: each worker has one thread and no state of ours.
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=context) as pool:
+    with (
+        ProcessPoolExecutor(workers, mp_context=context) as computing,
+        ProcessPoolExecutor(workers, mp_context=context) as waiting,
+    ):
+        pools = {False: computing, True: waiting}
         begun = [
-            (goal, [_begin(pool, unit, top, sample) for unit in goal.units]) for goal in chosen
+            (goal, [_begin(pools[goal.waits], unit, top, sample) for unit in goal.units])
+            for goal in chosen
         ]
         for goal, units in begun:
             tally, seconds = _sum(units)
@@ -64,6 +68,8 @@ def _run(chosen: list[Goal], sample: int, workers: int, top: Path) -> int:
             if goal.falls_short(tally, sample):
                 short += 1
                 print(f"SHORT  {goal.name}: {tally.text()}\n", flush=True)
+            if tally.ended:
+                print("", *ends.table(tally.ended), "", sep="\n", flush=True)
     print(f"{len(chosen) - short} of {len(chosen)} goals hold")
     return 1 if short else 0
 

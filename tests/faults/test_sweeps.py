@@ -50,7 +50,7 @@ def test_p1_p2_killed_at_some_points_the_node_recovers(bench: Bench, phase: str)
 
 
 def test_row_4_torn_at_some_writes_the_node_recovers(bench: Bench) -> None:
-    hold(sweeps.crash(bench, "install and back", "tear", 61, shift=5), 2)
+    hold(sweeps.crash(bench, "install and back", "tear", 31, shift=5), 2)
 
 
 def test_row_16_an_error_at_some_points_is_undone_by_the_same_process(bench: Bench) -> None:

@@ -137,8 +137,8 @@ class Machine:
         self.write("/etc/machine-id", f"{uuid.uuid4().hex}\n")
         self.write("/etc/hostname", f"{self.name}\n")
         self.write(SYSV, INIT, 0o755)
-        for level in _LEVELS:
-            self._empty(level)
+        for path in ("/root", *_LEVELS):  # what a developer's shell does at a login is not for it
+            self._empty(path)
         units = self._empty("/etc/systemd/system")
         for unit in _MASKED:
             (units / unit).symlink_to("/dev/null")
