@@ -29,9 +29,12 @@ _ANSWER_SECONDS = 10.0
 
 
 def decide_and_undo(transaction: Transaction, why: str, by: str) -> str:
-    """Record ROLLBACK (unless decided otherwise meanwhile) and go back; the outcome word."""
-    reason = transaction.decide("ROLLBACK", why=why[:4000], by=by)
-    if reason is not None and standing.decision(transaction.records) != "ROLLBACK":
+    """Record ROLLBACK by ourselves, unless somebody decided meanwhile, and go back; the outcome.
+
+    What a person accepted, only a person takes back.
+    """
+    reason = transaction.decide("ROLLBACK", standing.decision, why=why[:4000], by=by)
+    if reason not in (None, "ROLLBACK"):
         return "ok"  # somebody accepted first: the first durable decision wins
     return undo(transaction)
 

@@ -16,9 +16,9 @@ _Problems = Generator[float | None, None, list[str]]
 
 
 def decide_and_undo(opened: Open, why: str, by: str) -> Waits:
-    """Record ROLLBACK (unless decided otherwise meanwhile) and go back; the outcome word."""
-    reason = opened.decide("ROLLBACK", why=why[:4000], by=by)
-    if reason is not None and standing.decision(opened.records) != "ROLLBACK":
+    """Record ROLLBACK by ourselves, unless somebody decided meanwhile, and go back; the outcome."""
+    reason = opened.decide("ROLLBACK", standing.decision, why=why[:4000], by=by)
+    if reason not in (None, "ROLLBACK"):
         return "ok"
     return (yield from undo(opened))
 

@@ -210,7 +210,7 @@ def test_the_operators_full_disk_begins_nothing(settled: Cluster) -> None:
 def test_ctrl_c_says_what_the_nodes_do_by_themselves_exit_130(
     make_cluster: Callable[..., Cluster],
 ) -> None:
-    cluster = make_cluster(min_healthy="2s", healthy_deadline="6s", accept_window="12s")
+    cluster = make_cluster(min_healthy="5s", healthy_deadline="9s", accept_window="18s")
     cluster.release("4.11.0")
     operator = subprocess.Popen(
         [sys.executable, "-m", "app", "upgrade", str(cluster.file)]

@@ -217,7 +217,9 @@ class Bench:
 
     def roll_back(self) -> str:
         """From the accepted version to the old one."""
-        return rollback.decide_and_undo(self.opened(), "drill", "ann@jump")
+        opened = self.opened()
+        opened.decide("ROLLBACK", why="drill", by="ann@jump")
+        return rollback.undo(opened)
 
     def finalize(self) -> str:
         """Give up the way back."""

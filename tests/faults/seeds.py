@@ -273,7 +273,8 @@ def _recovery_undoes_what_was_accepted() -> None:
 
     def recovered(where: Any, opened: Any) -> str:
         if opened is not None and standing.decision(opened.records) == "ACCEPT":
-            return rollback.decide_and_undo(opened, "seeded", "recover")
+            opened.decide("ROLLBACK", why="seeded", by="recover")
+            return rollback.undo(opened)
         return real(where, opened)
 
     recover.recover = recovered

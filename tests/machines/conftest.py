@@ -37,10 +37,7 @@ def settled(make_site: Callable[..., Site]) -> Callable[..., Site]:
     def make(count: int = 1, before: Callable[[Site], None] = _nothing, **more: Any) -> Site:
         site = make_site(count, **more)
         before(site)
-        site.boot()
-        site.lay_down("1.0")
-        site.wait_for(lambda status: status["verdict"]["kind"] == "unmanaged")
-        assert site.run("adopt", "--yes").status == 0
+        site.settle()
         site.release("2.0")
         return site
 

@@ -212,8 +212,9 @@ class Site:
 
     def start(self, *words: str) -> "subprocess.Popen[str]":
         """Start a command line on the workstation."""
+        program = "tests.support.traced" if "COVERAGE_FILE" in os.environ else "app"
         process = subprocess.Popen(
-            [*self._there(), sys.executable, "-m", "app", *words],
+            [*self._there(), sys.executable, "-m", program, *words],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -266,6 +267,14 @@ class Site:
             time.sleep(0.05)  # what is as young as its process counts as the process's own
             for words in self.kind.begin:
                 node.ask(*words)
+
+    def settle(self) -> None:
+        """Switch all on, lay 1.0 down on all, and have it adopted."""
+        self.boot()
+        self.lay_down("1.0")
+        self.wait_for(lambda status: status["verdict"]["kind"] == "unmanaged")
+        ran = self.run("adopt", "--yes")
+        assert ran.status == 0, ran
 
     def product(self, name: str) -> dict[str, object]:
         """What lies in the product's directory, and the definition: as it has to come back."""

@@ -249,12 +249,12 @@ def test_the_size_of_what_is_not_there_is_nothing(tmp_path: Path) -> None:
 def test_killed_at_any_moment_of_the_copy_nothing_is_left_of_it(kept: Node) -> None:
     """The driver is killed a little later each time; the next command finds all as it was."""
     before, product = db(kept), kept.product()
+    kept.document["data"]["unattended"] = "restore"
     for number in range(12):
         run = f"1120-k{number}"
         kept.begin(writes(kept), run)
         __import__("time").sleep(0.05 * number)
         kept.kill_drivers()
-        kept.document["data"]["unattended"] = "restore"
         assert kept.ask("recover").outcome == "ok"
         kept.wait_for(lambda facts: facts["transaction"] is None or settled(facts))
         if kept.facts()["transaction"] is not None:
