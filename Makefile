@@ -2,7 +2,7 @@
 # Needed beforehand: make, Python 3.11 or newer, and pip. Everything else goes into .venv.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check drill faults clean moved
+.PHONY: help demo test check drill faults coverage clean moved
 
 VENV  := .venv
 BIN   := $(VENV)/bin
@@ -16,6 +16,8 @@ PYTHON ?=
 ARGS ?=
 # 0 runs the tests in one process. Most of them wait for other processes most of the time.
 WORKERS ?= 4
+# What `make coverage` finds out.
+TRACES := $(VENV)/traces
 # The harness of faults does every SAMPLE-th case.
 SAMPLE ?= 1
 # Real products start and stop in a drill.
@@ -42,6 +44,17 @@ drill: $(READY) $(FETCHED) ## run the drills with real products and servers (slo
 
 faults: $(READY) ## break the updater at every call: one table; SAMPLE=16 for every 16th case
 	@$(BIN)/python -m tests.faults --sample $(SAMPLE) $(ARGS)
+
+# The tests run the updater from its files, and each process of it writes down which lines it ran.
+coverage: $(READY) ## lines and branches of a transaction's code that no test runs; exit 1 unless none
+	@rm -rf $(TRACES); mkdir -p $(TRACES); \
+	export COVERAGE_PROCESS_START='$(CURDIR)/tests/coverage.ini' COVERAGE_FILE='$(CURDIR)/$(TRACES)/data'; \
+	traced='$(BIN)/python -m pytest -q -p tests.support.traced -n $(WORKERS)'; \
+	$$traced -m 'drill or not drill' tests/node tests/faults --deselect tests/node/test_wire.py && \
+	$$traced -m drill tests/machines && \
+	$(BIN)/python -m tests.faults --sample 24 --only error && \
+	$(BIN)/python -m coverage combine -q --rcfile=tests/coverage.ini $(TRACES) && \
+	$(BIN)/python -m coverage report --rcfile=tests/coverage.ini
 
 clean: ## remove .venv and everything that tools have left
 	@rm -rf $(VENV) build dist liftlock.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis htmlcov

@@ -12,7 +12,7 @@ import shutil
 import tempfile
 import time
 import traceback
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor, wait
 from pathlib import Path
 
 from tests.faults.goals import Goal, Unit, goals
@@ -56,10 +56,12 @@ def _run(chosen: list[Goal], sample: int, workers: int, top: Path) -> int:
         ProcessPoolExecutor(workers, mp_context=context) as waiting,
     ):
         pools = {False: computing, True: waiting}
-        begun = [
-            (goal, [_begin(pools[goal.waits], unit, top, sample) for unit in goal.units])
-            for goal in chosen
-        ]
+        begun = []
+        for goal in sorted(chosen, key=lambda goal: not goal.alone):
+            units = [_begin(pools[goal.waits], unit, top, sample) for unit in goal.units]
+            begun.append((goal, units))
+            if goal.alone:
+                wait(units)
         for goal, units in begun:
             tally, seconds = _sum(units)
             print(

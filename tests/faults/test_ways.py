@@ -13,22 +13,13 @@ from typing import Any
 import pytest
 
 from backends.node import (
-    data,
-    definition,
-    finish,
-    health,
-    hooks,
     install,
     monitor,
     places,
-    recover,
-    rollback,
     steps,
     transaction,
 )
-from backends.node.journal import AppendFailed, Journal, JournalDamaged
-from backends.node.layout import PointerUnreadable
-from backends.node.layout_overlay import OverlayLayout
+from backends.node.journal import JournalDamaged
 from tests.faults.bench import Bench, run
 from tests.faults.ledger import Ledger
 from tests.faults.oracle import same
