@@ -47,9 +47,7 @@ def before_the_service(transaction: Transaction) -> None:
         return
     if decided is None:
         why = None if standing.is_held(records) else why_back(transaction)
-        if why is None or transaction.decide(
-            "ROLLBACK", standing.decision, why=why, by="recover"
-        ):
+        if why is None or transaction.decide("ROLLBACK", standing.decision, why=why, by="recover"):
             return
     rollback.restore(transaction, at_boot=True)
 
