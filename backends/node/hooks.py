@@ -57,8 +57,9 @@ def undo(transaction: Transaction, *moments: str) -> List[str]:
     failures = []
     for when in reversed(moments):
         for hook in reversed(_of(transaction, when)):
-            if hook["undo"] and _is_begun(transaction, hook["name"]):
-                failures += _undo_one(transaction, hook, when)
+            service = _service(transaction, when)
+            if service is not None and hook["undo"] and _is_begun(transaction, hook["name"]):
+                failures += _undo_one(transaction, hook, when, service)
     return failures
 
 
@@ -67,10 +68,9 @@ def are_due(transaction: Transaction, when: str) -> bool:
     return any(not _has_run(transaction, hook["name"]) for hook in _of(transaction, when))
 
 
-def _undo_one(transaction: Transaction, hook: Dict[str, Any], when: str) -> List[str]:
-    service = _service(transaction, when)
-    if service is None:
-        return []
+def _undo_one(
+    transaction: Transaction, hook: Dict[str, Any], when: str, service: Service
+) -> List[str]:
     ran = _until_it_is_time(hook["undo"], hook["timeout"], service)
     ok, said = ran.status == 0, ran.said()[-2000:]
     transaction.note("UNDO", what="the hook %s" % hook["name"], ok=ok, text=said)

@@ -137,7 +137,7 @@ class Layout:
 
         Foreign and edited files: they are set aside before the backups are given up.
         """
-        return {}
+        raise NotImplementedError
 
     # --- for the layouts themselves ---
 

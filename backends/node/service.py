@@ -56,16 +56,18 @@ class Service:
         """The mode of the definition's file."""
         return 0o644
 
+    # Only asked of kinds that have a place for a definition:
+
     def read_definitions(self) -> None:
         """Have whoever starts it read its definition again."""
 
     def is_enabled(self) -> bool:
         """Whether it is started at boot."""
-        return False
+        raise NotImplementedError
 
     def set_enabled(self, enabled: bool) -> str:
         """Have it started at boot, or not; what was said. Whether it came to that is looked at."""
-        return "the service has no definition"
+        raise NotImplementedError
 
     def is_over(self) -> bool:
         """Whether nothing says any more that it runs; its processes are looked for besides."""

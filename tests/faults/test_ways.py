@@ -13,17 +13,24 @@ from typing import Any
 import pytest
 
 from backends.node import (
+    data,
+    finish,
+    hooks,
     install,
     monitor,
     places,
+    recover,
+    rollback,
     steps,
     transaction,
 )
-from backends.node.journal import JournalDamaged
+from backends.node.journal import AppendFailed, Journal, JournalDamaged
+from backends.node.layout_overlay import OverlayLayout
 from tests.faults.bench import Bench, run
 from tests.faults.ledger import Ledger
 from tests.faults.oracle import same
 from tests.faults.table import fast_place
+from tests.support.raising import says
 
 pytestmark = pytest.mark.faults
 
@@ -84,18 +91,11 @@ def instead(module: Any, name: str, act: Callable[..., Any]) -> Callable[[], Non
     return lambda: setattr(module, name, act)
 
 
-def says_no(error: BaseException) -> Callable[..., Any]:
-    def call(*args: Any, **kwargs: Any) -> Any:
-        raise error
-
-    return call
-
-
 # --- the way forward ----------------------------------------------------------------------------
 
 
 def test_a_defect_of_ours_goes_back_and_is_called_one(flat: Bench) -> None:
-    plant = instead(install.living_on, "keep", says_no(ZeroDivisionError("of ours")))
+    plant = instead(install.living_on, "keep", says(ZeroDivisionError("of ours")))
     assert goes_back(flat, plant) == "a defect in the updater: ZeroDivisionError: of ours"
 
 
@@ -123,7 +123,7 @@ def test_a_directory_is_no_place_for_a_definition(versions: Bench) -> None:
 
 def test_a_journal_that_was_damaged_on_the_way_forward(flat: Bench) -> None:
     def damage(opened: transaction.Transaction) -> None:
-        opened.journal.refresh = says_no(JournalDamaged("flipped"))  # type: ignore[method-assign]
+        opened.journal.refresh = says(JournalDamaged("flipped"))  # type: ignore[method-assign]
 
     assert goes_back(flat, before(install, "_was_stopped_by_order", damage)) == "flipped"
 
@@ -131,7 +131,7 @@ def test_a_journal_that_was_damaged_on_the_way_forward(flat: Bench) -> None:
 def test_a_version_that_was_stopped_is_not_stopped_and_comes_back_stopped(flat: Bench) -> None:
     flat.book.write_text("")
     flat.before = ""
-    goes_back(flat, instead(install, "_check_target", says_no(install.StepFailed("drill"))))
+    goes_back(flat, instead(install, "_check_target", says(install.StepFailed("drill"))))
     flat.reset("staged")
     flat.book.write_text("")
     run(flat, lambda: flat.install("keep_if_healthy"))
@@ -219,3 +219,230 @@ def test_p4_what_a_person_accepted_the_watcher_never_takes_back(flat: Bench, mom
     run(flat, lambda: flat.install("rollback"))
     assert (flat.decision(), flat.running()) == ("ACCEPT", "2.0")
     assert "ROLLBACK" not in [record["t"] for record in flat.opened().records]
+
+
+def watched(bench: Bench, plant: Callable[[], Any], policy: str = "rollback") -> list[str]:
+    """An install whose trial is disturbed; the types of its records, and it is at rest."""
+    bench.seed = plant
+    run(bench, lambda: bench.install(policy))
+    bench.seed = None
+    opened = transaction.load(bench.places)
+    if opened is not None:
+        opened.close()
+        return [record["t"] for record in opened.records]
+    (name,) = os.listdir(bench.places.done)
+    book = Journal(os.path.join(bench.places.done, name, "journal"))
+    book.close()
+    return [record["t"] for record in book.records]
+
+
+def test_p5_a_full_disk_at_the_end_of_a_window_is_no_acceptance(flat: Bench) -> None:
+    def full(self: Any, kind: str, *_: Any, **__: Any) -> None:
+        if kind == "ACCEPT":
+            raise AppendFailed("no space")
+        return real(self, kind, *_, **__)
+
+    real = transaction.Transaction.decide
+    kinds = watched(flat, instead(transaction.Transaction, "decide", full), "keep_if_healthy")
+    assert "ACCEPT" not in kinds
+    assert (flat.running(), why(flat)) == ("1.0", "no space")
+
+
+def test_a_person_who_goes_back_at_the_end_of_the_window_was_first(flat: Bench) -> None:
+    plant = before(monitor, "_end_of_window", decided(flat, "ROLLBACK"))
+    assert watched(flat, plant, "keep_if_healthy").count("ROLLBACK") == 1
+    assert (flat.running(), why(flat)) == ("1.0", "by order")
+
+
+@pytest.mark.parametrize(("kind", "version"), [("ROLLBACK", "1.0"), ("ACCEPT", "2.0")])
+def test_a_person_who_decides_before_it_is_held_was_first(
+    flat: Bench, kind: str, version: str
+) -> None:
+    kinds = watched(flat, before(monitor, "_hold", decided(flat, kind)), "hold")
+    assert "HELD" not in kinds
+    assert flat.running() == version
+
+
+def test_what_is_held_is_not_watched(flat: Bench) -> None:
+    flat.seed = None
+    run(flat, lambda: "ok" if flat.install("hold") == "held" else "wrong")
+    run(flat, lambda: "ok" if monitor.watch(flat.opened()) == "held" else "wrong")
+    assert flat.running() == "2.0"
+
+
+# --- the way back -------------------------------------------------------------------------------
+
+
+def accepted(bench: Bench, plant: Callable[[], Any] | None = None) -> None:
+    run(bench, lambda: bench.install("keep_if_healthy"))
+    bench.seed = plant
+
+
+def unproven(bench: Bench, phase: Callable[[], str]) -> str:
+    """A phase ends unproven; what is not proven. It can be tried again."""
+    run(bench, lambda: "ok" if phase() == "unproven" else "wrong")
+    bench.seed = None
+    opened = bench.opened()
+    opened.close()
+    found = [record for record in opened.records if record["t"] == "UNPROVEN"]
+    return "; ".join(found[-1]["paths"])
+
+
+def test_row_30_a_directory_that_became_a_file_is_named_and_put_back_later(flat: Bench) -> None:
+    before_it = flat.product()
+    accepted(flat)
+    live = Path(flat.places.directory) / "lib"
+    live.rename(flat.top / "lib")
+    live.write_text("in the way\n")
+    assert "was a directory and is a file now" in unproven(flat, flat.roll_back)
+    live.unlink()
+    run(flat, flat.recover)
+    same(flat.product(), before_it)
+
+
+@pytest.mark.parametrize(
+    ("module", "name"), [(steps, "prove"), (OverlayLayout, "compare"), (steps, "undo")]
+)
+def test_what_cannot_be_read_is_not_proven(flat: Bench, module: Any, name: str) -> None:
+    before_it = flat.product()
+    accepted(flat, instead(module, name, says(PermissionError(13, "not for us"))))
+    assert "not for us" in unproven(flat, flat.roll_back)
+    run(flat, flat.recover)
+    same(flat.product(), before_it)
+
+
+def test_without_the_old_manifest_the_old_tree_is_not_proven(versions: Bench) -> None:
+    accepted(versions)
+    manifest = Path(versions.places.manifest("1.0"))
+    kept = manifest.read_bytes()
+    manifest.unlink()
+    assert "the manifest of 1.0 is gone" in unproven(versions, versions.roll_back)
+    manifest.write_bytes(kept)
+    run(versions, versions.recover)
+    assert versions.running() == "1.0"
+
+
+def test_an_old_process_that_its_service_denies_is_left_to_a_person(flat: Bench) -> None:
+    def plant() -> None:
+        Ledger.denies = lambda self, start_id: True  # type: ignore[method-assign]
+
+    accepted(flat, plant)
+    assert "never stopped, and its service says" in unproven(flat, flat.roll_back)
+
+
+def test_the_old_version_may_take_a_while_to_answer(flat: Bench) -> None:
+    def plant() -> None:
+        rollback._ANSWER_SECONDS = 10.0
+        answers = ["unknown", "unknown"]
+        real = Ledger.status
+
+        def status(self: Ledger) -> tuple[str, str]:
+            if self.version == "1.0" and self._runs() and answers:
+                return answers.pop(), "not yet"
+            return real(self)
+
+        Ledger.status = status  # type: ignore[method-assign]
+
+    accepted(flat, plant)
+    run(flat, flat.roll_back)
+    assert flat.running() == "1.0"
+
+
+def test_a_service_without_a_process_is_stopped_whatever_its_script_says(flat: Bench) -> None:
+    flat.document["service"]["pid_file"] = "beacon.pid"
+
+    def plant() -> None:
+        real = Ledger.stop
+
+        def stop(self: Ledger) -> tuple[bool, str]:
+            real(self)
+            return False, "started"
+
+        Ledger.stop = stop  # type: ignore[method-assign]
+
+    run(flat, lambda: flat.install("keep_if_healthy"))
+    flat.seed = plant
+    run(flat, flat.roll_back)
+    assert flat.running() == "1.0"
+
+
+def test_backups_of_another_transaction_are_not_ours_to_give_up(flat: Bench) -> None:
+    other = Path(flat.places.store) / "other.0"
+    for phase in (flat.finalize, flat.roll_back):
+        flat.reset("accepted")
+        other.write_text("of another\n")
+        run(flat, phase)
+        assert other.read_text() == "of another\n"
+
+
+# --- at boot, and after ------------------------------------------------------------------------
+
+
+def test_row_8_what_was_decided_is_carried_out_before_the_service_starts(flat: Bench) -> None:
+    before_it = flat.product()
+    accepted(flat)
+    decided(flat, "ROLLBACK")()
+
+    def boot() -> str:
+        recover.before_the_service(flat.opened())
+        return "ok"
+
+    run(flat, boot)
+    same(flat.product(), before_it)
+    opened = flat.opened()
+    opened.close()
+    assert recover.needs_recovery(opened)
+    run(flat, flat.recover)
+    assert flat.running() == "1.0"
+
+
+def test_a_transaction_that_is_over_is_put_away(flat: Bench) -> None:
+    accepted(flat, instead(finish, "put_away", lambda opened: None))
+    run(flat, flat.finalize)
+    flat.seed = None
+    opened = flat.opened()
+    opened.close()
+    assert recover.needs_recovery(opened)
+    run(flat, flat.recover)
+    assert transaction.load(flat.places) is None
+
+
+# --- finalize -----------------------------------------------------------------------------------
+
+
+def test_p4_who_takes_it_back_while_the_hooks_run_was_first(flat: Bench) -> None:
+    accepted(flat, before(hooks, "run", decided(flat, "ROLLBACK")))
+    run(flat, lambda: "ok" if finish.decide_and_complete(flat.opened(), "a") == "failed" else "")
+    assert (flat.decision(), flat.running()) == ("ROLLBACK", "2.0")
+
+
+# --- data ---------------------------------------------------------------------------------------
+
+
+def test_data_that_somebody_writes_while_it_is_copied_is_no_copy(versions: Bench) -> None:
+    def write(*_: Any) -> None:
+        with (versions.data / "table").open("a") as stream:
+            stream.write("by somebody\n")
+
+    versions.seed = before(data, "size_of", lambda path: None)
+    real = data.copy_tree
+
+    def plant() -> None:
+        def copy(source: str, goal: str) -> None:
+            real(source, goal)
+            write()
+
+        data.copy_tree = copy
+
+    versions.seed = plant
+    run(versions, lambda: versions.install("keep_if_healthy"))
+    assert "changed while it was copied" in why(versions)
+    assert versions.running() == "1.0"
+
+
+def test_the_old_version_says_that_it_can_read_newer_data(versions: Bench) -> None:
+    versions.document["data"].update(unattended="keep", old_can_read=["true"], timeout=5.0)
+    accepted(versions)
+    run(versions, versions.roll_back)
+    assert versions.running() == "1.0"
+    assert (versions.data / "table").read_text() == "format 2\n"

@@ -4,6 +4,7 @@ Real units and scripts run on the machines of `tests/machines`; here is what nee
 """
 
 import os
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -240,3 +241,147 @@ def test_without_contexts_nothing_is_given(tmp_path: Path) -> None:
         (tmp_path / name).write_text("x")
     contexts.follow(str(tmp_path / "new"), str(tmp_path / "live"))
     assert os.listxattr(tmp_path / "new") == []
+
+
+# --- what systemd says --------------------------------------------------------------------------
+
+
+class Manager:
+    """A service manager that says what it is told to, and writes down what it is ordered."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, **said: str) -> None:
+        self.said: dict[str, str] | None = {
+            "LoadState": "loaded",
+            "ActiveState": "active",
+            "SubState": "running",
+            "Result": "success",
+            "MainPID": "0",
+            "ControlGroup": "",
+            "NeedDaemonReload": "no",
+            "UnitFileState": "enabled",
+            "FragmentPath": "",
+            **said,
+        }
+        self.ordered: list[str] = []
+        monkeypatch.setattr(service_systemd.systemd, "show", self.show)
+        monkeypatch.setattr(service_systemd.systemd, "order", self.order)
+
+    def show(self, unit: str, names: Any) -> dict[str, str]:
+        if self.said is None:
+            raise service_systemd.systemd.Silent("no answer")
+        return {name: self.said.get(name, "") for name in names}
+
+    def order(self, verb: str, *_: str) -> Any:
+        self.ordered.append(verb)
+
+
+def a_unit(top: Path, **settings: Any) -> Service:
+    about = document(str(top), 1, "-", layout="overlay")
+    about["service"].update(kind="systemd", unit="beacon.service", **settings)
+    return service_of(about, Places(str(top), "beacon", str(top), True), "2.0")
+
+
+def test_a_unit_that_failed_says_how(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Manager(monkeypatch, ActiveState="failed", SubState="failed", Result="exit-code")
+    assert a_unit(tmp_path).status() == ("stopped", "failed (failed), result exit-code")
+
+
+def test_a_unit_whose_process_a_file_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Manager(monkeypatch, MainPID="1")
+    assert a_unit(tmp_path, pid_file="beacon.pid").pid() is None
+    assert a_unit(tmp_path, pid_file=None).pid() == 1
+    assert a_unit(tmp_path, pid_file="beacon.pid").living() == []
+
+
+def test_of_a_manager_that_is_silent_nothing_is_taken_for_gone_or_enabled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manager = Manager(monkeypatch)
+    manager.said = None
+    unit = a_unit(tmp_path, pid_file=None)
+    assert unit.status() == ("unknown", "no answer")
+    assert unit.living() == []
+    assert not unit.is_over()
+    assert not unit.is_enabled()
+    assert unit.definition_place() == "/etc/systemd/system/beacon.service"
+    unit.make_ready()
+    assert manager.ordered == []
+
+
+def test_before_a_start_changed_definitions_are_read_and_failures_forgotten(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manager = Manager(monkeypatch, NeedDaemonReload="yes")
+    a_unit(tmp_path).make_ready()
+    assert manager.ordered == ["daemon-reload", "reset-failed"]
+
+
+def test_a_unit_may_log_into_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Manager(monkeypatch)
+    (tmp_path / "log").write_text("one\ntwo\n")
+    assert a_unit(tmp_path, log=str(tmp_path / "log")).log_tail() == "one\ntwo"
+
+
+def test_a_definition_in_the_product_comes_with_the_product(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Manager(monkeypatch, FragmentPath=str(tmp_path / "beacon.service"))
+    assert a_unit(tmp_path).definition_place() is None
+
+
+def test_a_command_says_with_its_exit_code_how_it_is(tmp_path: Path) -> None:
+    about = document(str(tmp_path), 1, "-", layout="overlay")
+    where = Places(str(tmp_path / "state"), "beacon", str(tmp_path / "opt"), True)
+    for words, found in (
+        (["true"], "started"),
+        (["false"], "stopped"),
+        (["/nowhere/x"], "unknown"),
+    ):
+        about["service"].update(kind="command", commands={"status": words}, request_timeout=5.0)
+        service = service_of(about, where, "2.0")
+        (tmp_path / "opt").mkdir(exist_ok=True)
+        assert service.status()[0] == found
+    (tmp_path / "opt").rmdir()
+    assert service_of(about, where, "2.0").status()[0] == "unknown"
+
+
+def test_the_log_of_a_control_script_is_its_tail_or_a_file(tmp_path: Path) -> None:
+    about = document(str(tmp_path / "opt"), 1, "-")
+    where = Places(str(tmp_path / "state"), "beacon", str(tmp_path / "opt"))
+    tree = tmp_path / "opt" / "2.0"
+    tree.mkdir(parents=True)
+    (tree / "control").write_text("#!/bin/sh\necho from $1\n")
+    (tree / "control").chmod(0o755)
+    (tree / "beacon.log").write_text("from the file\n")
+    for place, text in (("control tail", "from tail"), ("beacon.log", "from the file")):
+        about["service"].update(kind="control", control="control", log=place)
+        assert service_of(about, where, "2.0").log_tail() == text
+
+
+def test_row_36_a_process_that_cannot_be_killed_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from backends.node import service as services
+
+    about = document(str(tmp_path / "opt"), 1, "-")
+    about["service"].update(
+        kind="command",
+        commands={"stop": ["true"]},
+        on_stop_timeout="kill",
+        stop_timeout=0.1,
+        pid_file=None,
+    )
+    (tmp_path / "opt" / "2.0").mkdir(parents=True)
+    where = Places(str(tmp_path / "state"), "beacon", str(tmp_path / "opt"))
+    monkeypatch.setattr(services, "_kill", lambda found: None)
+    monkeypatch.setattr(services, "_KILLED_SECONDS", 0.1)
+    sleeper = subprocess.Popen(["sleep", "60"], cwd=tmp_path / "opt" / "2.0")
+    try:
+        gone, text = service_of(about, where, "2.0").stop()
+    finally:
+        sleeper.kill()
+        sleeper.wait()
+    assert not gone
+    assert f"pid {sleeper.pid}" in text

@@ -1,0 +1,124 @@
+"""A transaction's files, and orders that come at the wrong time."""
+
+import errno
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from backends.node import (
+    evidence,
+    locks,
+    recover,
+    transaction,
+)
+from backends.node.journal import JournalDamaged
+from tests.support.beacon import Beacon
+from tests.support.node import Node, settled
+from tests.support.raising import says
+
+pytestmark = pytest.mark.drill
+
+
+def test_evidence_that_cannot_be_read_or_kept_stops_no_undo(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node.begin(Beacon("2.0"))
+    node.wait_for(settled)
+    node.kill_drivers()
+    opened = transaction.load(node.places)
+    assert opened is not None
+    monkeypatch.setattr(evidence.health, "run_all", says(ZeroDivisionError("of ours")))
+    evidence.save(opened)
+    saved = json.loads(Path(opened.file("evidence.json")).read_text())
+    assert saved["checks"] == "could not be read: of ours"
+    monkeypatch.setattr(evidence, "side_file", says(OSError(errno.ENOSPC, "no space")))
+    evidence.save(opened)
+    assert opened.records[-1]["why"].endswith("no space")
+    opened.close()
+    assert recover.needs_recovery(opened)
+
+
+def in_trial(node: Node) -> transaction.Transaction:
+    """The transaction of a trial whose driver was killed."""
+    node.begin(Beacon("2.0"))
+    node.wait_for(settled)
+    node.kill_drivers()
+    opened = transaction.load(node.places)
+    assert opened is not None
+    return opened
+
+
+def test_before_images_that_are_gone_or_changed_are_damage(node: Node) -> None:
+    opened = in_trial(node)
+    path = Path(opened.file("intents.json"))
+    kept = path.read_bytes()
+    path.write_bytes(kept + b" ")
+    with pytest.raises(JournalDamaged, match="not what was recorded"):
+        opened.intents()
+    path.unlink()
+    with pytest.raises(JournalDamaged, match="is gone"):
+        opened.intents()
+    path.write_bytes(kept)
+    opened.close()
+
+
+def test_a_transaction_that_is_put_away_while_it_is_read_is_none_and_a_plan_that_is_gone_is_damage(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    in_trial(node).close()
+    plan = Path(node.places.active) / "plan.json"
+    kept = plan.read_bytes()
+    plan.unlink()
+    with pytest.raises(JournalDamaged, match=r"plan\.json is gone"):
+        transaction.load(node.places)
+    answers = [True, False, False]
+    with monkeypatch.context() as patched:
+        patched.setattr(transaction, "is_open", lambda where: answers.pop(0))
+        assert transaction.load(node.places) is None
+    plan.write_bytes(kept)
+
+
+def test_p12_over_an_open_transaction_none_begins(node: Node) -> None:
+    opened = in_trial(node)
+    with pytest.raises(OSError, match="an upgrade is open here"):
+        transaction.begin(node.places, opened.plan)
+    opened.close()
+
+
+def test_names_of_transactions_are_never_used_again(bare: Node) -> None:
+    os.makedirs(f"{bare.places.done}/r1")
+    assert transaction.next_name(bare.places, "r1") == "r1.2"
+
+
+def test_a_reader_s_lock_is_no_work(node: Node) -> None:
+    assert not locks.is_held(node.places)
+
+
+def test_orders_that_come_at_the_wrong_time_are_refused_by_name(node: Node) -> None:
+    marker = Path(node.places.finalized)
+    kept = marker.read_text()
+    (node.directory / ".version").write_text("9.9\n")
+    assert node.stage(Beacon("2.0")).outcome == "ok"
+    assert node.check(Beacon("2.0")).outcome in ("ok", "refused")
+    assert node.install(Beacon("2.0")).code in ("not-finalized", "not-checked")
+    (node.directory / ".version").write_text("1.0\n")
+    assert marker.read_text() == kept
+    release = Beacon("2.0")
+    node.accepted(release)
+    assert node.ask("finalize", run="1120-aaa", digest="sha256:other").code == "other-version"
+    assert node.ask("finalize", run="1120-zzz", digest=release.digest).code == "other-run"
+    assert node.ask("finalize", run="1120-aaa", digest=release.digest).outcome == "ok"
+    node.wait_for(lambda facts: facts["transaction"] is None)
+    assert node.ask("rollback", run="1120-aaa", why="too late").code == "no-upgrade-open"
+    assert node.ask("finalize", run="1120-aaa", digest=release.digest).all("already")
+
+
+def test_a_trial_is_not_finalized_and_what_goes_back_is_not_accepted(node: Node) -> None:
+    release = Beacon("2.0")
+    in_trial(node).close()
+    assert node.ask("accept", run="1120-aaa", how="auto").code == "driver-gone"
+    answer = node.ask("finalize", run="1120-aaa", digest=release.digest)
+    assert answer.code in ("no-upgrade-open", "not-accepted")
+    assert node.facts()["running"] == "1.0"
