@@ -16,7 +16,7 @@ _Problems = Generator[float | None, None, list[str]]
 
 
 def decide_and_undo(opened: Open, why: str, by: str) -> Waits:
-    """Record ROLLBACK by ourselves, unless somebody decided meanwhile, and go back; the outcome."""
+    """Record ROLLBACK by ourselves, unless somebody decided first, and go back; the outcome."""
     reason = opened.decide("ROLLBACK", standing.decision, why=why[:4000], by=by)
     if reason not in (None, "ROLLBACK"):
         return "ok"
