@@ -220,6 +220,8 @@ def test_ctrl_c_says_what_the_nodes_do_by_themselves_exit_130(
         stderr=subprocess.PIPE,
         text=True,
         env=cluster.environment,
+        # Tests that were started in the background may have it ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     _wait(lambda: bool(cluster.drivers()))
     operator.send_signal(signal.SIGINT)
