@@ -158,28 +158,44 @@ def test_p6_what_is_in_place_is_read_again_before_it_is_called_so(flat: Bench) -
     def edited(*_: Any) -> None:
         (live / "VERSION").write_text("2.0 or so\n")
 
-    def manifest(*_: Any) -> None:
-        os.unlink(flat.places.manifest("2.0"))
-
     def elsewhere(*_: Any) -> None:
         Path(flat.places.selected).write_text("../evil\n")
-
-    def back_again(*_: Any) -> None:
-        (live / "lib").mkdir(exist_ok=True)
-        (live / "lib" / "gone").write_text("again\n")
 
     for act, said in (
         (edited, "not what was staged: "),
         (elsewhere, "names '../evil', no version"),
     ):
         flat.reset("staged")
-        plant = before(install, "_check_target", act)
-        # What was put there by nobody is kept; the old version is back.
-        flat.seed = plant
+        flat.seed = before(install, "_check_target", act)
         run(flat, lambda: flat.install("keep_if_healthy"))
         flat.seed = None
         assert said in why(flat)
         assert flat.running() == "1.0"
+
+
+def test_p6_what_was_removed_has_to_be_gone(fast: Path) -> None:
+    bench = Bench(fast / "whole", "overlay")
+
+    def again(*_: Any) -> None:
+        (Path(bench.places.directory) / "lib" / "gone").write_text("again\n")
+
+    bench.seed = before(install, "_check_target", again)
+    run(bench, lambda: bench.install("keep_if_healthy"))
+    assert why(bench).endswith("lib/gone was removed and is there again")
+    assert bench.running() == "1.0"
+
+
+def test_without_the_new_manifest_nothing_is_called_equal_to_it(flat: Bench) -> None:
+    before_it = flat.product()
+    manifest = Path(flat.places.manifest("2.0"))
+    kept = manifest.read_bytes()
+
+    flat.seed = before(install, "_check_target", lambda *_: manifest.unlink(missing_ok=True))
+    assert "the manifest of 1.0 is gone" in unproven(flat, lambda: flat.install("keep_if_healthy"))
+    manifest.write_bytes(kept)
+    run(flat, flat.recover)
+    same(flat.product(), before_it)
+    assert why(flat) == "the manifest of 2.0 is gone"
 
 
 def test_a_definition_that_somebody_changed_is_not_the_release_s(versions: Bench) -> None:
@@ -424,7 +440,6 @@ def test_data_that_somebody_writes_while_it_is_copied_is_no_copy(versions: Bench
         with (versions.data / "table").open("a") as stream:
             stream.write("by somebody\n")
 
-    versions.seed = before(data, "size_of", lambda path: None)
     real = data.copy_tree
 
     def plant() -> None:
