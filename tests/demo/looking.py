@@ -1,12 +1,13 @@
 """What tests see of a demo from outside: its files, its services, its SSH servers."""
 
 import json
+import os
 import socket
 import tomllib
 import urllib.error
 import urllib.request
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -57,6 +58,20 @@ def is_listening(port: int) -> bool:
     """Whether somebody answers on loopback."""
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def listens_here(port: int) -> bool:
+    """Whether this process listens there; a stranger may, as soon as nobody does."""
+    ours = set()
+    for path in Path("/proc/self/fd").iterdir():
+        with suppress(FileNotFoundError):  # the one that reads this directory
+            ours.add(os.readlink(path))
+    sockets = (line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:])
+    return any(
+        f"socket:[{fields[9]}]" in ours
+        for fields in sockets
+        if fields[3] == "0A" and fields[1].endswith(f":{port:04X}")
+    )
 
 
 async def connect(demo: Demo, name: str) -> asyncssh.SSHClientConnection:

@@ -11,7 +11,7 @@ from backends.demo import beacons
 from backends.demo.cluster import MAX_NODES, Demo
 from backends.demo.processes import processes_of
 from backends.domain.problem import Exit, LiftlockError, Problem
-from tests.demo.looking import answers, is_listening, ports_in, running
+from tests.demo.looking import answers, listens_here, ports_in, running
 from tests.support.node import picture
 
 
@@ -103,7 +103,7 @@ async def test_a_failed_start_leaves_nothing_that_runs(
     assert (problem.code, code) == ("demo-beacon", Exit.ERROR)
     assert "torn" in problem.evidence
     assert processes_of(top / "demo") == []
-    assert not any(map(is_listening, ports_in(top / "demo/cluster.toml")))
+    assert not any(map(listens_here, ports_in(top / "demo/cluster.toml")))
 
 
 @pytest.mark.parametrize("after", [0.0, 0.05, 0.1, 0.15])

@@ -13,7 +13,16 @@ from backends.demo.cluster import Demo
 from backends.demo.places import places_in
 from backends.demo.processes import processes_of
 from backends.settings.cluster import load_cluster
-from tests.demo.looking import TODAY, answers, connect, is_listening, nodes_in, ports_in, running
+from tests.demo.looking import (
+    TODAY,
+    answers,
+    connect,
+    is_listening,
+    listens_here,
+    nodes_in,
+    ports_in,
+    running,
+)
 from tests.support.node import within
 
 
@@ -31,10 +40,11 @@ async def test_a_stop_leaves_files_and_nothing_that_runs(demo: Demo) -> None:
         ports = ports_in(demo.cluster_file)
         assert detached in processes_of(demo.directory)
         assert all(map(is_listening, ports))
+        assert any(map(listens_here, ports))
         await demo.stop()
     assert processes_of(demo.directory) == []
     assert within(demo.directory) == []
-    assert not any(map(is_listening, ports))
+    assert not any(map(listens_here, ports))
     assert demo.cluster_file.exists()
     assert all(path.exists() for path in demo.releases.values())
     await demo.stop()
