@@ -241,12 +241,3 @@ def _remove(path: str) -> None:
         remove_tree(path)
     else:
         remove_if_there(path)
-
-
-def summary(transaction: Transaction) -> Dict[str, Any]:
-    """What went wrong and what is not proven, for the answer to the operator."""
-    unproven = standing.last(transaction.records, "UNPROVEN")
-    return {
-        "why": standing.first_error(transaction.records),
-        "unproven": unproven["paths"] if unproven else [],
-    }

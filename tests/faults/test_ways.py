@@ -3,6 +3,7 @@
 What goes wrong is planted in the child that does the phase, see `Bench.seed`.
 """
 
+import json
 import os
 import shutil
 import tempfile
@@ -15,6 +16,7 @@ import pytest
 from backends.node import (
     data,
     finish,
+    health,
     hooks,
     install,
     monitor,
@@ -286,6 +288,75 @@ def test_what_is_held_is_not_watched(flat: Bench) -> None:
     assert flat.running() == "2.0"
 
 
+def looks(bench: Bench, level: str, answer: Callable[[int], bool], **limits: float) -> list[str]:
+    """A trial of which each look finds this; accepted as soon as it is called healthy."""
+    bench.document["limits"].update(accept_window=20.0, healthy_deadline=10.0, **limits)
+
+    def plant() -> None:
+        count = [0]
+
+        def run_all(*_: Any, **__: Any) -> list[health.Check]:
+            count[0] += 1
+            return [health.Check("one", level, answer(count[0]), "as told")]
+
+        monitor.health.run_all = run_all
+        before(monitor.time, "sleep", lambda seconds: accept_if_healthy(bench))()
+
+    return watched(bench, plant)
+
+
+def accept_if_healthy(bench: Bench) -> None:
+    opened = bench.opened()
+    if any(record["t"] == "HEALTHY" for record in opened.records):
+        opened.decide("ACCEPT", by="ann@jump", how="manual")
+    opened.close()
+
+
+def test_what_is_healthy_and_fails_again_and_again_goes_back(flat: Bench) -> None:
+    looks(flat, "hard", lambda number: number % 2 == 1, min_healthy=60.0, max_flaps=2)
+    assert why(flat).startswith("healthy and failing 3 times; one: as told")
+
+
+def test_b25_a_soft_check_that_has_just_begun_to_fail_is_waited_for(flat: Bench) -> None:
+    flat.document["limits"]["health_poll"] = 0.05
+    kinds = looks(flat, "soft", lambda number: number != 3, min_healthy=0.14)
+    assert "ACCEPT" in kinds
+    assert flat.running() == "2.0"
+
+
+def test_b11_a_status_file_is_read_between_two_looks(flat: Bench) -> None:
+    """The next look is an hour away; the file says after a moment that it is installed."""
+    path = flat.top / "status.json"
+    flat.document["limits"].update(accept_window=30.0, health_poll=3600.0, healthy_deadline=25.0)
+    flat.document["health"] = [
+        {
+            "kind": "status_file",
+            "name": "file",
+            "level": "hard",
+            "path": str(path),
+            "package": "beacon",
+            "timeout": 1.0,
+        }
+    ]
+
+    def plant() -> None:
+        slept = [0]
+
+        def sleep(seconds: float) -> None:
+            slept[0] += 1
+            real(0.01)
+            if slept[0] == 5:
+                state = {"status": 0, "agent_version": "2.0"}
+                path.write_text(json.dumps({"package_states": {"beacon": state}}))
+            accept_if_healthy(flat)
+
+        real = monitor.time.sleep
+        monitor.time.sleep = sleep
+
+    kinds = watched(flat, plant)
+    assert kinds.index("CHECK") < kinds.index("HEALTHY") < kinds.index("ACCEPT")
+
+
 # --- the way back -------------------------------------------------------------------------------
 
 
@@ -389,6 +460,40 @@ def test_backups_of_another_transaction_are_not_ours_to_give_up(flat: Bench) -> 
         other.write_text("of another\n")
         run(flat, phase)
         assert other.read_text() == "of another\n"
+
+
+def test_what_the_system_started_meanwhile_is_stopped_first(flat: Bench) -> None:
+    accepted(flat)
+    flat.book.write_text("1.0")
+    run(flat, flat.roll_back)
+    assert flat.running() == "1.0"
+
+
+def test_an_old_version_that_does_not_answer_is_named(flat: Bench) -> None:
+    def plant() -> None:
+        real = Ledger.status
+
+        def status(self: Ledger) -> tuple[str, str]:
+            return ("unknown", "no answer") if self.version == "1.0" else real(self)
+
+        Ledger.status = status  # type: ignore[method-assign]
+
+    accepted(flat, plant)
+    assert "the old version does not run: no answer" in unproven(flat, flat.roll_back)
+    run(flat, flat.recover)
+    assert flat.running() == "1.0"
+
+
+def test_what_is_left_in_the_store_goes_and_what_is_staged_stays_without_a_manifest(
+    versions: Bench,
+) -> None:
+    accepted(versions)
+    left = Path(versions.places.store) / "r1.9.kept"
+    left.mkdir()
+    os.unlink(versions.places.manifest("2.0"))
+    run(versions, versions.roll_back)
+    assert not left.exists()
+    assert os.path.isdir(versions.places.staged_tree("2.0"))
 
 
 # --- at boot, and after ------------------------------------------------------------------------

@@ -70,3 +70,5 @@ def test_paths_that_are_no_text_are_refused() -> None:
     known.add("a/b/c", "file")
     known.add("a/b/d", "file")
     assert known.implied() == ["a", "a/b"]
+    known.add("a", "dir")
+    assert known.implied() == ["a/b"]

@@ -11,7 +11,7 @@ from backends.node.journal import AppendFailed, Journal, JournalDamaged, scan
 from tests.support.raising import says
 
 
-@pytest.mark.parametrize("body", [b"no json", b'"text"', b'{"t":"BEGIN"}'])
+@pytest.mark.parametrize("body", [b"{no json}", b'{"t":"BEGIN"}'])
 def test_row_32_a_line_with_the_right_sum_that_is_no_record_is_damage(
     tmp_path: Path, body: bytes
 ) -> None:

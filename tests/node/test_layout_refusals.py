@@ -179,7 +179,7 @@ def test_p7_what_stood_where_the_new_version_goes_is_kept_when_it_is_final(
 def test_what_lives_on_takes_its_directories_along_and_what_came_into_them_stays(
     tmp_path: Path,
 ) -> None:
-    with a_node(tmp_path / "node", keep=["a/b", "spool"]) as node:
+    with a_node(tmp_path / "node", keep=["a/b/c.conf", "spool"]) as node:
         node.put_in_place(Beacon("1.0", more={"a/b/c.conf": b"mine", "spool/job": b"1"}))
         node.accepted(Beacon("2.0"))
         tree = Path(node.tree("2.0"))
@@ -190,3 +190,13 @@ def test_what_lives_on_takes_its_directories_along_and_what_came_into_them_stays
         assert node.facts()["running"] == "1.0"
         found = list(node.top.rglob("came"))
         assert [path.read_text() for path in found] == ["during the trial\n"]
+
+
+def test_directories_above_a_swapped_one_come_with_it(tmp_path: Path) -> None:
+    with a_node(tmp_path / "node", layout="swap", directories=["a/b"]) as node:
+        release = Beacon("2.0", more={"a/b/file": b"x"})
+        release.content = {"a/b/file": release.content["a/b/file"]}
+        layout = staged(node, release)
+        node.directory.mkdir(parents=True, exist_ok=True)
+        (step,) = layout.compile("2.0", "r1")
+        assert steps.Step(step).path == str(node.directory / "a")

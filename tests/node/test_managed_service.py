@@ -286,6 +286,13 @@ def test_a_unit_that_failed_says_how(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert a_unit(tmp_path).status() == ("stopped", "failed (failed), result exit-code")
 
 
+def test_a_unit_that_is_not_there_is_unknown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Manager(monkeypatch, LoadState="not-found")
+    assert a_unit(tmp_path).status() == ("unknown", "beacon.service is not-found")
+
+
 def test_a_unit_whose_process_a_file_names(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,6 +1,9 @@
 """Processes that are gone, and words of systemd."""
 
 import os
+import shutil
+import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -48,3 +51,14 @@ def test_lines_of_systemd_that_nobody_asked_for_are_left_alone(
     monkeypatch.setattr(systemd.processes, "run", lambda *_, **__: ran)
     assert systemd.show("a.service", ["LoadState"]) == {"LoadState": "loaded"}
     assert systemd._members("/nowhere") == []
+
+
+def test_a_program_of_the_tree_lives_there_wherever_it_works(tmp_path: Path) -> None:
+    program = shutil.copy(shutil.which("sleep") or "", tmp_path / "program")
+    process = subprocess.Popen([program, "60"], cwd="/")
+    try:
+        assert processes.lives_in(process.pid, str(tmp_path))
+        assert not processes.lives_in(process.pid, str(tmp_path / "elsewhere"))
+    finally:
+        process.kill()
+        process.wait()

@@ -32,8 +32,8 @@ def test_a_folder_of_cron_that_cannot_be_written_is_none(
     monkeypatch.setattr(second_layer_cron, "_is_running", lambda: False)
     assert "no cron runs" in second_layer_cron.why_not()
     where = Places(str(tmp_path / "state"), "beacon", "/opt")
-    for _ in range(2):
-        second_layer_cron.arm(where, WORDS)
+    for words in (["another"], WORDS, WORDS):
+        second_layer_cron.arm(where, words)
     (armed,) = tmp_path.iterdir()
     assert "/state/x.pyz tick" in armed.read_text()
     second_layer_cron.disarm(where)

@@ -1,6 +1,7 @@
 """A transaction's files, and orders that come at the wrong time."""
 
 import errno
+import io
 import json
 import os
 from pathlib import Path
@@ -12,7 +13,9 @@ from backends.node import (
     locks,
     recover,
     transaction,
+    upgrading,
 )
+from backends.node.call import Call
 from backends.node.journal import JournalDamaged
 from tests.support.beacon import Beacon
 from tests.support.node import Node, settled
@@ -122,3 +125,64 @@ def test_a_trial_is_not_finalized_and_what_goes_back_is_not_accepted(node: Node)
     answer = node.ask("finalize", run="1120-aaa", digest=release.digest)
     assert answer.code in ("no-upgrade-open", "not-accepted")
     assert node.facts()["running"] == "1.0"
+
+
+def test_another_plan_than_the_one_that_began_is_damage(node: Node) -> None:
+    in_trial(node).close()
+    plan = Path(node.places.active) / "plan.json"
+    kept = plan.read_bytes()
+    plan.write_bytes(kept + b" ")
+    with pytest.raises(JournalDamaged, match="not the plan that began"):
+        transaction.load(node.places)
+    plan.write_bytes(kept)
+
+
+def test_a_transaction_whose_name_is_not_durable_never_began(
+    bare: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = transaction.sync_directory
+
+    def sync(path: str) -> None:
+        if path == bare.places.home:
+            raise OSError(errno.EIO, "broken")
+        real(path)
+
+    bare.places.make_home()
+    monkeypatch.setattr(transaction, "sync_directory", sync)
+    with pytest.raises(OSError, match="broken"):
+        transaction.begin(bare.places, {"txn": "r1"})
+    assert os.listdir(bare.places.home).count("active") == 0
+    assert not transaction.is_open(bare.places)
+
+
+@pytest.mark.parametrize(
+    ("first", "command", "code"),
+    [("FINALIZE", "rollback", "not-reversible"), ("ROLLBACK", "finalize", "not-accepted")],
+)
+def test_p4_while_one_decision_is_carried_out_the_other_is_refused(
+    node: Node, first: str, command: str, code: str
+) -> None:
+    release = Beacon("2.0")
+    node.accepted(release)
+    node.wait_for(lambda facts: not facts["transaction"]["driver"])
+    opened = transaction.load(node.places)
+    assert opened is not None
+    lock = locks.DriverLock(node.places)
+    lock.take(run="1120-aaa", operator="eve@there", command="drill")
+    assert opened.decide(first, why="drill", by="eve@there") is None
+    about = {"rollback": {"why": "drill"}, "finalize": {"digest": release.digest}}[command]
+    assert node.ask(command, run="1120-aaa", **about).code == code
+    # Who cannot be told from another process is not ended, either.
+    os.unlink(node.places.owner)
+    assert node.ask("recover", takeover=True, reason="drill").code == "not-ended"
+    lock.release()
+    opened.close()
+
+
+def test_who_finds_the_work_begun_by_another_one_is_content(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(upgrading, "start", lambda call, name: ("refused", {"code": "locked"}))
+    request = node.request("rollback", run="1120-aaa", why="drill")
+    call = Call(request, io.BytesIO(), lambda message: None, b"", "0" * 64)
+    assert upgrading._carry_out(call) == ("ok", None)

@@ -158,3 +158,38 @@ def test_a_directory_that_was_removed_is_made_again_with_all_it_had(tmp_path: Pa
     (tmp_path / "product").write_text("in the way")
     with pytest.raises(steps.UndoFailed, match="was a directory and is a file now"):
         parents.make_good(found)
+
+
+def test_one_file_under_several_names_is_never_backed_up_by_a_copy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a_step(tmp_path)
+    os.link(tmp_path / "product" / "thing", tmp_path / "product" / "other name")
+    paths = [str(tmp_path / name) for name in ("product/thing", "ours/new", "ours/txn.0")]
+    step = steps.Step(steps.intend(0, "put", *paths))
+    monkeypatch.setattr(steps.os, "link", says(OSError(errno.EXDEV, "another file system")))
+    with pytest.raises(OSError, match="has other names, and cannot be linked"):
+        steps.back_up(step)
+
+
+def test_the_same_content_in_another_mode_is_not_the_old_one(tmp_path: Path) -> None:
+    step = a_step(tmp_path)
+    steps.back_up(step)
+    steps.apply(step)
+    path = tmp_path / "product" / "thing"
+    path.unlink()
+    path.write_text("old\n")
+    path.chmod(0o700)
+    assert steps.undo(step, str(tmp_path / "conflicts")) == "old one put back"
+    assert steps.prove(step) == []
+
+
+def test_an_error_of_putting_back_that_is_not_about_links_is_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    step = a_step(tmp_path)
+    steps.back_up(step)
+    (tmp_path / "product" / "thing").unlink()
+    monkeypatch.setattr(steps.os, "link", says(OSError(errno.EIO, "broken")))
+    with pytest.raises(OSError, match="broken"):
+        steps.undo(step, str(tmp_path / "conflicts"))
