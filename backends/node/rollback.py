@@ -6,7 +6,7 @@ in the old version. Backups are given up only after RESTORED is durable.
 
 import os
 import time
-from typing import Any, Dict, List
+from typing import List
 
 from backends.node import (
     data,
