@@ -321,7 +321,7 @@ def test_what_is_healthy_and_fails_again_and_again_goes_back(flat: Bench) -> Non
 
 def test_b25_a_soft_check_that_has_just_begun_to_fail_is_waited_for(flat: Bench) -> None:
     flat.document["limits"]["health_poll"] = 0.05
-    kinds = looks(flat, "soft", lambda number: number < 3, min_healthy=0.14)
+    kinds = looks(flat, "soft", lambda number: number < 3, min_healthy=1.0)
     assert kinds.count("HEALTHY") == 1
     (said,) = (record for record in flat.opened().records if record["t"] == "HEALTHY")
     assert said["soft"] == ["one"]
