@@ -2,8 +2,7 @@
 
 import os
 import shutil
-import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,17 +13,8 @@ from backends.node.layouts import layout_of
 from tests.faults.bench import LAYOUTS, Bench, run
 from tests.faults.ledger import Ledger
 from tests.faults.oracle import same
-from tests.faults.table import fast_place
 
 pytestmark = pytest.mark.faults
-
-
-@pytest.fixture
-def fast() -> Iterator[Path]:
-    """A directory in memory, where there is such a file system."""
-    top = Path(tempfile.mkdtemp(prefix="liftlock-faults-", dir=fast_place()))
-    yield top
-    shutil.rmtree(top)
 
 
 @pytest.fixture

@@ -4,9 +4,6 @@ Some points of each sweep, on every layout; `make faults` does all of them.
 """
 
 import errno
-import shutil
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,23 +16,14 @@ from tests.faults.goals import Goal, goals
 from tests.faults.injector import Injector
 from tests.faults.oracle import same
 from tests.faults.sweeps import PHASES, Tally
-from tests.faults.table import fast_place
 
 pytestmark = pytest.mark.faults
 
 
-@pytest.fixture(scope="module")
-def fast() -> Iterator[Path]:
-    """A directory in memory, where there is such a file system."""
-    top = Path(tempfile.mkdtemp(prefix="liftlock-faults-", dir=fast_place()))
-    yield top
-    shutil.rmtree(top)
-
-
 @pytest.fixture(scope="module", params=LAYOUTS)
-def bench(request: pytest.FixtureRequest, fast: Path) -> Bench:
+def bench(request: pytest.FixtureRequest, fast_for_all: Path) -> Bench:
     """A node with 1.0 running and 2.0 staged."""
-    return Bench(fast / str(request.param), request.param)
+    return Bench(fast_for_all / str(request.param), request.param)
 
 
 def hold(tally: Tally, at_least: int) -> None:
@@ -90,9 +78,9 @@ def test_p3_before_backups_are_durable_nothing_of_the_product_changes(bench: Ben
 
 
 @pytest.fixture(scope="module")
-def overlay(fast: Path) -> Bench:
+def overlay(fast_for_all: Path) -> Bench:
     """A node whose files are replaced one by one."""
-    return Bench(fast / "small overlay", "overlay", small=True)
+    return Bench(fast_for_all / "small overlay", "overlay", small=True)
 
 
 def test_p8_names_never_vanish(overlay: Bench) -> None:

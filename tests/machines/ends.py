@@ -35,6 +35,9 @@ POLICY: dict[str, str | int] = {
     "stop_timeout": "5s",
 }
 
+_TRUE_ENDS = {0, 3, 4, 5, 6, 7, 8, 10}
+"""Exit codes that say how it ended (design.md, section 9); 1 and 2 say that something is wrong."""
+
 _CHANGING = {"installing", "monitoring", "rolling_back", "finalizing", "inspecting"}
 
 
@@ -333,6 +336,8 @@ class Run:
     def _judge(self, code: int, letters: str) -> list[str]:
         """What must not be: a state that is neither, an exit code that says what is not so."""
         problems = [f"{letters}: neither old nor new"] if "?" in letters else []
+        if code not in _TRUE_ENDS and self.case.fault != "operator killed":
+            problems.append(f"exit {code}: the program failed, or was used wrongly")
         if self.disturbed:
             return problems
         wrong = {

@@ -17,7 +17,7 @@ from backends.node import (
 from tests.support.raising import says
 
 
-def test_who_is_gone_is_not_killed_and_touches_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_who_is_gone_is_not_killed_and_touches_nothing() -> None:
     gone = 2**22 - 1
     assert clock.start_of(gone) is None
     processes.kill_group(gone)

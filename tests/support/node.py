@@ -344,9 +344,8 @@ class Node:
         self._stop.set()
         self._keeper.join()
         self.lease.unlink(missing_ok=True)
-        if (
-            "COVERAGE_FILE" in os.environ
-        ):  # a traced driver says what it ran when it is asked to end
+        if "COVERAGE_FILE" in os.environ:
+            # Asked to end, a traced driver says what it ran.
             for pid in self.drivers():
                 with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGTERM)
