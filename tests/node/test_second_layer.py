@@ -31,18 +31,6 @@ from tests.support.node import Node, picture, settled, wait_until
 PATIENT = {"accept_window": 30.0, "healthy_deadline": 20.0}
 
 
-def run_second_layer(node: Node, verb: str = "tick") -> "subprocess.CompletedProcess[bytes]":
-    """Run what the second layer runs on this node."""
-    path = f"{node.places.updaters}/{pack().sha256}.pyz"
-    return subprocess.run(
-        [node.python, "-I", "-S", "-B", path, verb, str(node.state), "beacon"],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        check=False,
-        timeout=60,
-    )
-
-
 def kinds(node: Node) -> list[str]:
     return [record["t"] for record in node.records()]
 
@@ -57,7 +45,7 @@ def test_row_1_a_driver_that_was_killed_is_replaced(node: Node) -> None:
     node.wait_for(settled)
     node.kill_drivers()
     assert node.facts()["state"] == "inconsistent"
-    assert run_second_layer(node).returncode == 0
+    assert node.second_layer().returncode == 0
     facts = node.facts()
     assert (facts["state"], facts["running"]) == ("rolled_back", "1.0")
     assert node.product() == before
@@ -68,7 +56,7 @@ def test_a_driver_at_work_is_left_alone(node: Node) -> None:
     node.begin(Beacon("2.0"))
     node.wait_for(settled)
     (driver,) = node.drivers()
-    assert run_second_layer(node).returncode == 0
+    assert node.second_layer().returncode == 0
     assert node.drivers() == [driver]
     assert node.ask("accept", run="1120-aaa", how="auto").outcome == "ok"
 
@@ -77,7 +65,7 @@ def test_what_is_accepted_is_left_as_it_is(node: Node) -> None:
     node.accepted(Beacon("2.0"))
     node.wait_for(lambda facts: not facts["transaction"]["driver"])
     before = kinds(node)
-    assert run_second_layer(node).returncode == 0
+    assert node.second_layer().returncode == 0
     assert kinds(node) == before
     assert node.facts()["state"] == "accepted"
 
@@ -90,7 +78,7 @@ def test_row_32_a_damaged_journal_is_not_touched(node: Node) -> None:
     content[200] ^= 1
     journal.write_bytes(content)
     before = picture(node.home / "active")
-    ran = run_second_layer(node)
+    ran = node.second_layer()
     assert ran.returncode == 1
     assert picture(node.home / "active") == before
     assert "nothing was touched" in (node.home / "updater.log").read_text()
@@ -99,7 +87,7 @@ def test_row_32_a_damaged_journal_is_not_touched(node: Node) -> None:
 def test_where_nothing_is_open_it_goes_away_by_itself(node: Node) -> None:
     unborn = node.home / ".new"
     unborn.mkdir()
-    assert run_second_layer(node).returncode == 0
+    assert node.second_layer().returncode == 0
     assert not unborn.exists()
     assert not node.drivers()
 
@@ -123,12 +111,12 @@ def test_row_8_at_boot_all_is_back_before_anything_is_started(node: Node) -> Non
     node.begin(Beacon("2.0"))
     node.wait_for(settled)
     node.kill_all()
-    assert run_second_layer(node, "boot").returncode == 0
+    assert node.second_layer("boot").returncode == 0
     assert node.product() == before
     assert kinds(node)[-1] == "RESTORED"
     assert not node.drivers()
     assert node.facts()["service"] == "stopped"
-    assert run_second_layer(node).returncode == 0
+    assert node.second_layer().returncode == 0
     assert node.facts()["running"] == "1.0"
     assert node.facts()["state"] == "rolled_back"
 
@@ -140,7 +128,7 @@ def test_at_boot_other_policies_keep_what_is_in_trial(node: Node, policy: str) -
     node.wait_for(settled)
     during = node.product()
     node.kill_all()
-    assert run_second_layer(node, "boot").returncode == 0
+    assert node.second_layer("boot").returncode == 0
     assert node.product() == during
     assert "ROLLBACK" not in kinds(node)
 
@@ -150,7 +138,7 @@ def test_at_boot_what_was_accepted_stays(node: Node) -> None:
     node.wait_for(lambda facts: not facts["transaction"]["driver"])
     node.kill_all()
     during = node.product()
-    assert run_second_layer(node, "boot").returncode == 0
+    assert node.second_layer("boot").returncode == 0
     assert node.product() == during
 
 

@@ -126,6 +126,17 @@ class Node:
         out, err = process.communicate(timeout=60)
         return Answer([wire.decode(line) for line in out.splitlines()], err.decode())
 
+    def second_layer(self, verb: str = "tick") -> "subprocess.CompletedProcess[bytes]":
+        """Run what the second layer runs on this node."""
+        path = f"{self.places.updaters}/{pack().sha256}.pyz"
+        return subprocess.run(
+            [self.python, "-I", "-S", "-B", path, verb, str(self.state), "beacon"],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            check=False,
+            timeout=60,
+        )
+
     def facts(self) -> dict[str, Any]:
         """All facts, read now."""
         answer = self.ask("status")
