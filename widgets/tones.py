@@ -20,10 +20,15 @@ def toned_tcss(module_file: str) -> str:
     return sibling_tcss(__file__) + sibling_tcss(module_file)
 
 
-def entitle(widget: Widget, title: str, subtitle: str) -> None:
-    """Set what stands in the widget's border. Textual would take a text for markup."""
+def inert(text: str) -> Content:
+    """A text for whatever is not made of cells: Textual would take a `str` for markup."""
+    return Content(Cell(text).text)
+
+
+def entitle(widget: Widget, title: str, subtitle: str = "") -> None:
+    """Set what stands in the widget's border."""
     for name, text in (("border_title", title), ("border_subtitle", subtitle)):
-        content = Content(Cell(text).text) if text else None
+        content = inert(text) if text else None
         if getattr(widget, name) != (content and content.markup):
             setattr(widget, name, content)
 

@@ -17,7 +17,9 @@ from app.view.node_panel import problem
 from backends.domain.problem import Problem
 from backends.transport.prompt import Question
 from widgets.cells import Line, Tone, line
+from widgets.field import Field
 from widgets.lines import Lines
+from widgets.tones import entitle, inert
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,17 +60,17 @@ class Confirm(ModalScreen[str | None]):
         """The question, what has to be typed, and two buttons."""
         asked = self._asked
         with Vertical(classes="dialog") as box:
-            box.border_title = asked.title.replace("[", r"\[")
-            box.border_subtitle = "Tab moves, Enter takes, Esc is no"
+            entitle(box, asked.title, "Tab moves, Enter takes, Esc is no")
             yield Lines(id="text", classes="words")
             for number, (_, what) in enumerate(asked.words):
-                field = Input(placeholder=f"type {what}", id=f"word-{number}", classes="word")
-                yield field
+                wanted = inert(f"type {what}").plain
+                yield Field(placeholder=wanted, id=f"word-{number}", classes="word")
             if asked.reason:
-                yield Input(placeholder="the reason; it is kept in every journal", id="reason")
+                yield Field(placeholder="the reason; it is kept in every journal", id="reason")
             with Horizontal(classes="buttons"):
-                yield Button(asked.no, id="no")
-                yield Button(asked.yes, id="yes", variant="warning", disabled=not self._is_typed())
+                yield Button(inert(asked.no), id="no")
+                yes = inert(asked.yes)
+                yield Button(yes, id="yes", variant="warning", disabled=not self._is_typed())
 
     def on_mount(self) -> None:
         """The lines, which are text and nothing else."""
@@ -129,9 +131,9 @@ class PromptScreen(ModalScreen[str | None]):
     def compose(self) -> ComposeResult:
         """What for, and a field."""
         with Vertical(classes="dialog") as box:
-            box.border_title = str(self._question.secret)
+            entitle(box, self._question.secret)
             yield Lines(id="text", classes="words")
-            yield Input(password=True, id="secret")
+            yield Field(password=True, id="secret")
 
     def on_mount(self) -> None:
         """Say what it is for."""
@@ -175,8 +177,7 @@ class ProblemScreen(ModalScreen[None]):
     def compose(self) -> ComposeResult:
         """One text."""
         with Vertical(classes="dialog -bad") as box:
-            box.border_title = f"not done: {self._what}".replace("[", r"\[")
-            box.border_subtitle = "Enter or Escape closes"
+            entitle(box, f"not done: {self._what}", "Enter or Escape closes")
             yield Lines(id="text", classes="words")
 
     def on_mount(self) -> None:
@@ -203,8 +204,7 @@ class TextScreen(ModalScreen[None]):
     def compose(self) -> ComposeResult:
         """One text."""
         with Vertical(classes="dialog -tall") as box:
-            box.border_title = self._title.replace("[", r"\[")
-            box.border_subtitle = "Escape closes"
+            entitle(box, self._title, "Escape closes")
             yield Lines(id="text", indent=4, classes="words")
 
     def on_mount(self) -> None:

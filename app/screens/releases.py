@@ -1,5 +1,6 @@
 """Which release: those in the cluster's folder, or one that is named by its path."""
 
+import os
 from pathlib import Path
 from typing import ClassVar
 
@@ -11,6 +12,7 @@ from textual.widgets import Input
 from app.picture import Picture
 from app.screens.live import LiveScreen, offers
 from app.view import releases
+from widgets.field import Field
 from widgets.grid import Grid
 
 
@@ -24,7 +26,7 @@ class ReleasesScreen(LiveScreen):
     def body(self) -> ComposeResult:
         """The list, and a line for a path."""
         yield Grid(releases.COLUMNS, id="first", classes="panel")
-        path = Input(placeholder="or the path of a release: NAME-VERSION.tar.gz", id="path")
+        path = Field(placeholder="or the path of a release: NAME-VERSION.tar.gz", id="path")
         path.border_title = "path"
         yield path
 
@@ -48,5 +50,6 @@ class ReleasesScreen(LiveScreen):
     @on(Input.Submitted)
     def _take_path(self, event: Input.Submitted) -> None:
         event.stop()
-        if event.value.strip():
-            self.operator.plan_upgrade(Path(event.value.strip()).expanduser())
+        if text := event.value.strip():
+            # Not `Path.expanduser`, which raises where nobody has that name.
+            self.operator.plan_upgrade(Path(os.path.expanduser(text)))

@@ -20,6 +20,7 @@ from app.view.next_step import Does as Next
 from app.view.next_step import NextStep
 from widgets.cells import line
 from widgets.lines import Lines
+from widgets.tones import inert
 
 
 class RollbackScreen(LiveScreen):
@@ -89,7 +90,7 @@ class RollbackScreen(LiveScreen):
         )
         self._choices = choices
         options.clear_options()
-        options.add_options([Option(_prompt(choice), id=choice.key) for choice in choices])
+        options.add_options([Option(prompt(choice), id=choice.key) for choice in choices])
         keys = [choice.key for choice in choices]
         options.highlighted = keys.index(at) if at in keys else (0 if keys else None)
 
@@ -108,7 +109,8 @@ class RollbackScreen(LiveScreen):
                 self.operator.try_again()
 
 
-def _prompt(choice: Choice) -> Content:
-    lines = [Content(choice.title).stylize("bold")]
-    lines += [Content(f"    {text}") for text in choice.consequences]
+def prompt(choice: Choice) -> Content:
+    """A choice as it is offered: what it is, and what comes of it."""
+    lines = [inert(choice.title).stylize("bold")]
+    lines += [inert(f"    {text}") for text in choice.consequences]
     return Content("\n").join(lines)

@@ -11,6 +11,7 @@ from pathlib import Path
 from tests.faults import journals, power, readers, seeds, shipped, sweeps, timings
 from tests.faults.bench import BENCHES, LAYOUTS, Bench
 from tests.faults.sweeps import ERRNOS, PHASES, Tally
+from tests.hostile import archives, painted
 from tests.machines import ends
 from tests.support.interpreters import node_pythons
 
@@ -37,17 +38,22 @@ class Goal:
     """Whether its units mostly wait: they go on beside those that compute."""
 
     alone: bool = False
-    """Whether it needs the machine for itself, and all of its cases."""
+    """Whether it needs the machine for itself."""
+
+    whole: bool = False
+    """Whether a sample does all of its cases, too."""
 
     def falls_short(self, tally: Tally, sample: int) -> bool:
         """Whether something was bad, or too little was tried to say so."""
-        share = 1 if self.alone else sample
+        share = 1 if self.whole else sample
         return bool(tally.bad) or tally.cases < max(1, self.required * 8 // 10 // share)
 
 
 def goals() -> Iterator[Goal]:
     """All of them, the short ones first."""
-    yield Goal("1,000 files: switch 1 s, back 3 s", (timings.switches,), 20, alone=True)
+    yield Goal(
+        "1,000 files: switch 1 s, back 3 s", (timings.switches,), 20, alone=True, whole=True
+    )
     yield Goal("journal: bytes changed in every way", (_mutations,), 100_000)
     yield Goal("decisions: four at once, one is killed", (_races,), 2_000)
     yield Goal("readers during 60 cycles", _each(_readers, ("overlay", "versions")), 8_000)
@@ -57,6 +63,8 @@ def goals() -> Iterator[Goal]:
         # Not a sample: a fault that is not tried is not caught.
         0,
     )
+    yield Goal("archives of an enemy: refused by name", (archives.refusals,), 40, whole=True)
+    yield Goal("texts of an enemy in each widget", (painted.every_text,), 6_000)
     yield Goal("killed at each call", _crashes("kill"), 1_300)
     yield Goal("torn at each write, then killed", _crashes("tear"), 900)
     yield Goal(
@@ -125,15 +133,19 @@ def goals() -> Iterator[Goal]:
         25_000,
     )
 
-    yield Goal("deadline to the way back: watcher 2 s", (timings.watchers,), 5, waits=True)
-    yield Goal("killed watcher to the way back: tick 65 s", (timings.ticks,), 3, waits=True)
-    yield Goal("dead link to unknown: 5 s", (timings.links,), 3, waits=True)
+    yield _timed("deadline to the way back: watcher 2 s", timings.watchers, 5)
+    yield _timed("killed watcher to the way back: tick 65 s", timings.ticks, 3)
+    yield _timed("dead link to unknown: 5 s", timings.links, 3)
     yield Goal(
         "end to end: 8 faults at 20 moments",
         tuple(partial(_ends, share) for share in range(_SHARES)),
         150,
         waits=True,
     )
+
+
+def _timed(name: str, unit: Unit, required: int, *, alone: bool = False) -> Goal:
+    return Goal(name, (unit,), required, waits=not alone, alone=alone, whole=True)
 
 
 def _each(unit: Callable[[str, Path, int], Tally], layouts: tuple[str, ...]) -> tuple[Unit, ...]:

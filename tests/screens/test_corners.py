@@ -82,6 +82,20 @@ async def test_a_shut_gate_names_its_reason_and_its_plan_can_be_put_away(
 
 
 @pytest.mark.drill
+@pytest.mark.parametrize("path", ["~nobody-has-this-name/x-1.tar.gz", "[/x]", "a\x00\x1b[2Jb"])
+async def test_a_path_that_leads_nowhere_is_a_problem_and_no_end(
+    harbor: Cluster, path: str
+) -> None:
+    async with at_the_screen(harbor) as operator:
+        await operator.sees("SETTLED 4.11.0")
+        await operator.presses("u")
+        await operator.sees("or the path of a release")
+        await operator.presses("tab")
+        await operator.types(path)
+        await operator.presses("enter")
+        await operator.sees("not done", "There is no release")
+
+
 async def test_a_plan_is_put_away_and_another_one_made(harbor: Cluster) -> None:
     async with at_the_screen(harbor) as operator:
         await operator.sees("SETTLED 4.11.0")

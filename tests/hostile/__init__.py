@@ -1,0 +1,1 @@
+"""What a hostile node, release or name may do to its operator: nothing."""
