@@ -16,6 +16,7 @@ from backends.domain.problem import Problem
 from backends.domain.states import Outcome, Unreachable
 from backends.engine import reading, watching
 from backends.engine.answer import Answer, Subject, cause_of
+from backends.engine.flow import Flow, Stream, Whole
 from backends.engine.upload import STALL_SECONDS, Blobs, Message, Upload, sha256_of
 from backends.node import wire
 from backends.releases.read import Release
@@ -130,14 +131,8 @@ class Contact:
 
     async def ask(self, command: str, *, seconds: float | None = None, **args: object) -> Answer:
         """Ask one question and wait for its whole answer."""
-        messages: list[Message] = []
-        return await self._converse(
-            self._link,
-            command,
-            args,
-            seconds or self._limits.install_step_seconds,
-            messages.append,
-        )
+        limit = seconds or self._limits.install_step_seconds
+        return await self._converse(self._link, command, args, limit, lambda _: None)
 
     async def rows(self, scope: str, observe: Callable[[Message], None], **args: object) -> Answer:
         """Run checks on the node; each row is shown as it comes."""
@@ -283,6 +278,7 @@ class Contact:
     ) -> Answer:
         """Read messages until `end`; with `keep` the answer has them all."""
         messages: list[Message] = []
+        flow: Flow = Whole(self.node) if keep else Stream()
         while True:
             silence_seconds = silence()
             try:
@@ -293,6 +289,7 @@ class Contact:
                 return Answer(Outcome.TIMED_OUT, problem, tuple(messages))
             if not raw:
                 return await self._without_end(channel, tuple(messages))
+            await flow.take(len(raw))
             try:
                 message = wire.decode(raw)
                 kind = message["t"]

@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import Callable
 
 from backends.node import wire
-from backends.transport.link import too_long
+from backends.transport.link import too_long, too_much
 
 _ENOUGH = 2 * wire.MAX_LINE
 """From so many waiting bytes on, the sender has to wait; below half of it, it may go on."""
@@ -22,6 +22,7 @@ class Lines:
         self._waiting = 0
         self._paused = False
         self._closed = False
+        self._excess: tuple[str, int] | None = None
         self._news = asyncio.Event()
 
     def add(self, data: bytes) -> None:
@@ -42,12 +43,19 @@ class Lines:
         self._closed = True
         self._news.set()
 
+    def refuse(self, what: str, most: int) -> None:
+        """Give out nothing any more: something had more bytes than anybody listens to."""
+        self._excess = what, most
+        self._news.set()
+
     async def next(self, node: str) -> bytes:
         """The next line with its newline; what is left at the end; then empty.
 
         Raises:
-            LinkFailed: `output-limit`, a line of more than `wire.MAX_LINE` bytes.
+            LinkFailed: `output-limit`, a line of more than `wire.MAX_LINE` bytes, or a refusal.
         """
+        if self._excess is not None:
+            raise too_much(node, *self._excess)
         while not self._lines:
             if len(self._rest) > wire.MAX_LINE:
                 raise too_long(node)
@@ -56,6 +64,8 @@ class Lines:
                 return rest
             self._news.clear()
             await self._news.wait()
+            if self._excess is not None:
+                raise too_much(node, *self._excess)
         found = self._lines.popleft()
         if len(found) > wire.MAX_LINE:
             raise too_long(node)

@@ -12,6 +12,11 @@ from backends.node import wire
 MAX_STDERR = 65536
 """Bytes of standard error that are kept of one channel."""
 
+MAX_SAID = 1 << 20
+"""Bytes of standard error after which nobody listens any more."""
+
+STDERR = "standard error"
+
 
 class LinkFailed(LiftlockError):
     """The node could not be reached, or the channel broke; what it was doing is unknown."""
@@ -107,10 +112,15 @@ class Link(Protocol):
 
 def too_long(node: str) -> LinkFailed:
     """What to raise for a line beyond `wire.MAX_LINE`."""
+    return too_much(node, "a line", wire.MAX_LINE)
+
+
+def too_much(node: str, what: str, most: int) -> LinkFailed:
+    """What to raise for something of more than so many bytes."""
     return LinkFailed(
         Problem(
             "output-limit",
-            f"{node}: a line of more than {wire.MAX_LINE} bytes",
+            f"{node}: {what} of more than {most} bytes",
             advice="the node says something that is no answer; look at it by hand",
         )
     )

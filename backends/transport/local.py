@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager, suppress
 
 from backends.domain.problem import Problem
 from backends.node import wire
-from backends.transport.link import Channel, Link, LinkFailed, too_long
+from backends.transport.link import MAX_SAID, STDERR, Channel, Link, LinkFailed, too_long, too_much
 from backends.transport.said import Said
 
 _END_SECONDS = 5.0
@@ -117,12 +117,16 @@ class LocalChannel:
         return await self._said.more(seen)
 
     async def read_stderr(self) -> None:
-        """Keep the first bytes of standard error, and drain the rest."""
-        stderr = self._process.stderr
-        if stderr is None:
-            raise AssertionError("opened with a pipe")
+        """Keep the first bytes of standard error, and drain the rest, up to its limit."""
+        stderr, stdout = self._process.stderr, self._process.stdout
+        if stderr is None or stdout is None:
+            raise AssertionError("opened with pipes")
         while piece := await stderr.read(wire.CHUNK):
             self._said.add(piece)
+            if self._said.is_too_much:
+                stdout.set_exception(too_much(self._node, STDERR, MAX_SAID))
+                _close(self._process, 2)
+                break
         self._said.close()
 
     def _lost(self) -> LinkFailed:
@@ -154,10 +158,7 @@ async def _end(process: asyncio.subprocess.Process) -> None:
     """Close both ends; a child that does not end by itself is killed. A driver lives on."""
     if process.stdin is not None:
         process.stdin.close()
-    transport = getattr(process, "_transport", None)
-    stdout = transport.get_pipe_transport(1) if transport is not None else None
-    if stdout is not None:
-        stdout.close()  # `watch` and `journal` end when nobody reads
+    _close(process, 1)  # `watch` and `journal` end when nobody reads
     try:
         async with asyncio.timeout(_END_SECONDS):
             await process.wait()
@@ -172,7 +173,15 @@ async def _kill(process: asyncio.subprocess.Process) -> None:
     """End the child and what it started in its session; a driver has a session of its own."""
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
-    await process.wait()
     transport = getattr(process, "_transport", None)
     if transport is not None:
-        transport.close()
+        transport.close()  # first: it is not waited for while a full pipe has no reader
+    await process.wait()
+
+
+def _close(process: asyncio.subprocess.Process, fd: int) -> None:
+    """Read nothing more from a pipe: who writes into it is told."""
+    transport = getattr(process, "_transport", None)
+    pipe = transport.get_pipe_transport(fd) if transport is not None else None
+    if pipe is not None:
+        pipe.close()

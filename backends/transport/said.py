@@ -2,7 +2,7 @@
 
 import asyncio
 
-from backends.transport.link import MAX_STDERR
+from backends.transport.link import MAX_SAID, MAX_STDERR
 
 _MARGIN = 16384
 """Kept beyond the limit, so that forgetting a beginning does not cost an end."""
@@ -34,6 +34,11 @@ class Said:
         """Nothing more will be said."""
         self._closed = True
         self._news.set()
+
+    @property
+    def is_too_much(self) -> bool:
+        """Whether more was said than anybody listens to."""
+        return self._count > MAX_SAID
 
     @property
     def text(self) -> str:

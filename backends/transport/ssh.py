@@ -16,7 +16,7 @@ from backends.domain.clean import line
 from backends.domain.problem import Problem
 from backends.node import wire
 from backends.transport.lines import Lines
-from backends.transport.link import Channel, Link, LinkFailed
+from backends.transport.link import MAX_SAID, STDERR, Channel, Link, LinkFailed
 from backends.transport.said import Said
 from backends.transport.ssh_dialer import CALM, Dialer
 from backends.transport.way import Way
@@ -253,6 +253,8 @@ class _Session(asyncssh.SSHClientSession[bytes]):
     def data_received(self, data: bytes, datatype: asyncssh.DataType) -> None:
         if datatype == asyncssh.EXTENDED_DATA_STDERR:
             self.said.add(data)
+            if self.said.is_too_much:
+                self.lines.refuse(STDERR, MAX_SAID)
         else:
             self.lines.add(data)
 

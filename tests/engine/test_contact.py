@@ -1,18 +1,24 @@
 """A broken, silent or hostile node: every answer is what it is, and nothing reads as ok."""
 
+import asyncio
 import sys
+import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from backends.domain.policy import Limits
 from backends.domain.states import Outcome, Unreachable
+from backends.engine import flow
 from backends.engine.contact import Answer, Contact, Subject
 from backends.transport.local import LocalLink
 from backends.transport.payload import pack
 from tests.support import beacon
 
 HELLO = '{"t":"hello","protocol":1,"schema":"liftlock.node/1"}'
+ROW = '{"t":"row","name":"x","result":"ok","evidence":""}'
+BEAT = '{"t":"beat","every":1.0,"looked":0.0}'
 END = '{"t":"end","outcome":"ok","problem":null}'
 
 HEARS = f"head -c {len(pack().content) - 5000} >/dev/null"
@@ -105,11 +111,36 @@ async def test_p15_a_node_that_says_nothing_ends_at_the_limit(node: Stranger) ->
     assert (answer.outcome, code(answer)) == (Outcome.TIMED_OUT, "timeout")
 
 
-async def test_row_67_endless_standard_error_is_drained_and_bounded(node: Stranger) -> None:
-    answer = await node.says(f"yes trouble | head -c 5000000 >&2; {HEARS}").ask("status")
-    assert code(answer) == "no-end"
-    assert answer.problem is not None
-    assert len(answer.problem.evidence) < 70_000
+async def test_row_67_endless_standard_error_ends_at_its_limit(node: Stranger) -> None:
+    answer = await node.says(f"{answers(HELLO)}; yes trouble >&2").ask("status")
+    assert (answer.outcome, code(answer)) == (Outcome.UNREACHABLE, "output-limit")
+
+
+async def test_row_67_an_answer_without_end_is_not_kept(node: Stranger) -> None:
+    shell = f"{answers(HELLO)}; yes '{ROW}'"
+    answer = await node.says(shell).ask("check", seconds=30)
+    assert (answer.outcome, code(answer)) == (Outcome.UNREACHABLE, "output-limit")
+    assert not answer.messages
+
+
+async def test_p11_who_talks_without_end_is_heard_at_a_rate(
+    node: Stranger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(flow, "BURST_BYTES", 100_000)
+    monkeypatch.setattr(flow, "STREAM_BYTES_PER_SECOND", 100_000)
+    heard: list[str] = []
+    shell = f"{answers(HELLO)}; yes '{BEAT}'"
+    watching = asyncio.create_task(node.says(shell).watch(lambda seen: heard.append(seen.name)))
+    turns = 0
+    give_up = time.monotonic() + 1.5
+    while time.monotonic() < give_up:
+        await asyncio.sleep(0)  # others have their turn meanwhile
+        turns += 1
+    watching.cancel()
+    with suppress(asyncio.CancelledError):
+        await watching
+    assert 0 < len(heard) < 700
+    assert turns > 1_000
 
 
 async def test_row_64_what_a_node_says_cannot_drive_the_terminal(node: Stranger) -> None:

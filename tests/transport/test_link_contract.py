@@ -84,6 +84,16 @@ async def test_standard_error_is_kept_up_to_its_limit(link: Link) -> None:
         assert MAX_STDERR - 2 <= len(channel.stderr()) <= MAX_STDERR
 
 
+async def test_row_67_whoever_complains_without_end_is_refused_at_the_limit(link: Link) -> None:
+    async with link.open(["sh", "-c", "yes complaint >&2"]) as channel:
+        with pytest.raises(LinkFailed) as caught:
+            await channel.line()
+        assert caught.value.problem.code == "output-limit"
+        assert len(channel.stderr()) <= MAX_STDERR
+        with pytest.raises(LinkFailed):
+            await channel.line()
+
+
 async def test_writing_to_a_command_that_has_ended_is_a_failed_link(link: Link) -> None:
     async with link.open(["true"]) as channel:
         await channel.exit_status()

@@ -498,14 +498,6 @@ async def test_leaving_a_node_that_talks_without_end_is_quick(
         assert node.server.connections == 1
 
 
-async def test_a_node_that_talks_only_on_standard_error_fills_no_memory(node: SshNode) -> None:
-    link = node.link()
-    script = "yes complaint | head -c 20000000 >&2; echo done"
-    async with closing(link), link.open(["sh", "-c", script]) as channel:
-        assert await read(channel) == [b"done\n"]
-        assert len(channel.stderr()) <= 65536
-
-
 async def test_32_mib_arrive_whole(node: SshNode) -> None:
     content = os.urandom(1 << 20) * 32
     link = node.link()
