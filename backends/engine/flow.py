@@ -13,9 +13,10 @@ from backends.transport.link import too_much
 WHOLE_BYTES = 4 << 20
 """The longest whole answer. The journal of an upgrade of 10,000 files has about 2 MiB."""
 
-STREAM_BYTES_PER_SECOND = 256 << 10
-BURST_BYTES = 2 << 20
-"""A stream says what is there already at once, and news at the rate."""
+STREAM_BYTES_PER_SECOND = 64 << 10
+BURST_BYTES = 512 << 10
+"""A stream says what is there already at once, and news at the rate. Twenty events a second, more
+than any node of ours has to say, are 30 KiB."""
 
 _LEAST_BYTES = 512
 """As much work as this a message is, however short."""

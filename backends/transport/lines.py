@@ -1,7 +1,6 @@
 """Bytes that come in, lines that go out: a bounded buffer between a connection and its reader."""
 
 import asyncio
-from collections import deque
 from collections.abc import Callable
 
 from backends.node import wire
@@ -17,9 +16,10 @@ class Lines:
     def __init__(self, pause: Callable[[bool], None]) -> None:
         """`pause(True)` asks the connection to send no more for now, `pause(False)` to go on."""
         self._pause = pause
-        self._lines: deque[bytes] = deque()
-        self._rest = bytearray()
-        self._waiting = 0
+        self._kept = bytearray()
+        self._searched = 0
+        """So far there is no end of a line."""
+
         self._paused = False
         self._closed = False
         self._excess: tuple[str, int] | None = None
@@ -27,13 +27,8 @@ class Lines:
 
     def add(self, data: bytes) -> None:
         """Take what was received."""
-        first, *more = data.split(b"\n")
-        self._rest += first
-        for piece in more:
-            self._lines.append(bytes(self._rest) + b"\n")
-            self._rest = bytearray(piece)
-        self._waiting += len(data)
-        if not self._paused and self._waiting > _ENOUGH:
+        self._kept += data
+        if not self._paused and len(self._kept) > _ENOUGH:
             self._paused = True
             self._pause(True)
         self._news.set()
@@ -54,23 +49,28 @@ class Lines:
         Raises:
             LinkFailed: `output-limit`, a line of more than `wire.MAX_LINE` bytes, or a refusal.
         """
-        if self._excess is not None:
-            raise too_much(node, *self._excess)
-        while not self._lines:
-            if len(self._rest) > wire.MAX_LINE:
-                raise too_long(node)
+        while (end := self._end_of_line(node)) < 0:
             if self._closed:
-                rest, self._rest = bytes(self._rest), bytearray()
+                rest = bytes(self._kept)
+                self._kept.clear()
+                self._searched = 0
                 return rest
             self._news.clear()
             await self._news.wait()
-            if self._excess is not None:
-                raise too_much(node, *self._excess)
-        found = self._lines.popleft()
-        if len(found) > wire.MAX_LINE:
-            raise too_long(node)
-        self._waiting -= len(found)
-        if self._paused and self._waiting <= _ENOUGH // 2:
+        found = bytes(self._kept[:end])
+        del self._kept[:end]
+        self._searched = 0
+        if self._paused and len(self._kept) <= _ENOUGH // 2:
             self._paused = False
             self._pause(False)
         return found
+
+    def _end_of_line(self, node: str) -> int:
+        """How long the next line is; negative while it is not there."""
+        if self._excess is not None:
+            raise too_much(node, *self._excess)
+        end = self._kept.find(b"\n", self._searched) + 1
+        self._searched = len(self._kept)
+        if (end or len(self._kept)) > wire.MAX_LINE:
+            raise too_long(node)
+        return end or -1

@@ -1,12 +1,6 @@
-"""Real sudo as an ordinary user, on a node with an /etc of its own.
-
-The node's sshd runs in a mount namespace: its users, its sudoers and its /run are its own, and
-everything about them is gone with its last process. That needs root here.
-"""
+"""Real sudo as an ordinary user, on a node with an /etc of its own."""
 
 import os
-import pty
-import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from hashlib import sha256
@@ -18,8 +12,6 @@ from backends.transport.link import Link
 from backends.transport.prompt import Question, Secret, Secrets
 from backends.transport.sudo import SudoLink
 from tests.drills.sshd import (
-    MARK,
-    PATH,
     Operator,
     SshCluster,
     Sshd,
@@ -27,105 +19,13 @@ from tests.drills.sshd import (
     problem_of,
     tool,
 )
-from tests.support.node import wait_until
+from tests.drills.sudo_node import ASKS, FREE, PASSWORD, TERMINAL, SudoSshd
+from tests.support.pseudoterminal import Pseudoterminal
 from tests.transport.test_link_contract import read
 
 pytestmark = pytest.mark.drill
 
 globals().update(contract())
-
-UID = 64000
-PASSWORD = "open sesame 4711"
-HASH = (
-    "$6$rounds=1000$liftlockdrill$Kkfv7B6O282Sk/1AsIySDTjLAHid4QevCXs3t6wIuhd/"
-    "ZRbV46opG7iO.v1zCi1yIzQiLQyWj3/IemPMwEwbJ1"
-)
-FREE = "ops ALL=(ALL) NOPASSWD: ALL"
-ASKS = "ops ALL=(ALL) ALL"
-TERMINAL = "Defaults use_pty\n"
-"""Debian's own setting."""
-
-_ENTER = """
-etc=$1 home=$2
-shift 2
-for each in passwd shadow group sudoers sudoers.d; do
-    mount --bind "$etc/$each" "/etc/$each"
-done
-mount -t tmpfs -o mode=755 tmpfs /run
-mkdir /run/sshd
-mount -t tmpfs -o mode=700 tmpfs /var/lib/sudo
-mount --bind "$home" /home
-exec "$@"
-"""
-
-
-class SudoSshd(Sshd):
-    """A node on which `ops` may do what these sudoers say."""
-
-    def __init__(self, top: Path, sudoers: str) -> None:
-        super().__init__(top, "127.0.0.2")
-        self.sudo_log = top / "sudo.log"
-        self._inside = -1
-        self._home = top / "home"
-        self._home.mkdir()
-        os.chown(self._home, UID, UID)
-        self._write_etc(sudoers)
-        enter = [tool("unshare", "util-linux"), "--mount", "--propagation", "private"]
-        self.before = [*enter, "sh", "-e", "-c", _ENTER, "sh", str(self._etc), str(self._home)]
-        self.authorized_keys = Path("/home/authorized_keys")  # as it is called in there
-
-    def lets_in(self, operator: Operator) -> None:
-        file = self._home / self.authorized_keys.name
-        file.write_bytes(operator.key.export_public_key())
-
-    def start(self) -> None:
-        super().start()
-        self._inside = os.open(f"/proc/{self.pid}/ns/mnt", os.O_RDONLY)
-        assert not self._is_inside("self"), "it is not in a namespace of its own"
-
-    def stop(self) -> None:
-        super().stop()
-        if self._inside >= 0:
-            os.close(self._inside)
-            self._inside = -1
-
-    def processes(self) -> list[int]:
-        """Also all in its namespace, whatever environment sudo has left them."""
-        found = super().processes()
-        if self._inside >= 0:
-            found += [int(pid) for pid in os.listdir("/proc") if self._is_inside(pid)]
-        return found
-
-    def _is_inside(self, pid: str) -> bool:
-        if not (pid.isdigit() or pid == "self"):
-            return False
-        try:
-            return os.path.samestat(os.stat(f"/proc/{pid}/ns/mnt"), os.fstat(self._inside))
-        except OSError:
-            return False
-
-    @property
-    def _etc(self) -> Path:
-        return self.top / "etc"
-
-    def _write_etc(self, sudoers: str) -> None:
-        (self._etc / "sudoers.d").mkdir(parents=True)
-        files = {
-            "passwd": (
-                0o644,
-                f"{_account('root')}{_account('sshd')}ops:x:{UID}:{UID}::/home:/bin/sh\n",
-            ),
-            "shadow": (0o600, f"root:*:19000:0:99999:7:::\nops:{HASH}:19000:0:99999:7:::\n"),
-            "group": (0o644, f"root:x:0:\nops:x:{UID}:\n"),
-            "sudoers": (
-                0o440,
-                f"Defaults env_reset, !syslog, logfile={self.sudo_log}, env_keep += {MARK}\n"
-                f'Defaults secure_path="{PATH}"\n{sudoers}\n',
-            ),
-        }
-        for name, (mode, text) in files.items():
-            (self._etc / name).write_text(text)
-            (self._etc / name).chmod(mode)
 
 
 class Person:
@@ -138,12 +38,6 @@ class Person:
     async def ask(self, question: Question) -> str | None:
         self.asked.append(question)
         return self._words.pop(0) if self._words else None
-
-
-def _account(name: str) -> str:
-    """This machine's own line for a user."""
-    lines = Path("/etc/passwd").read_text().splitlines(keepends=True)
-    return next((line for line in lines if line.startswith(f"{name}:")), "")
 
 
 @pytest.fixture
@@ -408,64 +302,14 @@ def test_a_person_at_a_terminal_types_it_and_it_is_not_shown(
 ) -> None:
     node = make_node(TERMINAL + ASKS)
     cluster = make_cluster([node], operator, defaults='become = "sudo-password"')
-    with Terminal(cluster, "status", str(cluster.file)) as terminal:
+    words = (sys.executable, "-m", "app", "status", str(cluster.file))
+    with Pseudoterminal(*words, environment=cluster.environment) as terminal:
         terminal.answers("assword of ops", "a slip")
         terminal.answers("assword of ops", PASSWORD)
         assert terminal.ends() == 10
     assert "That was refused" in terminal.screen
     assert "absent" in terminal.screen
     assert PASSWORD not in terminal.screen
-
-
-class Terminal:
-    """A command line of a cluster on a terminal of its own."""
-
-    def __init__(self, cluster: SshCluster, *words: str) -> None:
-        self._ours, theirs = pty.openpty()
-        self._said = bytearray()
-        self._answered = 0
-        self._process = subprocess.Popen(
-            [tool("setsid", "util-linux"), "--ctty", sys.executable, "-m", "app", *words],
-            stdin=theirs,
-            stdout=theirs,
-            stderr=theirs,
-            env=cluster.environment,
-        )
-        os.close(theirs)
-        os.set_blocking(self._ours, False)
-
-    def __enter__(self) -> "Terminal":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._process.kill()
-        self._process.wait()
-        os.close(self._ours)
-
-    @property
-    def screen(self) -> str:
-        """All that was shown."""
-        return self._said.decode(errors="replace")
-
-    def answers(self, question: str, words: str) -> None:
-        """Wait for a question that came after the last answer, and type something."""
-        wait_until(lambda: question in self._look()[self._answered :])
-        self._answered = len(self.screen)
-        os.write(self._ours, words.encode() + b"\n")
-
-    def ends(self) -> int:
-        """Wait for the end; the exit code."""
-        wait_until(lambda: self._look() and self._process.poll() is not None)
-        self._look()
-        return self._process.wait()
-
-    def _look(self) -> str:
-        try:
-            while found := os.read(self._ours, 65536):
-                self._said += found
-        except OSError:  # nothing more for now; or, at the end, for ever
-            pass
-        return self.screen
 
 
 async def said_to(link: Link, content: bytes) -> tuple[bytes, bytes]:

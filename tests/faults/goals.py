@@ -11,7 +11,7 @@ from pathlib import Path
 from tests.faults import journals, power, readers, seeds, shipped, sweeps, timings
 from tests.faults.bench import BENCHES, LAYOUTS, Bench
 from tests.faults.sweeps import ERRNOS, PHASES, Tally
-from tests.hostile import archives, painted
+from tests.hostile import archives, flood, painted, secrets
 from tests.machines import ends
 from tests.support.interpreters import node_pythons
 
@@ -51,9 +51,8 @@ class Goal:
 
 def goals() -> Iterator[Goal]:
     """All of them, the short ones first."""
-    yield Goal(
-        "1,000 files: switch 1 s, back 3 s", (timings.switches,), 20, alone=True, whole=True
-    )
+    yield _whole("1,000 files: switch 1 s, back 3 s", timings.switches, 20, alone=True)
+    yield _whole("a node talks without end: 16 MiB, 100 ms", flood.floods, 15, alone=True)
     yield Goal("journal: bytes changed in every way", (_mutations,), 100_000)
     yield Goal("decisions: four at once, one is killed", (_races,), 2_000)
     yield Goal("readers during 60 cycles", _each(_readers, ("overlay", "versions")), 8_000)
@@ -63,8 +62,8 @@ def goals() -> Iterator[Goal]:
         # Not a sample: a fault that is not tried is not caught.
         0,
     )
-    yield Goal("archives of an enemy: refused by name", (archives.refusals,), 40, whole=True)
-    yield Goal("texts of an enemy in each widget", (painted.every_text,), 6_000)
+    yield Goal("an enemy's archives: refused by name", (archives.refusals,), 40, whole=True)
+    yield Goal("an enemy's texts in each widget, on a terminal", (painted.every_text,), 6_000)
     yield Goal("killed at each call", _crashes("kill"), 1_300)
     yield Goal("torn at each write, then killed", _crashes("tear"), 900)
     yield Goal(
@@ -84,7 +83,7 @@ def goals() -> Iterator[Goal]:
             for phase in PHASES
             for shift, number in enumerate(ERRNOS)
         ),
-        6_000,
+        2_500,
     )
     yield Goal(
         "power cut at each call: ext4, xfs, btrfs",
@@ -133,9 +132,10 @@ def goals() -> Iterator[Goal]:
         25_000,
     )
 
-    yield _timed("deadline to the way back: watcher 2 s", timings.watchers, 5)
-    yield _timed("killed watcher to the way back: tick 65 s", timings.ticks, 3)
-    yield _timed("dead link to unknown: 5 s", timings.links, 3)
+    yield _whole("deadline to the way back: watcher 2 s", timings.watchers, 5)
+    yield _whole("killed watcher to the way back: tick 65 s", timings.ticks, 3)
+    yield _whole("dead link to unknown: 5 s", timings.links, 3)
+    yield _whole("secrets: typed, used, found nowhere", secrets.nowhere, 100)
     yield Goal(
         "end to end: 8 faults at 20 moments",
         tuple(partial(_ends, share) for share in range(_SHARES)),
@@ -144,7 +144,7 @@ def goals() -> Iterator[Goal]:
     )
 
 
-def _timed(name: str, unit: Unit, required: int, *, alone: bool = False) -> Goal:
+def _whole(name: str, unit: Unit, required: int, *, alone: bool = False) -> Goal:
     return Goal(name, (unit,), required, waits=not alone, alone=alone, whole=True)
 
 
@@ -192,8 +192,8 @@ def _shipped(layout: str, minor: str, phase: str, shift: int, top: Path, sample:
     if not found:
         return Tally(0, [f"there is no Python {minor} here"])
     with shipped.shipped_bench(top, layout, found[0]) as bench:
-        # Every sixth call on each, and other ones on the next Python.
-        return shipped.kills(bench, phase, 6 * sample, shift)
+        # Every third call on each Python, and other ones on the next; a share on other layouts.
+        return shipped.kills(bench, phase, (3 if layout == "overlay" else 6) * sample, shift)
 
 
 def _power_twice(
@@ -209,14 +209,15 @@ def _crash(layout: str, phase: str, how: str, top: Path, sample: int) -> Tally:
 
 
 def _error_once(layout: str, number: int, shift: int, top: Path, sample: int) -> Tally:
-    # Each call sees three of the errors, its neighbour the others.
-    return sweeps.error_once(Bench(top, layout), number, 2 * sample, shift)
+    # Each call sees two of the errors, its neighbours the others.
+    return sweeps.error_once(Bench(top, layout), number, 3 * sample, shift)
 
 
 def _error_for_good(
     layout: str, phase: str, number: int, shift: int, top: Path, sample: int
 ) -> Tally:
-    return sweeps.error_for_good(Bench(top, layout, small=True), phase, number, 3 * sample, shift)
+    # Each call sees one of the errors, its neighbours the others.
+    return sweeps.error_for_good(Bench(top, layout, small=True), phase, number, 6 * sample, shift)
 
 
 def _short_write(layout: str, top: Path, sample: int) -> Tally:

@@ -39,16 +39,14 @@ def switches(top: Path, sample: int) -> Tally:
     for _ in range(5):
         flat.reset("staged")
         marks = measured.install(flat)
-        _hold(
-            tally, "switch of 1,000 files", marks["TARGET"][0] - marks["DATA"][0], SWITCH_SECONDS
-        )
+        hold(tally, "switch of 1,000 files", marks["TARGET"][0] - marks["DATA"][0], SWITCH_SECONDS)
         syncs = marks["TARGET"][1] - marks["DATA"][1]
-        _hold(tally, "syncs in it", syncs, _TOUCHED + _MORE_SYNCS, "")
-        _hold(tally, "way back of 1,000 files", measured.back(flat), BACK_SECONDS)
+        hold(tally, "syncs in it", syncs, _TOUCHED + _MORE_SYNCS, "")
+        hold(tally, "way back of 1,000 files", measured.back(flat), BACK_SECONDS)
     versions = Bench(top / "versions", "versions")
     for _ in range(5):
         versions.reset("staged")
-        _hold(tally, "switch of a pointer", measured.pointer(versions), POINTER_SECONDS)
+        hold(tally, "switch of a pointer", measured.pointer(versions), POINTER_SECONDS)
     return tally
 
 
@@ -63,7 +61,7 @@ def watchers(top: Path, sample: int) -> Tally:
             node.wait_for(lambda facts: facts["transaction"] is None)
             records = {record["t"]: record for record in node.records()}
             late = records["ROLLBACK"]["bt"] - records["TRIAL"]["until"]
-            _hold(tally, "deadline to the way back", late, WATCHER_SECONDS)
+            hold(tally, "deadline to the way back", late, WATCHER_SECONDS)
     return tally
 
 
@@ -79,9 +77,9 @@ def ticks(top: Path, sample: int) -> Tally:
             time.sleep(0.05)
             for name in [name for name in killed if _goes_back(site, name)]:
                 late = time.monotonic() - killed.pop(name)
-                _hold(tally, f"{name}: killed watcher to the way back", late, TICK_SECONDS)
+                hold(tally, f"{name}: killed watcher to the way back", late, TICK_SECONDS)
         for name in killed:
-            _hold(tally, f"{name}: killed watcher to the way back", float("inf"), TICK_SECONDS)
+            hold(tally, f"{name}: killed watcher to the way back", float("inf"), TICK_SECONDS)
     return tally
 
 
@@ -96,12 +94,12 @@ def links(top: Path, sample: int) -> Tally:
             site.cut_link(name)
             cut = time.monotonic()
             wait_until(lambda name=name: problems[name] is not None, seconds=60)
-            _hold(tally, f"{name}: dead link to unknown", time.monotonic() - cut, LINK_SECONDS)
+            hold(tally, f"{name}: dead link to unknown", time.monotonic() - cut, LINK_SECONDS)
             site.mend_link(name)
     return tally
 
 
-def _hold(tally: Tally, what: str, found: float, limit: float, unit: str = " s") -> None:
+def hold(tally: Tally, what: str, found: float, limit: float, unit: str = " s") -> None:
     """One case."""
     tally.cases += 1
     if found > limit:

@@ -4,27 +4,16 @@ A sequence is foreign when the same screens never write it with harmless texts, 
 off the screen, a letter when a terminal would obey it or not show it.
 """
 
-import fcntl
-import os
-import pty
 import re
-import select
-import signal
-import struct
-import subprocess
 import sys
-import termios
-import time
 import unicodedata
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.faults.sweeps import Tally
 from tests.hostile import gallery
-
-COLUMNS, ROWS = 120, 40
+from tests.support.pseudoterminal import COLUMNS, ROWS, Pseudoterminal
 
 _SET_ONCE = 2
 """At the beginning, and once more at the end."""
@@ -96,56 +85,13 @@ def _obeyed_or_hidden(letter: str) -> bool:
     return unicodedata.category(letter) in {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
 
 
-# --- programs on a terminal ---------------------------------------------------------------------
-
-
-def written_by(*words: str, seconds: float = 300.0) -> tuple[int, bytes]:
-    """How a command on a terminal of its own ended, and all that it wrote there."""
-    ours, theirs = pty.openpty()
-    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, COLUMNS, 0, 0))
-    environment = {
-        **os.environ,
-        "TERM": "xterm-256color",
-        "COLORTERM": "truecolor",
-        "TEXTUAL_ANIMATIONS": "none",
-    }
-    process = subprocess.Popen(
-        words, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True, env=environment
-    )
-    os.close(theirs)
-    try:
-        data = b"".join(_read(ours, time.monotonic() + seconds))
-    finally:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-        os.close(ours)
-    return process.returncode, data
-
-
-def _read(fd: int, give_up: float) -> Iterator[bytes]:
-    while (left := give_up - time.monotonic()) > 0:
-        if select.select([fd], [], [], left)[0]:
-            try:
-                piece = os.read(fd, 65536)
-            except OSError:  # EIO: nobody has the terminal open any more
-                return
-            if not piece:
-                return
-            yield piece
-
-
 # --- the goal -----------------------------------------------------------------------------------
 
 
 def every_text(top: Path, sample: int) -> Tally:
     """Each text in each place of each widget and dialog."""
     tally, step = Tally(), max(1, sample // 4)
-    (harmless_end, harmless), (end, hostile) = (
-        written_by(sys.executable, "-m", "tests.hostile.gallery", str(each)) for each in (0, step)
-    )
-    known, found = taken_apart(harmless), taken_apart(hostile)
-    tally.bad += [f"ended with {each}" for each in (harmless_end, end) if each]
+    known, found = (_gallery(each, tally) for each in (0, step))
     tally.bad += found.strange
     tally.bad += foreign(found, known)
     seen = "\n".join(found.runs)
@@ -156,3 +102,11 @@ def every_text(top: Path, sample: int) -> Tally:
             if gallery.mark(place, number) not in seen:
                 tally.bad.append(f"never seen in {place}: {text[:30]!r}")
     return tally
+
+
+def _gallery(step: int, tally: Tally) -> Painted:
+    words = (sys.executable, "-m", "tests.hostile.gallery", str(step))
+    with Pseudoterminal(*words) as terminal:
+        if code := terminal.ends(seconds=600.0):
+            tally.bad.append(f"ended with {code}: {terminal.written[-2000:]!r}")
+        return taken_apart(bytes(terminal.written))

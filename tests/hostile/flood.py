@@ -1,0 +1,153 @@
+"""A node that talks without end, beside two that do not: what that costs the operator.
+
+Measured in the same run with and without the flood: memory of the program, how long a key takes
+to be answered on the screen, and how often the other nodes can be read. The limits are those of
+the notes on reliability, section 6.
+"""
+
+import asyncio
+import shlex
+import statistics
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+
+from app.session import open_session
+from backends.transport.prompt import Nobody
+from tests.drills.sshd import PATH, Operator, SshCluster, Sshd, privilege_separation
+from tests.faults.sweeps import Tally
+from tests.faults.timings import hold
+from tests.hostile import talker
+from tests.support.pseudoterminal import Pseudoterminal
+
+MODES = ("zeros", "lines", "complaints", "facts", "beats")
+
+MEMORY_MIB = 16.0
+KEY_SECONDS = 0.1
+SLOWER = 1.1
+
+_KEYS = 20
+"""Keys pressed in each case."""
+
+_ROUNDS, _READS = 4, 6
+"""How often quiet and flood alternate, and how often the others are read in each."""
+
+
+def floods(top: Path, sample: int) -> Tally:
+    """Each way to talk without end."""
+    tally = Tally()
+    with _cluster(top) as cluster:
+        mode = cluster.top / "mode"
+        for each in MODES:
+            mode.write_text("quiet")
+            with _program(cluster) as screen:
+                screen.key_seconds()  # what is made once is made
+                screen.most_memory()
+                screen.key_seconds()
+                before = screen.most_memory()
+                mode.write_text(each)
+                screen.loses_the_watch(cluster.servers[-1])
+                hold(tally, f"{each}: a key", screen.key_seconds(), KEY_SECONDS)
+                grown = (screen.most_memory() - before) / (1 << 20)
+                hold(tally, f"{each}: memory", grown, MEMORY_MIB, " MiB")
+                if screen.terminal.process.poll() is not None:
+                    tally.bad.append(f"{each}: the program ended")
+            slower = asyncio.run(_slower(cluster, mode, each))
+            hold(tally, f"{each}: reading the others", slower, SLOWER, " times as long")
+    return tally
+
+
+async def _slower(cluster: SshCluster, mode: Path, loud: str) -> float:
+    """How much longer it takes to read the other nodes while the last one floods us."""
+    took: dict[str, list[float]] = {"quiet": [], loud: []}
+    session = open_session(str(cluster.file), prompt=Nobody())
+    *others, last = session.contacts.values()
+    try:
+        for each in [*took] * _ROUNDS:
+            mode.write_text(each)
+            watching = asyncio.create_task(last.watch(lambda _: None))
+            for number in range(_READS + 1):
+                began = time.monotonic()
+                readings = await asyncio.gather(*(contact.read() for contact in others))
+                assert all(reading.read for reading in readings)
+                if number:  # the first one logs in
+                    took[each].append(time.monotonic() - began)
+            watching.cancel()
+            with suppress(asyncio.CancelledError):
+                await watching
+            await last.close()
+    finally:
+        await session.close()
+    return statistics.median(took[loud]) / statistics.median(took["quiet"])
+
+
+class Screen:
+    """The program on the whole cluster."""
+
+    def __init__(self, terminal: Pseudoterminal) -> None:
+        self.terminal = terminal
+
+    def key_seconds(self) -> float:
+        """How long a key takes to be answered, in 19 of 20 cases."""
+        took = []
+        for _ in range(_KEYS):
+            took.append(self._press(b"?", b"Letters of the grid"))
+            self._press(b"q", b"NODE")
+            self.terminal.passes(0.2)
+        return statistics.quantiles(took, n=20)[-1]
+
+    def _press(self, key: bytes, answer: bytes) -> float:
+        before = len(self.terminal.written)
+        self.terminal.presses(key)
+        return self.terminal.sees(answer, after=before, seconds=20.0)
+
+    def loses_the_watch(self, server: Sshd) -> None:
+        """Have the present watch of a node end: the next one says what the mode says."""
+        server.kill_sessions()
+        self.terminal.passes(3.0)
+
+    def most_memory(self) -> int:
+        """The most memory since this was asked last, in bytes."""
+        process = Path(f"/proc/{self.terminal.process.pid}")
+        lines = (process / "status").read_text().splitlines()
+        (kib,) = (line.split()[1] for line in lines if line.startswith("VmHWM"))
+        (process / "clear_refs").write_text("5")
+        return int(kib) << 10
+
+
+@contextmanager
+def _program(cluster: SshCluster) -> Iterator[Screen]:
+    words = (sys.executable, "-m", "app", str(cluster.file))
+    with Pseudoterminal(*words, environment=cluster.environment) as terminal:
+        terminal.sees(b"SETTLED")
+        terminal.passes(2.0)
+        yield Screen(terminal)
+
+
+@contextmanager
+def _cluster(top: Path) -> Iterator[SshCluster]:
+    """Three settled nodes; what the last one says is in the file `mode`."""
+    top.mkdir(parents=True)
+    tools = top / "tools"
+    tools.mkdir()
+    python = tools / "python3"
+    words = [sys.executable, talker.__file__, str(top / "cluster" / "mode"), sys.executable]
+    python.write_text(f'#!/bin/sh\nexec {shlex.join(words)} "$@"\n')
+    python.chmod(0o755)
+    operator = Operator(top / "operator")
+    servers = [Sshd(top / f"sshd{number}", f"127.0.0.{number}") for number in (2, 3, 4)]
+    servers[-1].path = f"{tools}:{PATH}"
+    with ExitStack() as stack:
+        stack.enter_context(privilege_separation())
+        for server in servers:
+            stack.callback(server.stop)
+            server.lets_in(operator)
+            server.start()
+        operator.knows(*servers)
+        cluster = SshCluster(top / "cluster", servers, operator)
+        stack.callback(cluster.close)
+        (cluster.top / "mode").write_text("quiet")
+        cluster.settle("4.11.0")
+        yield cluster
