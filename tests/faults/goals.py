@@ -11,7 +11,7 @@ from pathlib import Path
 from tests.faults import journals, power, readers, seeds, shipped, sweeps, timings
 from tests.faults.bench import BENCHES, LAYOUTS, Bench
 from tests.faults.sweeps import ERRNOS, PHASES, Tally
-from tests.hostile import archives, flood, painted, secrets
+from tests.hostile import archives, flood, painted, program, secrets
 from tests.machines import ends
 from tests.support.interpreters import node_pythons
 
@@ -135,6 +135,7 @@ def goals() -> Iterator[Goal]:
     yield _whole("deadline to the way back: watcher 2 s", timings.watchers, 5)
     yield _whole("killed watcher to the way back: tick 65 s", timings.ticks, 3)
     yield _whole("dead link to unknown: 5 s", timings.links, 3)
+    yield Goal("a node says an enemy's texts everywhere", (program.whole_program,), 80, waits=True)
     yield _whole("secrets: typed, used, found nowhere", secrets.nowhere, 100)
     yield Goal(
         "end to end: 8 faults at 20 moments",

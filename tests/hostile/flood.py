@@ -6,20 +6,19 @@ the notes on reliability, section 6.
 """
 
 import asyncio
-import shlex
 import statistics
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from app.session import open_session
 from backends.transport.prompt import Nobody
-from tests.drills.sshd import PATH, Operator, SshCluster, Sshd, privilege_separation
+from tests.drills.sshd import SshCluster, Sshd
 from tests.faults.sweeps import Tally
 from tests.faults.timings import hold
-from tests.hostile import talker
+from tests.hostile.talking import talking_cluster
 from tests.support.pseudoterminal import Pseudoterminal
 
 MODES = ("lines", "facts", "zeros", "complaints", "beats")
@@ -38,7 +37,7 @@ _ROUNDS, _READS = 4, 6
 def floods(top: Path, sample: int) -> Tally:
     """Each way to talk without end; the first two in a sample."""
     tally = Tally()
-    with _cluster(top) as cluster:
+    with talking_cluster(top) as cluster:
         mode = cluster.top / "mode"
         for each in MODES if sample == 1 else MODES[:2]:
             mode.write_text("quiet")
@@ -124,30 +123,3 @@ def _program(cluster: SshCluster) -> Iterator[Screen]:
         terminal.sees(b"SETTLED")
         terminal.passes(2.0)
         yield Screen(terminal)
-
-
-@contextmanager
-def _cluster(top: Path) -> Iterator[SshCluster]:
-    """Three settled nodes; what the last one says is in the file `mode`."""
-    top.mkdir(parents=True)
-    tools = top / "tools"
-    tools.mkdir()
-    python = tools / "python3"
-    words = [sys.executable, talker.__file__, str(top / "cluster" / "mode"), sys.executable]
-    python.write_text(f'#!/bin/sh\nexec {shlex.join(words)} "$@"\n')
-    python.chmod(0o755)
-    operator = Operator(top / "operator")
-    servers = [Sshd(top / f"sshd{number}", f"127.0.0.{number}") for number in (2, 3, 4)]
-    servers[-1].path = f"{tools}:{PATH}"
-    with ExitStack() as stack:
-        stack.enter_context(privilege_separation())
-        for server in servers:
-            stack.callback(server.stop)
-            server.lets_in(operator)
-            server.start()
-        operator.knows(*servers)
-        cluster = SshCluster(top / "cluster", servers, operator)
-        stack.callback(cluster.close)
-        (cluster.top / "mode").write_text("quiet")
-        cluster.settle("4.11.0")
-        yield cluster
