@@ -9,7 +9,7 @@ import shlex
 import signal
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -53,16 +53,30 @@ class Clocks:
         beside.rename(self._file)
 
 
+def forget_shared(since: float) -> None:
+    """Remove what libfaketime shares between processes that were killed, and so did not."""
+    for kind in ("faketime_shm_", "sem.faketime_sem_"):
+        for path in Path("/dev/shm").glob(f"{kind}*"):
+            with suppress(FileNotFoundError):
+                is_alive = Path("/proc", path.name.removeprefix(kind)).exists()
+                if path.stat().st_mtime >= since and not is_alive:
+                    path.unlink()
+
+
 @contextmanager
 def trial(top: Path, clocks: Clocks, window: float) -> Iterator[Node]:
     """A node with these clocks in trial of 2.0; nobody accepts."""
-    with a_node(top / "node") as node:
-        node.put_in_place(Beacon("1.0"))
-        node.python = str(clocks.python)
-        node.document["limits"]["accept_window"] = window
-        node.begin(Beacon("2.0"))
-        node.wait_for(settled)
-        yield node
+    began = time.time()
+    try:
+        with a_node(top / "node") as node:
+            node.put_in_place(Beacon("1.0"))
+            node.python = str(clocks.python)
+            node.document["limits"]["accept_window"] = window
+            node.begin(Beacon("2.0"))
+            node.wait_for(settled)
+            yield node
+    finally:
+        forget_shared(began - 1.0)
 
 
 def ends(node: Node) -> dict[str, dict[str, Any]]:
