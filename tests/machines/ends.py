@@ -97,7 +97,11 @@ class Ended(NamedTuple):
     case: Case
     exit: int
     nodes: str
-    """One letter a node, once all were at rest: N new, O old, F final, ? anything else."""
+    """One letter a node, once all were at rest: N new, O old, F final, ? anything else.
+
+    A is the version that a second operator brought there in a run of their own, from its beginning
+    to its end; it is wrong on some nodes only, and where that run did not say that it was done.
+    """
 
     bad: str
     """What must not be, or nothing."""
@@ -318,24 +322,28 @@ class Run:
 
     def _letter(self, node: dict[str, Any]) -> str:
         name, final = node["name"], (node["finalized"] or {}).get("version")
-        if self._is_new(name) and node["running"] == "2.0":
+        if self._is_version(name, "2.0") and node["running"] == "2.0":
             return "F" if final == "2.0" else "N" if node["state"] == "accepted" else "?"
+        if self._is_version(name, "2.1") and node["running"] == "2.1":
+            return "A" if final == "2.1" or node["state"] == "accepted" else "?"
         is_old = self.site.product(name) == self.old[name]
         return "O" if is_old and node["running"] == "1.0" and final == "1.0" else "?"
 
-    def _is_new(self, name: str) -> bool:
-        node, source = self.site[name], self.site.top / "source-2.0"
+    def _is_version(self, name: str, version: str) -> bool:
+        node, source = self.site[name], self.site.top / f"source-{version}"
         return (
             all(
                 node.path(f"{DIRECTORY}/{path.name}").read_bytes() == path.read_bytes()
                 for path in source.iterdir()
             )
-            and b"Beacon 2.0" in node.path(self.site.kind.place).read_bytes()
+            and f"Beacon {version}".encode() in node.path(self.site.kind.place).read_bytes()
         )
 
     def _judge(self, code: int, letters: str) -> list[str]:
         """What must not be: a state that is neither, an exit code that says what is not so."""
         problems = [f"{letters}: neither old nor new"] if "?" in letters else []
+        if "A" in letters and (letters != "AAA" or self.answers != [0]):
+            problems.append(f"{letters}, and the second operator's exits are {self.answers}")
         if code not in _TRUE_ENDS and self.case.fault != "operator killed":
             problems.append(f"exit {code}: the program failed, or was used wrongly")
         if self.disturbed:
@@ -361,7 +369,8 @@ class Run:
             return self._ends("upgrade", words, "N", (0,))
         if self.disturbed and command == "finalize" and self._rest() == "OOO":
             return []
-        return self._ends("finalize", ("--yes",), "F", (0,))
+        further = "A" in self._rest()
+        return self._ends("finalize", ("--yes",), "A" if further else "F", (0,))
 
     def _ends(
         self, command: str, words: tuple[str, ...], letter: str, fine: tuple[int, ...]
@@ -403,7 +412,7 @@ def all_ended(top: Path, cases: Sequence[Case]) -> Iterator[Ended]:
 def table(found: list[Ended]) -> list[str]:
     """A line a moment, a column a fault: the operator's exit code and what became of the nodes."""
     by_case = {each.case: each for each in found}
-    lines = ["exit code of the operator, then n1 n2 n3 at rest: N new, O old, F final"]
+    lines = ["exit code of the operator, then n1 n2 n3 at rest: N new, O old, F final, A another"]
     for number, fault in enumerate(FAULTS):
         lines.append(f"  {chr(ord('a') + number)}  {fault}")
     lines.append(f"{'at':20}" + "".join(f"{chr(ord('a') + n):>9}" for n in range(len(FAULTS))))

@@ -9,7 +9,7 @@ import struct
 import subprocess
 import termios
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 COLUMNS, ROWS = 120, 40
 
@@ -62,11 +62,17 @@ class Pseudoterminal:
 
     def sees(self, text: bytes, *, after: int = 0, seconds: float = 60.0) -> float:
         """Wait until this stands behind that place of what was written; how long it took."""
+        return self.waits(lambda written: text in written, after=after, seconds=seconds)
+
+    def waits(
+        self, reached: Callable[[bytes], object], *, after: int = 0, seconds: float = 60.0
+    ) -> float:
+        """Wait until what was written behind that place is as wanted; how long it took."""
         began = time.monotonic()
-        while text not in self.written[after:]:
+        while not reached(bytes(self.written[after:])):
             left = began + seconds - time.monotonic()
-            assert left > 0, f"{text!r} was not seen: {self.written[-3000:]!r}"
-            assert self._read(left), f"it ended before {text!r}: {self.written[-3000:]!r}"
+            assert left > 0, f"it was not seen: {self.written[-3000:]!r}"
+            assert self._read(left), f"it ended before: {self.written[-3000:]!r}"
         return time.monotonic() - began
 
     def passes(self, seconds: float) -> bool:
