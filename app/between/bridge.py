@@ -34,6 +34,7 @@ from backends.engine.contact import Contact
 from backends.engine.core import Core, Running
 from backends.engine.events import Event
 from backends.engine.results import NodeResult, Result
+from backends.engine.upload import Message
 from backends.store.book import Book
 
 
@@ -146,12 +147,15 @@ class Bridge:
             txn, run = (opened.txn, opened.run) if opened else (facts.last_txn, facts.last_run)
             if not txn:
                 return
-            answer = await contact.ask("journal", run=txn, offset=0, follow=False)
-            found = (
-                telling.event(message, run=run, node=node, txn=txn)
-                for message in answer.all("record")
-            )
-            self._tell(Told(node, tuple(event for event in found if event is not None)))
+            found: list[Event] = []
+
+            def see(message: Message) -> None:
+                event = telling.event(message, run=run, node=node, txn=txn)
+                if event is not None:
+                    found.append(event)
+
+            await contact.journal(txn, see)
+            self._tell(Told(node, tuple(found)))
 
         self._submit(ask())
 

@@ -60,3 +60,21 @@ _CAUSES = {
 def cause_of(problem: Problem | None) -> Unreachable:
     """Why a node could not be read, in the words of design.md, section 4."""
     return _CAUSES.get(problem.code if problem else "", Unreachable.PROTOCOL)
+
+
+def no_end_of(node: str, what: str, seconds: float) -> Problem:
+    """Something took longer than it may."""
+    return Problem(
+        "timeout",
+        f"{node}: no end of {what} within {seconds:g} s; what happened is unknown",
+        advice="ask again: the node's journal knows",
+    )
+
+
+def no_word_from(node: str, seconds: float) -> Problem:
+    """A node was silent for longer than it may."""
+    return Problem(
+        "timeout",
+        f"{node}: not a word from it for {seconds:g} s; what happened is unknown",
+        advice="ask again: the node's journal knows",
+    )

@@ -15,8 +15,8 @@ from backends.domain.policy import Limits
 from backends.domain.problem import Problem
 from backends.domain.states import Outcome, Unreachable
 from backends.engine import reading, watching
-from backends.engine.answer import Answer, Subject, cause_of
-from backends.engine.flow import Flow, Stream, Whole
+from backends.engine.answer import Answer, Subject, cause_of, no_end_of, no_word_from
+from backends.engine.flow import Flow, Journal, Watch, Whole
 from backends.engine.upload import STALL_SECONDS, Blobs, Message, Upload, sha256_of
 from backends.node import wire
 from backends.releases.read import Release
@@ -93,10 +93,10 @@ class Contact:
             async with asyncio.timeout(silence()):
                 await channel.write(self._payload.opening(self._request("watch", args)))
         except TimeoutError:
-            return Answer(Outcome.TIMED_OUT, _no_word(self.node, silence()), ())
+            return Answer(Outcome.TIMED_OUT, no_word_from(self.node, silence()), ())
         except LinkFailed:
             return await self._without_end(channel, ())
-        return await self._listen(channel, silence, hear, keep=False)
+        return await self._listen(channel, silence, hear, Watch())
 
     def _reading(self, message: Message) -> NodeReading:
         try:
@@ -172,13 +172,33 @@ class Contact:
         beat = self._limits.heart_beat_upgrade_seconds
         args = {"run": run, "offset": offset, "follow": True, "beat": beat}
         silence = max(self._limits.stale_beats * beat, self._limits.node_request_seconds)
-        return await self._converse(self._link, "journal", args, seconds, see, silence=silence)
+        return await self._converse(
+            self._link, "journal", args, seconds, see, silence=silence, flow=Journal(self.node)
+        )
+
+    async def journal(self, run: str, observe: Callable[[Message], None]) -> Answer:
+        """Read what a node's journal has by now; each record is told, and none kept."""
+
+        def see(message: Message) -> None:
+            if message["t"] == "record":
+                observe(message)
+
+        args = {"run": run, "offset": 0, "follow": False}
+        seconds = self._limits.install_step_seconds
+        return await self._converse(
+            self._link, "journal", args, seconds, see, flow=Journal(self.node)
+        )
 
     async def journal_end(self, run: str) -> int:
         """Bytes of a node's journal that are there already; 0 when it cannot be read."""
-        answer = await self.ask("journal", run=run, offset=0, follow=False)
-        offsets = (message.get("offset") for message in answer.all("record"))
-        return max((each for each in offsets if isinstance(each, int)), default=0)
+        newest = 0
+
+        def see(message: Message) -> None:
+            nonlocal newest
+            newest = int(message["offset"])
+
+        answer = await self.journal(run, see)
+        return newest if answer.is_ok else 0
 
     async def stage(
         self,
@@ -206,7 +226,7 @@ class Contact:
                 request = self._request("stage", args)
                 return await self._talk(channel, request, seconds, upload.on_message)
         except TimeoutError:
-            return Answer(Outcome.TIMED_OUT, _silent(self.node, "stage", STALL_SECONDS), ())
+            return Answer(Outcome.TIMED_OUT, no_end_of(self.node, "stage", STALL_SECONDS), ())
         except LinkFailed as error:
             return Answer(Outcome.UNREACHABLE, error.problem, ())
 
@@ -223,6 +243,7 @@ class Contact:
         observe: Callable[[Message], None],
         *,
         silence: float | None = None,
+        flow: Flow | None = None,
     ) -> Answer:
         """Ask, and hand on every message; who is silent for `silence` seconds counts as lost."""
 
@@ -232,11 +253,9 @@ class Contact:
         try:
             async with asyncio.timeout(seconds), self._open(link) as channel:
                 request = self._request(command, args)
-                return await self._talk(
-                    channel, request, silence or seconds, see, keep=silence is None
-                )
+                return await self._talk(channel, request, silence or seconds, see, flow)
         except TimeoutError:
-            return Answer(Outcome.TIMED_OUT, _silent(self.node, command, seconds), ())
+            return Answer(Outcome.TIMED_OUT, no_end_of(self.node, command, seconds), ())
         except LinkFailed as error:
             return Answer(Outcome.UNREACHABLE, error.problem, ())
 
@@ -258,34 +277,33 @@ class Contact:
         request: dict[str, object],
         silence_seconds: float,
         observe: Callable[[Channel, Message], Awaitable[None]],
-        *,
-        keep: bool = True,
+        flow: Flow | None = None,
     ) -> Answer:
         """Start the updater, ask, and listen. One that ends before it read all says why."""
         try:
             await channel.write(self._payload.opening(request))
         except LinkFailed:
             return await self._without_end(channel, ())
-        return await self._listen(channel, lambda: silence_seconds, observe, keep=keep)
+        return await self._listen(
+            channel, lambda: silence_seconds, observe, flow or Whole(self.node)
+        )
 
     async def _listen(
         self,
         channel: Channel,
         silence: watching.Silence,
         observe: Callable[[Channel, Message], Awaitable[None]],
-        *,
-        keep: bool = True,
+        flow: Flow,
     ) -> Answer:
-        """Read messages until `end`; with `keep` the answer has them all."""
+        """Read messages until `end`; the answer has them all, if the flow keeps them."""
         messages: list[Message] = []
-        flow: Flow = Whole(self.node) if keep else Stream()
         while True:
             silence_seconds = silence()
             try:
                 async with asyncio.timeout(silence_seconds):
                     raw = await channel.line()
             except TimeoutError:
-                problem = _no_word(self.node, silence_seconds)
+                problem = no_word_from(self.node, silence_seconds)
                 return Answer(Outcome.TIMED_OUT, problem, tuple(messages))
             if not raw:
                 return await self._without_end(channel, tuple(messages))
@@ -305,7 +323,7 @@ class Contact:
                     advice="use the version of this program that began the upgrade there",
                 )
                 return Answer(Outcome.UNREACHABLE, problem, tuple(messages))
-            if keep or not messages:
+            if flow.keeps or not messages:
                 messages.append(message)
             if recovery := reading.recovery(message):
                 self.on_recovery(self.node, recovery)
@@ -374,19 +392,3 @@ def aged(reading: NodeReading, read_at: float) -> NodeReading:
     if reading.age_seconds is None:
         return reading
     return replace(reading, age_seconds=reading.age_seconds + time.monotonic() - read_at)
-
-
-def _silent(node: str, what: str, seconds: float) -> Problem:
-    return Problem(
-        "timeout",
-        f"{node}: no end of {what} within {seconds:g} s; what happened is unknown",
-        advice="ask again: the node's journal knows",
-    )
-
-
-def _no_word(node: str, seconds: float) -> Problem:
-    return Problem(
-        "timeout",
-        f"{node}: not a word from it for {seconds:g} s; what happened is unknown",
-        advice="ask again: the node's journal knows",
-    )

@@ -11,12 +11,16 @@ from typing import Protocol
 from backends.transport.link import too_much
 
 WHOLE_BYTES = 4 << 20
-"""The longest whole answer. The journal of an upgrade of 10,000 files has about 2 MiB."""
+"""The longest answer that is kept whole: facts, rows of checks, what an act came to."""
 
-STREAM_BYTES_PER_SECOND = 64 << 10
-BURST_BYTES = 512 << 10
-"""A stream says what is there already at once, and news at the rate. Twenty events a second, more
-than any node of ours has to say, are 30 KiB."""
+WATCH_BYTES_PER_SECOND, WATCH_BURST_BYTES = 64 << 10, 512 << 10
+"""Twenty events a second, more than any node of ours has to say, are 30 KiB."""
+
+JOURNAL_BYTES_PER_SECOND, JOURNAL_BURST_BYTES = 512 << 10, 8 << 20
+"""1,000 files that were installed and went back are 0.7 MiB of journal: ten times that at once."""
+
+JOURNAL_BYTES = 64 << 20
+"""The longest journal that is read: no other is one of ours."""
 
 _LEAST_BYTES = 512
 """As much work as this a message is, however short."""
@@ -24,6 +28,9 @@ _LEAST_BYTES = 512
 
 class Flow(Protocol):
     """What is heard on one channel."""
+
+    keeps: bool
+    """Whether the messages are kept until the answer is complete."""
 
     async def take(self, size: int) -> None:
         """Take a message of so many bytes, when it is its turn.
@@ -36,6 +43,8 @@ class Flow(Protocol):
 
 class Whole:
     """An answer that is kept until it is complete: there is an end to its size."""
+
+    keeps = True
 
     def __init__(self, node: str) -> None:
         self._node = node
@@ -50,16 +59,44 @@ class Whole:
 
 
 class Stream:
-    """Messages of which none is kept, for as long as the channel lives: there is a rate."""
+    """Messages of which the answer keeps none: there is a rate."""
 
-    def __init__(self) -> None:
-        self._left = float(BURST_BYTES)
+    keeps = False
+
+    def __init__(self, per_second: int, burst: int) -> None:
+        """Bytes; the burst is what may come at once, after as long a pause as it takes to fill."""
+        self._per_second = per_second
+        self._burst = float(burst)
+        self._left = float(burst)
         self._at = time.monotonic()
 
     async def take(self, size: int) -> None:
         """Wait for as long as it came too early; the connection has the sender wait meanwhile."""
         now = time.monotonic()
-        refilled = self._left + (now - self._at) * STREAM_BYTES_PER_SECOND
-        self._left = min(refilled, BURST_BYTES) - max(size, _LEAST_BYTES)
+        refilled = self._left + (now - self._at) * self._per_second
+        self._left = min(refilled, self._burst) - max(size, _LEAST_BYTES)
         self._at = now
-        await asyncio.sleep(max(0.0, -self._left / STREAM_BYTES_PER_SECOND))
+        await asyncio.sleep(max(0.0, -self._left / self._per_second))
+
+
+class Journal(Stream):
+    """A node's journal, which may come fast and still has an end to its size."""
+
+    def __init__(self, node: str) -> None:
+        super().__init__(JOURNAL_BYTES_PER_SECOND, JOURNAL_BURST_BYTES)
+        self._node = node
+        self._most = JOURNAL_BYTES
+
+    async def take(self, size: int) -> None:
+        """Refuse what is no journal."""
+        self._most -= size
+        if self._most < 0:
+            raise too_much(self._node, "a journal", JOURNAL_BYTES)
+        await super().take(size)
+
+
+class Watch(Stream):
+    """What a resident process says of its node, for as long as it lives."""
+
+    def __init__(self) -> None:
+        super().__init__(WATCH_BYTES_PER_SECOND, WATCH_BURST_BYTES)

@@ -18,6 +18,7 @@ from tests.support import beacon
 
 HELLO = '{"t":"hello","protocol":1,"schema":"liftlock.node/1"}'
 ROW = '{"t":"row","name":"x","result":"ok","evidence":""}'
+RECORD = '{"t":"record","offset":1,"record":{"t":"EFFECT"}}'
 BEAT = '{"t":"beat","every":1.0,"looked":0.0}'
 END = '{"t":"end","outcome":"ok","problem":null}'
 
@@ -123,11 +124,21 @@ async def test_row_67_an_answer_without_end_is_not_kept(node: Stranger) -> None:
     assert not answer.messages
 
 
+async def test_row_67_a_journal_without_end_is_refused_at_its_limit(
+    node: Stranger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(flow, "JOURNAL_BYTES", 100_000)
+    told: list[object] = []
+    answer = await node.says(f"{answers(HELLO)}; yes '{RECORD}'").journal("r1", told.append)
+    assert (answer.outcome, code(answer)) == (Outcome.UNREACHABLE, "output-limit")
+    assert 100 < len(told) < 100_000 / len(RECORD)
+
+
 async def test_p11_who_talks_without_end_is_heard_at_a_rate(
     node: Stranger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(flow, "BURST_BYTES", 100_000)
-    monkeypatch.setattr(flow, "STREAM_BYTES_PER_SECOND", 100_000)
+    monkeypatch.setattr(flow, "WATCH_BURST_BYTES", 100_000)
+    monkeypatch.setattr(flow, "WATCH_BYTES_PER_SECOND", 100_000)
     heard: list[str] = []
     shell = f"{answers(HELLO)}; yes '{BEAT}'"
     watching = asyncio.create_task(node.says(shell).watch(lambda seen: heard.append(seen.name)))

@@ -19,7 +19,7 @@ from backends.transport.prompt import Nobody
 from tests.drills.sshd import SshCluster, Sshd
 from tests.faults.sweeps import Tally
 from tests.faults.timings import hold
-from tests.hostile.talking import talking_cluster
+from tests.hostile.cluster import talking_cluster
 from tests.support.pseudoterminal import Pseudoterminal
 from widgets.columns import POINTER
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from tests.drills.sshd import SshCluster
 from tests.faults.sweeps import Tally
+from tests.hostile.cluster import talking_cluster
 from tests.hostile.painted import Painted, foreign, taken_apart
-from tests.hostile.talking import talking_cluster
 from tests.hostile.texts import corpus
 from tests.support.pseudoterminal import Pseudoterminal
 
