@@ -63,7 +63,7 @@ def goals() -> Iterator[Goal]:
         0,
     )
     yield Goal("an enemy's archives: refused by name", (archives.refusals,), 40, whole=True)
-    yield Goal("an enemy's texts in each widget", (painted.every_text,), 6_000)
+    yield Goal("an enemy's texts in each widget", (painted.every_text,), 5_000)
     yield Goal("killed at each call", _crashes("kill"), 1_300)
     yield Goal("torn at each write, then killed", _crashes("tear"), 900)
     yield Goal(

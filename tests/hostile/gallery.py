@@ -33,16 +33,25 @@ from widgets.lines import Lines
 HARMLESS = ["plain", "", "two words", "a long one " * 300, "x" * 3_000, "漢字" * 40, "[x]"]
 """What every way of painting can be seen with."""
 
-ALWAYS = (
-    *("ba", "bs", "ti", "st", "gr", "gn", "lw", "lu", "le", "ke", "oc", "od"),
-    *("ct", "cl", "iv", "px", "pt", "py", "ps", "pe", "pa", "xt", "xl", "lv"),
-)
+STAGE = ("ba", "ti", "st", "gr", "gn", "lw", "lu", "le", "oc")
 """The places in which the beginning of every text can be seen."""
+
+DIALOGS = (("px", "pt"), ("py", "ps", "pe"), ("xt", "xl"), ("lv",))
+"""The same for the dialogs that take turns."""
+
+CONFIRM = ("ct", "cl", "iv")
+"""And for the one with buttons and fields, which shows each text."""
 
 SHORT = 30
 """A text that is no longer is seen in these, too."""
 
-IF_SHORT = ("cy", "cn", "cw")
+IF_SHORT = ("bs", "ke", "od", "cy", "cn", "cw")
+
+
+def places(number: int, text: str) -> list[str]:
+    """Where this text must have been seen."""
+    short = IF_SHORT if len(text) <= SHORT else ()
+    return [*STAGE, *CONFIRM, *DIALOGS[number % len(DIALOGS)], *short]
 
 
 def mark(place: str, number: int) -> str:
@@ -133,13 +142,13 @@ def _dialogs(number: int, text: str) -> list[ModalScreen[Any]]:
     )
     question = Question(Secret.CODE, said("px"), text, said("pt"), again=True)
     problem = Problem(text, said("ps"), said("pe"), said("pa"))
-    return [
-        Confirm(asked),
+    others: list[ModalScreen[Any]] = [
         PromptScreen(question),
         ProblemScreen(said("py"), problem),
         TextScreen(said("xt"), [line(said("xl"), text), line((text, Tone.KEY))]),
         LeaveScreen([said("lv"), text], changing=True),
     ]
+    return [Confirm(asked), others[number % len(others)]]
 
 
 def texts(step: int) -> list[str]:

@@ -96,8 +96,7 @@ def every_text(top: Path, sample: int) -> Tally:
     tally.bad += foreign(found, known)
     seen = "\n".join(found.runs)
     for number, text in enumerate(gallery.texts(step)):
-        short = gallery.IF_SHORT if len(text) <= gallery.SHORT else ()
-        for place in [*gallery.ALWAYS, *short]:
+        for place in gallery.places(number, text):
             tally.cases += 1
             if gallery.mark(place, number) not in seen:
                 tally.bad.append(f"never seen in {place}: {text[:30]!r}")
