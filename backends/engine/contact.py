@@ -165,28 +165,30 @@ class Contact:
         The node beats meanwhile: a link that died is noticed long before any deadline of the node.
         """
 
-        def see(message: Message) -> None:
-            if message["t"] == "record":
-                observe(message)
-
         beat = self._limits.heart_beat_upgrade_seconds
-        args = {"run": run, "offset": offset, "follow": True, "beat": beat}
         silence = max(self._limits.stale_beats * beat, self._limits.node_request_seconds)
-        return await self._converse(
-            self._link, "journal", args, seconds, see, silence=silence, flow=Journal(self.node)
-        )
+        args = {"run": run, "offset": offset, "follow": True, "beat": beat}
+        return await self._records(args, observe, seconds, silence)
 
     async def journal(self, run: str, observe: Callable[[Message], None]) -> Answer:
         """Read what a node's journal has by now; each record is told, and none kept."""
+        args = {"run": run, "offset": 0, "follow": False}
+        return await self._records(args, observe, self._limits.install_step_seconds)
 
+    async def _records(
+        self,
+        args: Mapping[str, object],
+        observe: Callable[[Message], None],
+        seconds: float,
+        silence: float | None = None,
+    ) -> Answer:
         def see(message: Message) -> None:
             if message["t"] == "record":
                 observe(message)
 
-        args = {"run": run, "offset": 0, "follow": False}
-        seconds = self._limits.install_step_seconds
+        flow = Journal(self.node)
         return await self._converse(
-            self._link, "journal", args, seconds, see, flow=Journal(self.node)
+            self._link, "journal", args, seconds, see, silence=silence, flow=flow
         )
 
     async def journal_end(self, run: str) -> int:

@@ -19,6 +19,9 @@ ESCAPE = b"\x1b"
 _STEP = 24
 """How many texts further on each round begins: `doctor` shows about as many of a node."""
 
+_WRONG = (1, 2)
+"""The program failed, or it was used wrongly here: then nothing was asked of the node."""
+
 _COLOURS = re.compile(r"\x1b\[(\d+;)*48;2;\d+;\d+;\d+m")
 """As the screen writes them: always with those of the ground; no text of the corpus has these."""
 
@@ -26,7 +29,7 @@ _COMMANDS = (
     ("status",),
     ("status", "--json"),
     ("doctor",),
-    ("accept", "--yes", "--node", "n3", "--reason", "x"),
+    ("accept", "n3", "--reason", "x"),
     ("journal",),
 )
 
@@ -58,7 +61,7 @@ def _written(cluster: SshCluster, tally: Tally) -> Painted:
             code = terminal.ends()
             data += bytes(terminal.written)
             tally.cases += 1
-            if code == 1 or b"Traceback" in terminal.written:
+            if code in _WRONG or b"Traceback" in terminal.written:
                 tally.bad.append(f"{command} ended with {code}: {terminal.screen[-1500:]}")
     return taken_apart(data + _screen(cluster, tally))
 
