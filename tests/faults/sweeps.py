@@ -8,14 +8,16 @@ import errno
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from backends.node.journal import JournalDamaged
 from backends.node.wire import WireError
 from tests.faults.bench import Bench, attempt, run
 from tests.faults.injector import FullAfterShortWrite, Injector
 from tests.faults.oracle import Oracle
-from tests.machines.ends import Ended
+
+if TYPE_CHECKING:
+    from tests.machines.ends import Ended
 
 ERRNOS = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EPERM, errno.EXDEV)
 
@@ -40,7 +42,7 @@ class Tally:
 
     cases: int = 0
     bad: list[str] = field(default_factory=list)
-    ended: list[Ended] = field(default_factory=list)
+    ended: "list[Ended]" = field(default_factory=list)
     """How each case ended, where that is shown."""
 
     def judge(self, name: str, bench: Bench, judged: Callable[[], None]) -> None:

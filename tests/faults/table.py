@@ -17,7 +17,6 @@ from pathlib import Path
 
 from tests.faults.goals import Goal, Unit, goals
 from tests.faults.sweeps import Tally
-from tests.machines import ends
 
 
 def main() -> int:
@@ -49,11 +48,12 @@ def _run(chosen: list[Goal], sample: int, workers: int, top: Path) -> int:
         flush=True,
     )
     short = 0
-    # Forked children fork again: each worker has one thread and no state of ours.
+    # Forked children fork again: each unit has a process with one thread, and little loaded.
     context = multiprocessing.get_context("spawn")
     with (
-        ProcessPoolExecutor(workers, mp_context=context) as computing,
-        ProcessPoolExecutor(workers, mp_context=context) as waiting,
+        # One more than there are processors: each waits a good part of its time for a child.
+        ProcessPoolExecutor(workers + 1, context, max_tasks_per_child=1) as computing,
+        ProcessPoolExecutor(workers, context, max_tasks_per_child=1) as waiting,
     ):
         pools = {False: computing, True: waiting}
         begun = []
@@ -71,6 +71,8 @@ def _run(chosen: list[Goal], sample: int, workers: int, top: Path) -> int:
                 short += 1
                 print(f"SHORT  {goal.name}: {tally.text()}\n", flush=True)
             if tally.ended:
+                from tests.machines import ends
+
                 print("", *ends.table(tally.ended), "", sep="\n", flush=True)
     print(f"{len(chosen) - short} of {len(chosen)} goals hold")
     return 1 if short else 0
