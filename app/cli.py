@@ -14,6 +14,7 @@ from typing import Any
 
 import click
 
+from app.cli_release import json_option, release, release_argument
 from backends.domain.problem import Exit, LiftlockError
 
 EXIT_CODES = """\b
@@ -97,10 +98,6 @@ def _nodes(function: Callable[..., int]) -> Callable[..., int]:
     )(_product(function))
 
 
-def _json(function: Callable[..., int]) -> Callable[..., int]:
-    return click.option("--json", "json", is_flag=True, help="JSON on standard output.")(function)
-
-
 def _yes(function: Callable[..., int]) -> Callable[..., int]:
     return click.option(
         "--yes", is_flag=True, help="Agree in advance to what would be asked; never to a pause."
@@ -112,7 +109,6 @@ def _reason(function: Callable[..., int]) -> Callable[..., int]:
 
 
 _cluster = click.argument("cluster", required=False)
-_release = click.argument("release", type=click.Path(path_type=Path))
 
 
 def _options(**given: Any) -> Any:
@@ -143,7 +139,7 @@ def _open(cluster: str | None, product: str | None = None) -> int:
 @_cluster
 @click.option("--expect", metavar="V", help="Exit 0 only when settled on this version.")
 @click.option("--watch", is_flag=True, help="Go on and tell every change.")
-@_json
+@json_option
 @_nodes
 def status(expect: str | None, watch: bool, **given: Any) -> int:
     """What every node runs, what is final, and one verdict."""
@@ -154,8 +150,8 @@ def status(expect: str | None, watch: bool, **given: Any) -> int:
 
 @cli.command()
 @click.argument("cluster")
-@_release
-@_json
+@release_argument
+@json_option
 @_nodes
 def plan(release: Path, **given: Any) -> int:
     """Every step of an upgrade and its undo; changes nothing."""
@@ -166,11 +162,11 @@ def plan(release: Path, **given: Any) -> int:
 
 @cli.command()
 @click.argument("cluster")
-@_release
+@release_argument
 @click.option("--batch", type=click.IntRange(1), help="Nodes that are installed at once.")
 @click.option("--pause", type=click.Choice(["first", "all", "none", "after_role"]))
 @click.option("--note", default="", help="Kept with the run, e.g. a change number.")
-@_json
+@json_option
 @_yes
 @_nodes
 def upgrade(release: Path, batch: int | None, pause: str | None, **given: Any) -> int:
@@ -186,7 +182,7 @@ def upgrade(release: Path, batch: int | None, pause: str | None, **given: Any) -
 @cli.command()
 @click.argument("cluster")
 @click.argument("node", nargs=-1, required=True)
-@_json
+@json_option
 @_reason
 @_product
 def accept(node: tuple[str, ...], **given: Any) -> int:
@@ -198,7 +194,7 @@ def accept(node: tuple[str, ...], **given: Any) -> int:
 
 @cli.command()
 @click.argument("cluster")
-@_json
+@json_option
 @_yes
 @_reason
 @_nodes
@@ -219,7 +215,7 @@ def rollback(**given: Any) -> int:
 
 @cli.command()
 @click.argument("cluster")
-@_json
+@json_option
 @_yes
 @_reason
 @_nodes
@@ -233,7 +229,7 @@ def takeover(**given: Any) -> int:
 @cli.command()
 @click.argument("cluster")
 @click.argument("version", required=False)
-@_json
+@json_option
 @_yes
 @_product
 def finalize(version: str | None, **given: Any) -> int:
@@ -245,7 +241,7 @@ def finalize(version: str | None, **given: Any) -> int:
 
 @cli.command()
 @click.argument("cluster")
-@_json
+@json_option
 @_yes
 @_nodes
 def adopt(**given: Any) -> int:
@@ -259,7 +255,7 @@ def adopt(**given: Any) -> int:
 @click.argument("cluster")
 @click.option("--staged", is_flag=True, help="Staged releases (the default).")
 @click.option("--everything", is_flag=True, help="Every trace of this program; products stay.")
-@_json
+@json_option
 @_yes
 @_nodes
 def clean(staged: bool, everything: bool, **given: Any) -> int:
@@ -273,7 +269,7 @@ def clean(staged: bool, everything: bool, **given: Any) -> int:
 
 @cli.command()
 @click.argument("cluster")
-@_json
+@json_option
 @_yes
 @_nodes
 def trust(**given: Any) -> int:
@@ -287,7 +283,7 @@ def trust(**given: Any) -> int:
 @click.argument("cluster", required=False)
 @click.argument("run", required=False)
 @click.option("--node", help="Only this node.")
-@_json
+@json_option
 def journal(cluster: str | None, run: str | None, node: str | None, json: bool) -> int:
     """What happened in a run, the newest one by default.
 
@@ -302,7 +298,7 @@ def journal(cluster: str | None, run: str | None, node: str | None, json: bool) 
 
 @cli.command()
 @_cluster
-@_json
+@json_option
 @_nodes
 def doctor(**given: Any) -> int:
     """Is this workstation, and is each node, fit for an upgrade?"""
@@ -327,34 +323,7 @@ def demo(nodes: int | None, directory: Path | None, serve: bool) -> int:
     return demonstration.demo(nodes, directory, serve=serve)
 
 
-@cli.group()
-def release() -> None:
-    """Build and show releases."""
-
-
-@release.command()
-@click.argument("directory", type=click.Path(path_type=Path))
-@click.option("--name", required=True, help="The product's name.")
-@click.option("--version", required=True)
-@click.option(
-    "-o", "--out", required=True, type=click.Path(path_type=Path), help="The folder to write to."
-)
-@_json
-def build(directory: Path, name: str, version: str, out: Path, json: bool) -> int:
-    """Pack a directory into a tarball and its manifest, reproducibly."""
-    from app.headless import releasing
-
-    return releasing.build(directory, name, version, out, as_json=json)
-
-
-@release.command()
-@_release
-@_json
-def show(release: Path, json: bool) -> int:
-    """What a release holds, after its bytes were checked."""
-    from app.headless import releasing
-
-    return releasing.display(release, as_json=json)
+cli.add_command(release)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -21,7 +21,14 @@ from app.between.recalling import find_releases, newest_run
 from app.runs import acting
 from app.runs.acting import Done, Scene, Work, act
 from app.runs.keeping import fresh_run, locked
-from app.runs.upgrading import Prepared, Upgrade, bring_to_rest, open_for, prepare
+from app.runs.upgrading import (
+    Prepared,
+    Upgrade,
+    bring_to_rest,
+    open_for,
+    prepare,
+    signature_rule,
+)
 from app.session import Session, open_book
 from app.state import BUSY
 from backends.domain.clean import clean
@@ -130,7 +137,8 @@ class Bridge:
 
         async def look() -> None:
             cluster = self.session.cluster
-            self._tell(await asyncio.to_thread(find_releases, cluster.releases))
+            rule = signature_rule(cluster)
+            self._tell(await asyncio.to_thread(find_releases, cluster.releases, rule))
 
         self._submit(look())
 

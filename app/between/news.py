@@ -7,6 +7,7 @@ from app.runs.upgrading import Prepared
 from backends.domain.facts import NodeReading
 from backends.domain.pace import Upcoming
 from backends.domain.problem import Exit, Problem
+from backends.domain.provenance import NOBODY, Provenance
 from backends.engine.acts import Preview
 from backends.engine.events import Event
 from backends.engine.results import Outcome
@@ -58,8 +59,9 @@ class ReleaseFound:
     name: str
     created: str
     bytes: int
+    provenance: Provenance = NOBODY
     problem: Problem | None = None
-    """Why it cannot be used; its version is what its name says then."""
+    """Why it cannot be used; its version is what its name says where its manifest says nothing."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,6 @@
 """What is read from this workstation's own disk for the screen: releases, and the newest run."""
 
+import time
 from pathlib import Path
 
 from app.between.news import Recalled, ReleaseFound, Releases
@@ -9,15 +10,19 @@ from backends.domain.states import Phase
 from backends.engine.events import Event, Kind
 from backends.engine.reading import LAST_MOMENT
 from backends.releases.read import TARBALL_SUFFIX, open_release
+from backends.releases.signature_rule import Rule, vouched
 from backends.store.book import Book, Entry, Run
 
 _RUNS_LOOKED_AT = 20
 
 
-def find_releases(folder: Path) -> Releases:
-    """The releases in a folder, newest first; one that cannot be used says why."""
+def find_releases(folder: Path, rule: Rule) -> Releases:
+    """The releases in a folder, newest first; one that cannot be used says why.
+
+    Their signatures are held against the `rule`; their tarballs are not read here.
+    """
     paths = sorted(folder.glob(f"*{TARBALL_SUFFIX}")) if folder.is_dir() else []
-    found = [_release(path) for path in paths]
+    found = [_release(path, rule) for path in paths]
     found.sort(key=lambda each: (each.created, each.version), reverse=True)
     return Releases(_shown(folder), tuple(found))
 
@@ -45,12 +50,17 @@ def _shown(folder: Path) -> str:
     return str(folder.relative_to(here)) if folder.is_relative_to(here) else str(folder)
 
 
-def _release(path: Path) -> ReleaseFound:
+def _release(path: Path, rule: Rule) -> ReleaseFound:
     try:
         release = open_release(path)
     except LiftlockError as error:
         name = path.name.removesuffix(TARBALL_SUFFIX)
-        return ReleaseFound(str(path), name, "", "", 0, error.problem)
+        return ReleaseFound(str(path), name, "", "", 0, problem=error.problem)
+    problem = None
+    try:
+        release = vouched(release, rule, time.time())
+    except LiftlockError as error:
+        problem = error.problem
     manifest = release.manifest
     return ReleaseFound(
         path=str(path),
@@ -58,6 +68,8 @@ def _release(path: Path) -> ReleaseFound:
         name=manifest.name,
         created=manifest.created,
         bytes=manifest.total_bytes,
+        provenance=release.provenance,
+        problem=problem,
     )
 
 

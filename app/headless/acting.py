@@ -16,6 +16,7 @@ from app.runs.looking import look
 from app.session import Session, open_book
 from backends.domain.facts import NodeReading
 from backends.domain.problem import Exit, LiftlockError, Problem
+from backends.domain.survey import unsigned
 from backends.domain.verdict import Verdict, decide
 from backends.engine.acts import Preview
 from backends.engine.results import NodeResult, Result
@@ -151,6 +152,8 @@ def finalize(options: Options, version: str | None) -> int:
             names = [reading.name for reading in scene.readings if reading.left_out is None]
             talk([f"finalize {wanted} on {', '.join(names)}"])
             talk(f"left out: {name}: {reason}" for name, reason in verdict.excluded)
+            if not_signed := unsigned(scene.readings).get(wanted):
+                talk([f"NOT SIGNED: {wanted} on {', '.join(not_signed)}"])
             talk([f"way back until now: {verdict.way_back}", "way back afterwards: none"])
             if not options.yes:
                 await typed(session.cluster.name, "the cluster's name")

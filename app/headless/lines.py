@@ -13,6 +13,7 @@ from backends.domain.gates import Gate
 from backends.domain.plan import NodePlan, Plan
 from backends.domain.problem import Problem
 from backends.domain.states import LETTERS, REACH_WORDS, NodeState
+from backends.domain.survey import unsigned
 from backends.domain.verdict import Verdict
 from backends.engine.events import Event, Kind
 from backends.engine.results import NodeResult
@@ -74,6 +75,7 @@ def plan(found: Plan) -> list[str]:
     lines = [
         f"plan {found.id}: {found.product} to {found.release_version} on {found.cluster}",
         f"  release  {found.release_digest}",
+        *wrapped(f"  origin   {found.provenance}", " " * 11),
         f"  updater  {found.updater_digest}",
         f"  pace     batch {found.policy.batch}, pause {found.policy.pause}, accept "
         f"{found.policy.accept}, nobody there: {found.policy.if_operator_vanishes}",
@@ -223,6 +225,8 @@ def _fact(value: Fact) -> str:
 
 def _remarks(readings: Sequence[NodeReading], verdict: Verdict) -> list[str]:
     lines: list[str] = []
+    for version, names in unsigned(readings).items():
+        lines += wrapped(f"NOT SIGNED: {version} ({', '.join(names)})", "  ")
     for reading in readings:
         facts = reading.facts if reading.read else None
         if facts is not None and facts.note:

@@ -155,6 +155,7 @@ def _node(reading: NodeReading) -> dict[str, object]:
         "running": fact(facts.running),
         "selected": fact(facts.selected),
         "staged": fact(facts.staged) if isinstance(facts.staged, Unknown) else list(facts.staged),
+        "unsigned": list(facts.unsigned),
         "previous": _version(facts.previous),
         "finalized": _final(facts.finalized),
         "service": facts.service.value,

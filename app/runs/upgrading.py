@@ -1,5 +1,6 @@
 """An upgrade, from a release on disk to nodes that have accepted it. It never finalizes."""
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,7 +11,6 @@ from app.session import Session
 from backends.domain.facts import NodeReading
 from backends.domain.gates import Gate, Target, before_upgrade
 from backends.domain.plan import NodePlan, Plan, Treatment, changing, in_turn
-from backends.domain.problem import Exit, LiftlockError, Problem
 from backends.domain.states import NodeState
 from backends.engine.conductor import Conductor
 from backends.engine.events import Observer
@@ -20,6 +20,8 @@ from backends.engine.recovery import recover_first
 from backends.engine.results import Outcome, exit_of_upgrade
 from backends.engine.scribe import Scribe
 from backends.releases.read import Release, open_release, verify_tarball
+from backends.releases.signature_rule import Rule, vouched
+from backends.settings.cluster import Cluster
 from backends.store.book import Book
 
 
@@ -50,26 +52,24 @@ class Prepared:
 
 
 def open_for(session: Session, path: Path) -> Release:
-    """A release that is whole, and one of this cluster's product; nothing was contacted.
+    """A release that is whole, one of this cluster's product, and signed as the cluster asks.
+
+    Nothing was contacted.
 
     Raises:
-        LiftlockError: Missing (exit 2); damaged, of another product, or unsigned where signatures
-            are required (exit 4).
+        LiftlockError: Missing (exit 2); damaged, of another product, or not signed by somebody
+            who may where signatures are required (exit 4).
     """
-    release = open_release(path)
+    release = vouched(open_release(path), signature_rule(session.cluster), time.time())
     verify_tarball(release)
     refuse_other_product(release, session.profile.name)
-    if session.cluster.signatures == "required":
-        raise LiftlockError(
-            Problem(
-                "signature-not-verifiable",
-                "This cluster requires signed releases, and this version cannot verify any.",
-                f'{session.cluster.source}: signatures = "required"',
-                'Set signatures = "optional" in [cluster] to use unsigned releases.',
-            ),
-            Exit.REFUSED,
-        )
     return release
+
+
+def signature_rule(cluster: Cluster) -> Rule:
+    """Whose signature a release needs for this cluster."""
+    is_required = cluster.signatures == "required"
+    return Rule(is_required, cluster.allowed_signers, cluster.revoked_keys)
 
 
 def plan_from(

@@ -7,7 +7,7 @@ from app.state import Run, State
 from app.view.words import keyed
 from backends.domain.facts import NodeReading
 from backends.domain.problem import Problem
-from backends.domain.survey import listed
+from backends.domain.survey import listed, unsigned
 from backends.domain.verdict import Verdict
 from backends.engine.acts import Preview
 from widgets.cells import Line, Tone, line
@@ -53,9 +53,11 @@ def accept(node: str, reading: NodeReading | None) -> Asked:
 def finalize(version: str, verdict: Verdict, state: State) -> Asked:
     """Before there is no way back any more."""
     names = [name for name, known in state.known.items() if known.reading.left_out is None]
+    not_signed = version in unsigned([known.reading for known in state.known.values()])
     lines = [
         line((f"{state.product} {version}", Tone.STRONG), f" becomes final on {listed(names)}."),
         *(line((f"left out: {name}: {why}", Tone.WARN)) for name, why in verdict.excluded),
+        *([line(("NOT SIGNED: nobody vouches for it", Tone.WARN))] if not_signed else []),
         line(f"way back until now: {keyed(verdict.way_back, state.called)}"),
         line(("way back afterwards: none; the backups are given up", Tone.WARN)),
     ]

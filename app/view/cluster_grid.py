@@ -162,6 +162,9 @@ def _note(reading: NodeReading, facts: NodeFacts) -> Cell:
         tone = Tone.BAD
     if facts.note:
         said.append(facts.note)
+    if facts.unsigned:
+        said.append(f"{', '.join(facts.unsigned)} NOT SIGNED")
+        tone = Tone.WARN if tone is Tone.PLAIN else tone
     failing = FAILING_TONES.get(facts.health)
     if failing is not None and facts.health_text:
         said.append(facts.health_text)

@@ -62,6 +62,7 @@ def _overview(made: Plan, gate: Gate | None) -> list[Line]:
     todo = [item for item in made.nodes if item.steps]
     found = [
         line((f"{made.product} {made.release_version}", Tone.STRONG), f" on {_names(todo)}"),
+        line((str(made.provenance), Tone.PLAIN if made.provenance.is_signed else Tone.WARN)),
         *(
             line(f"{item.node}: {item.treatment}{f', {item.reason}' if item.reason else ''}")
             for item in made.nodes

@@ -68,6 +68,7 @@ def _facts(facts: NodeFacts) -> list[Line]:
         _fact("runs", facts.running, pid),
         _fact("next start", facts.selected),
         _staged(facts),
+        *(line(("not signed ", Tone.QUIET), (each, Tone.WARN)) for each in facts.unsigned),
         _previous(facts),
         _final(facts),
         line(("service    ", Tone.QUIET), facts.service.value),

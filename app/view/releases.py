@@ -2,6 +2,7 @@
 
 from datetime import datetime
 
+from app.between.news import ReleaseFound
 from app.state import State
 from app.view.words import NONE, size
 from backends.domain.facts import is_value
@@ -27,7 +28,7 @@ def rows(state: State) -> list[Row]:
         elif each.name != state.product:
             note = Cell(f"of another product: {each.name}", Tone.WARN)
         else:
-            note = Cell(_note(state, each.version))
+            note = _note(state, each)
         found.append(
             Row(
                 each.path,
@@ -51,16 +52,17 @@ def likely(state: State, verdict: Verdict) -> str:
     return next((each.path for each in found if each.version == verdict.to_version), "")
 
 
-def _note(state: State, version: str) -> str:
-    """On how many nodes it is, and how."""
-    said = []
+def _note(state: State, found: ReleaseFound) -> Cell:
+    """On which nodes it is, and how; and whether nobody vouches for it."""
+    version, origin = found.version, found.provenance
+    said = [] if origin.is_signed else [str(origin)]
     for word, names in (
         ("final on", _on(state, version, final=True)),
         ("runs on", _on(state, version, final=False)),
     ):
         if names:
             said.append(f"{word} {', '.join(names)}")
-    return "; ".join(said)
+    return Cell("; ".join(said), Tone.PLAIN if origin.is_signed else Tone.WARN)
 
 
 def _on(state: State, version: str, *, final: bool) -> list[str]:

@@ -11,6 +11,7 @@ from backends.demo.marker import Marker
 from backends.demo.places import login, places_in
 from backends.demo.ports import free_ports, is_free
 from backends.demo.processes import end_processes, require_proc
+from backends.demo.signing import sign_releases
 from backends.demo.sshd import Sshd
 from backends.domain.problem import Exit, LiftlockError, Problem
 
@@ -143,6 +144,7 @@ class Demo:
         await end_processes(places.top)
         places.make(names)
         beacons.build_releases(places)
+        sign_releases(places)
         laid = [beacons.lay_down(places, name) for name in names]
         self._fresh = any(laid) or not any(_has_entries(places.state(name)) for name in names)
         stack.callback(self._let_lease_run_out)

@@ -64,8 +64,18 @@ class Places:
         return self.keys / "operator"
 
     @property
+    def release_key(self) -> Path:
+        """What releases are signed with."""
+        return self.keys / "release"
+
+    @property
+    def signers(self) -> Path:
+        """Whose signature a release needs: allowed_signers of the cluster."""
+        return self.top / "signers"
+
+    @property
     def releases(self) -> Path:
-        """Tarballs and manifests."""
+        """Tarballs, manifests and signatures."""
         return self.top / "releases"
 
     @property

@@ -138,6 +138,9 @@ class NodeFacts:
     staged: tuple[str, ...] | Unknown = NOT_READ
     """The versions that lie ready on the node."""
 
+    unsigned: tuple[str, ...] = ()
+    """Those of the versions here that came as a release which nobody had signed."""
+
     previous: VersionRef | Unknown | None = NOT_READ
     """The exact undo target."""
 

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 
 from backends.domain.policy import Limits, Pause, Policy
+from backends.domain.provenance import NOBODY, Provenance
 from backends.domain.states import Phase
 
 ID_LENGTH = 12
@@ -95,6 +96,8 @@ class Plan:
 
     notes: tuple[str, ...] = ()
     limits: Limits = field(default_factory=Limits)
+    provenance: Provenance = NOBODY
+    """Who vouches for the release."""
 
 
 def plan_id(plan: Plan) -> str:
@@ -202,6 +205,7 @@ def stored(plan: Plan) -> dict[str, object]:
         "cluster": plan.cluster,
         "version": plan.release_version,
         "digest": plan.release_digest,
+        "provenance": str(plan.provenance),
         "policy": content["policy"],
         "limits": content["limits"],
         "nodes": [item.node for item in plan.nodes],

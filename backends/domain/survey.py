@@ -122,6 +122,16 @@ def course(facts: NodeFacts) -> tuple[Fact, Fact]:
     return transaction.from_version, transaction.to_version
 
 
+def unsigned(readings: Iterable[NodeReading]) -> dict[str, list[str]]:
+    """The versions that nobody vouches for, and the nodes that have each."""
+    found: dict[str, list[str]] = {}
+    for reading in readings:
+        facts = reading.facts if reading.read else None
+        for version in facts.unsigned if facts is not None else ():
+            found.setdefault(version, []).append(reading.name)
+    return found
+
+
 def names(nodes: Iterable[NodeFacts]) -> tuple[str, ...]:
     """The names of the nodes."""
     return tuple(facts.node for facts in nodes)

@@ -17,7 +17,7 @@ from backends.domain.states import Outcome, Unreachable
 from backends.engine import reading, watching
 from backends.engine.answer import Answer, Subject, cause_of, no_end_of, no_word_from
 from backends.engine.flow import Flow, Journal, Watch, Whole
-from backends.engine.upload import STALL_SECONDS, Blobs, Message, Upload, sha256_of
+from backends.engine.upload import STALL_SECONDS, Blobs, Message, Upload
 from backends.node import wire
 from backends.releases.read import Release
 from backends.transport.link import Channel, Link, LinkFailed
@@ -211,21 +211,11 @@ class Contact:
         progress: Callable[[int, int], None],
     ) -> Answer:
         """Send what the node lacks of a release; `progress(sent, of)` in bytes."""
-        args = {
-            "run": run,
-            "version": release.manifest.version,
-            "digest": release.digest,
-            "manifest": {
-                "sha256": sha256_of(release.manifest_bytes),
-                "size": len(release.manifest_bytes),
-            },
-            "plan": plan,
-        }
         upload = Upload(release, blobs, progress)
         try:
             async with self._open(self._link) as channel:
                 seconds = self._limits.install_step_seconds
-                request = self._request("stage", args)
+                request = self._request("stage", upload.announced(run, plan))
                 return await self._talk(channel, request, seconds, upload.on_message)
         except TimeoutError:
             return Answer(Outcome.TIMED_OUT, no_end_of(self.node, "stage", STALL_SECONDS), ())

@@ -104,6 +104,7 @@ def make_plan(
             product=product,
             release_version=manifest.version,
             release_digest=release.digest,
+            provenance=release.provenance,
             updater_digest=updater,
             policy=policy,
             limits=limits,

@@ -58,6 +58,7 @@ def node_facts(node: str, message: Mapping[str, Any]) -> NodeFacts:
         running=_fact(message["running"]),
         selected=_fact(message["selected"]),
         staged=tuple(line(version) for version in _list(message["staged"])),
+        unsigned=tuple(line(version) for version in _list(message["unsigned"])),
         previous=_version(message["previous"]),
         finalized=_unknown(finalized)
         if _is_unknown(finalized)

@@ -29,6 +29,26 @@ class Upload:
         self._progress = progress
         self._wanted: dict[str, tuple[int, int]] = {}
 
+    def announced(self, run: str, plan: Message) -> dict[str, object]:
+        """What the node is told before anything is sent: which bytes, and who vouches for them."""
+        release, content = self._release, self._release.manifest_bytes
+        origin = release.provenance
+        signature = {
+            "armored": release.signature.decode("ascii"),
+            "signer": release.signer,
+            "by": origin.signer,
+            "key": origin.key,
+        }
+        return {
+            "run": run,
+            "version": release.manifest.version,
+            "digest": release.digest,
+            "manifest": {"sha256": sha256_of(content), "size": len(content)},
+            "plan": plan,
+            "signature": signature if origin.is_signed else None,
+            "imported": origin.imported,
+        }
+
     async def on_message(self, channel: Channel, message: Message) -> None:
         """The manifest on hello, the blobs when all wants are known."""
         if message["t"] == "hello":

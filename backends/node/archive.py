@@ -97,6 +97,7 @@ Member = NamedTuple(
         ("mode", int),  # permission bits only; set-id and sticky bits are dropped
         ("size", int),
         ("target", Optional[str]),
+        ("mtime", int),  # seconds since 1970 as the archive says; 0 where it says nothing usable
         ("content", Content),
     ],
 )
@@ -128,7 +129,7 @@ def read(fileobj: BinaryIO, caps: Caps = DEFAULT_CAPS) -> Iterator[Member]:
         kind = _kind(header, path)
         tree.add(path, kind, header.size, target)
         content = Content(stream, path, header.size)
-        yield Member(path, kind, header.mode, header.size, target, content)
+        yield Member(path, kind, header.mode, header.size, target, header.mtime, content)
         content.finish()
         stream.exactly(-header.size % _BLOCK, path)
     if extra:
@@ -153,6 +154,8 @@ class _Header:
             self.name = prefix + b"/" + self.name
         self.mode = _number(block[100:108], "mode") & 0o777
         self.size = _number(block[124:136], "size")
+        seconds = block[136:148].strip(b" \0")
+        self.mtime = int(seconds, 8) if re.match(rb"[0-7]+\Z", seconds) else 0
 
 
 def _number(field: bytes, what: str) -> int:

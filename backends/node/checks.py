@@ -18,6 +18,7 @@ from backends.node import (
     images,
     locks,
     processes,
+    provenance,
     second_layer,
     transaction,
 )
@@ -229,6 +230,10 @@ def _clock(order: Order) -> Answer:
     return ("refused" if skew > 60 else "warn" if skew > 5 else "ok"), text
 
 
+def _signature(order: Order) -> Answer:
+    return provenance.check(order.places, order.args)
+
+
 def _tree(order: Order) -> Answer:
     """R4: one altered, missing or extra file in the staged tree, and it is refused by name."""
     version = order.args["version"]
@@ -341,6 +346,7 @@ _PREFLIGHT: List[Tuple[str, Callable[[Order], Answer]]] = [
 ]
 
 _STAGED: List[Tuple[str, Callable[[Order], Answer]]] = [
+    ("signature", _signature),
     ("staged files", _tree),
     ("service", _service),
     ("same version, other content", _same),

@@ -15,6 +15,7 @@ from backends.node import (
     locks,
     probe,
     processes,
+    provenance,
     standing,
     transaction,
 )
@@ -49,11 +50,14 @@ class Reader:
         """What the file system says: pointer, staged, finalized, transaction. Runs no command."""
         places = self.places
         selected = self._selected()
+        staged = self._staged(selected)
+        here = [selected, *staged] if isinstance(selected, str) else staged
         found: Facts = {
             "product": self.document["name"],
             "boot_id": clock.boot_id(),
             "selected": selected,
-            "staged": self._staged(selected),
+            "staged": staged,
+            "unsigned": provenance.unsigned(places, here),
             "installed": self.layout.installed(),
             "finalized": self._finalized(),
             "previous": None,

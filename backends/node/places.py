@@ -61,6 +61,7 @@ class Places:
         self.done = os.path.join(self.home, "done")
         self.conflicts = os.path.join(self.home, "conflicts")
         self.selected = os.path.join(self.home, "selected")
+        self.provenances = os.path.join(self.home, "provenance")
         # Products that are swapped whole may lie side by side: each has a folder of its own.
         around = os.path.join(os.path.dirname(directory), ".liftlock")
         inside = os.path.join(directory, ".liftlock")
@@ -88,6 +89,10 @@ class Places:
     def manifest(self, version: str) -> str:
         """What we know of a version's content."""
         return os.path.join(self.manifests, version + ".json")
+
+    def provenance(self, version: str) -> str:
+        """Who vouches for a version: a directory with its signature."""
+        return os.path.join(self.provenances, version)
 
     def make_home(self) -> None:
         """Create the state directories, private, and write down which did not exist before.

@@ -13,7 +13,7 @@ import stat
 import time
 from typing import Any, BinaryIO, Callable, Dict, List, Set, Tuple
 
-from backends.node import images, wire
+from backends.node import images, provenance, wire
 from backends.node.canonical import StrictError, files_digest, parse
 from backends.node.journal import Journal
 from backends.node.layout import Layout, is_version_name
@@ -61,7 +61,7 @@ def stage(layout: Layout, args: Dict[str, Any], source: BinaryIO, send: Send) ->
     places.make_home()
     places.make_beside()
     write_json(places.run, args["plan"])
-    manifest = _receive_manifest(places, args, source)
+    content, manifest = _receive_manifest(places, args, source)
     files: List[Dict[str, Any]] = manifest["files"]
     version = args["version"]
     lacking = [] if layout.is_there(files, version) else _lacking(places, files)
@@ -69,6 +69,7 @@ def stage(layout: Layout, args: Dict[str, Any], source: BinaryIO, send: Send) ->
     received = _receive(places, dict(lacking), source, send)
     if not layout.is_there(files, version):
         _build(places, version, files, _seconds(manifest["created"]))
+    provenance.keep(places, args, content)
     write_json(
         places.manifest(version),
         {
@@ -88,7 +89,12 @@ def stage(layout: Layout, args: Dict[str, Any], source: BinaryIO, send: Send) ->
     journal = Journal(places.journal, create=True)
     try:
         journal.append(
-            "STAGE", run=args["run"], version=version, digest=args["digest"], received=received
+            "STAGE",
+            run=args["run"],
+            version=version,
+            digest=args["digest"],
+            received=received,
+            signed=(args.get("signature") or {}).get("by", ""),
         )
     finally:
         journal.close()
@@ -110,7 +116,10 @@ def _refuse_version(places: Places, args: Dict[str, Any]) -> None:
         )
 
 
-def _receive_manifest(places: Places, args: Dict[str, Any], source: BinaryIO) -> Dict[str, Any]:
+def _receive_manifest(
+    places: Places, args: Dict[str, Any], source: BinaryIO
+) -> Tuple[bytes, Dict[str, Any]]:
+    """The manifest as it came, which a signature is over, and what it says."""
     sha256, size = args["manifest"]["sha256"], args["manifest"]["size"]
     if size > MAX_MANIFEST:
         raise Refused("manifest-too-big", "the manifest has %d bytes" % size)
@@ -130,7 +139,7 @@ def _receive_manifest(places: Places, args: Dict[str, Any], source: BinaryIO) ->
     if manifest["version"] != args["version"] or files_digest(manifest["files"]) != args["digest"]:
         raise Refused("manifest-other", "the manifest is not the one that was planned")
     found: Dict[str, Any] = manifest
-    return found
+    return content, found
 
 
 def _frame_header(line: bytes) -> Tuple[str, int, int]:

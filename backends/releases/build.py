@@ -17,6 +17,7 @@ from backends.releases.manifest import (
     MAX_BYTES,
     SAFE_NAME,
     FileEntry,
+    Imported,
     Manifest,
     Needs,
     digest,
@@ -52,6 +53,7 @@ def build(
     expires: str | None = None,
     arch: str = "any",
     sequence: int | None = None,
+    imported: Imported | None = None,
 ) -> Built:
     """Write `{name}-{version}.tar.gz` and `{name}-{version}.release.json` into `out`.
 
@@ -93,6 +95,7 @@ def build(
                 from_=from_versions if from_versions == "*" else tuple(from_versions),
                 irreversible=tuple(irreversible),
                 needs=_needs(needs, entries),
+                imported=imported,
             )
             _prove(packed.stream, entries)
             stem = out / f"{name}-{version}"

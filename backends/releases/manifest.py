@@ -101,6 +101,15 @@ class Needs(_Closed):
     """Free space for the unpacked tree."""
 
 
+class Imported(_Closed):
+    """The archive of a vendor that a release was made from."""
+
+    file: Line
+    sha256: Sha256
+    checksum: Literal["sha256", "md5", "none"]
+    """What lay beside it and fitted; "none": nothing did."""
+
+
 class Manifest(_Closed):
     """Everything that is known about one release."""
 
@@ -131,11 +140,21 @@ class Manifest(_Closed):
     """What a roll back does not undo, in words."""
 
     needs: Needs = Needs()
+    imported: Imported | None = None
+    """Set when it was not built but made from a vendor's archive."""
 
     @model_validator(mode="after")
     def _files_make_a_tree(self) -> "Manifest":
         check_tree(self.files)
         return self
+
+    @property
+    def imported_from(self) -> str:
+        """The vendor's archive in words; empty when there is none."""
+        if self.imported is None:
+            return ""
+        told = self.imported.checksum
+        return f"{self.imported.file} ({'no checksum' if told == 'none' else f'{told} fits'})"
 
     @property
     def total_bytes(self) -> int:

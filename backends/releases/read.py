@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, NoReturn
 
 from backends.domain.problem import Exit, LiftlockError, Problem
+from backends.domain.provenance import NOBODY, Provenance
 from backends.node.archive import ArchiveError, Content, Member, read, shown
 from backends.releases.contents import entry_of
 from backends.releases.manifest import MAX_BYTES, FileEntry, Manifest, digest, from_bytes, to_json
@@ -34,6 +35,15 @@ class Release:
     manifest: Manifest
     digest: str
     """The content digest; see `backends.releases.manifest.digest`."""
+
+    provenance: Provenance = NOBODY
+    """Who vouches for it, as far as somebody looked: `signature_rule.vouched`."""
+
+    signature: bytes = b""
+    """The signature that `provenance` speaks of, armored."""
+
+    signer: str = ""
+    """A line of allowed_signers that this signature, and nothing else, holds against."""
 
     @property
     def signature_path(self) -> Path:

@@ -59,6 +59,7 @@ class Cluster:
     """"required" or "optional"."""
 
     allowed_signers: Path | None
+    revoked_keys: Path | None
     known_hosts: Path | None
     ssh_config: Path | None
     operator_state: Path | None
@@ -121,6 +122,7 @@ def load_cluster(path: Path, *, today: date) -> Cluster:
         profile=cluster.profile,
         signatures=cluster.signatures,
         allowed_signers=_beside(path, cluster.allowed_signers),
+        revoked_keys=_beside(path, cluster.revoked_keys),
         known_hosts=_beside(path, cluster.known_hosts),
         ssh_config=_beside(path, cluster.ssh_config),
         operator_state=_beside(path, cluster.operator_state),

@@ -50,6 +50,9 @@ class ClusterTable(Table):
 
     signatures: Literal["required", "optional"] = "required"
     allowed_signers: Text | None = None
+    revoked_keys: Text | None = None
+    """Keys whose signatures no longer count: a public key or SHA256: fingerprint a line."""
+
     known_hosts: Text | None = None
     """The only file of host keys that counts for this cluster; without it: as ssh config says."""
 

@@ -179,6 +179,17 @@ def _second_layer(call: Call) -> Found:
 # --- staged -------------------------------------------------------------------------------------
 
 
+def _signature(call: Call) -> Found:
+    version = call.args["version"]
+    said = call.disk.provenance.get(version)
+    if said is None or said["digest"] != call.args["digest"]:
+        return "refused", f"nothing is known of where {version} comes from"
+    imported = f"; imported from {said['imported']}" if said["imported"] else ""
+    if not said["by"]:
+        return "warn", f"NOT SIGNED; the cluster file allows it{imported}"
+    return "ok", f"{said['by']}, {said['key']}, verified again here{imported}"
+
+
 def _tree(call: Call) -> Found:
     version, digest = call.args["version"], call.args["digest"]
     manifest, mark = call.disk.manifests.get(version), call.disk.marks.get(version)
@@ -283,6 +294,7 @@ _PREFLIGHT: _Checks = [
 ]
 
 _STAGED: _Checks = [
+    ("signature", _signature),
     ("staged files", _tree),
     ("service", _control),
     ("same version, other content", _same),

@@ -26,6 +26,9 @@ DIRECTORY = "/opt/beacon"
 PORT = "8080"
 ROLES = ("canary", "voter", "leader")
 
+SIGNED = {"by": "release@harbor", "key": "SHA256:of-a-scene"}
+"""Who vouches for what scenes stage by themselves."""
+
 POLICY = {"if_operator_vanishes": "rollback", "on_failure": "rollback", "second_layer": "none"}
 
 _LONGEST_SECONDS = 3600.0
@@ -181,7 +184,7 @@ class SimCluster:
         for name in names:
             about = {"run": run, "version": version, "digest": release.digest}
             manifest = {"sha256": sha, "size": size}
-            args = {**about, "manifest": manifest, "plan": {"run": run}}
+            args = {**about, "manifest": manifest, "plan": {"run": run}, "signature": SIGNED}
             _ok(name, "stage", self._converse(name, "stage", args, release))
             self.do(name, "check", scope="staged", **about)
 

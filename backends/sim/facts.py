@@ -5,7 +5,7 @@ from typing import Any
 
 from backends.node.wire import problem
 from backends.sim import records as standing
-from backends.sim.node import SimNode, Transaction
+from backends.sim.node import Disk, SimNode, Transaction
 from backends.sim.service import Service, first_failure
 
 Facts = dict[str, Any]
@@ -27,6 +27,7 @@ def quick(node: SimNode, document: Mapping[str, Any]) -> Facts:
         "boot_id": node.boot_id,
         "selected": disk.pointer,
         "staged": sorted(version for version in disk.marks if version in disk.staging),
+        "unsigned": _unsigned(disk),
         "installed": sorted(disk.trees),
         "finalized": {name: marker[name] for name in ("version", "run", "digest", "time")}
         if marker
@@ -47,6 +48,16 @@ def quick(node: SimNode, document: Mapping[str, Any]) -> Facts:
         found["state"] = "disabled"
         found["note"] = disk.disabled.strip()
     return found
+
+
+def _unsigned(disk: Disk) -> list[str]:
+    staged = sorted(version for version in disk.marks if version in disk.staging)
+    here = staged if disk.pointer is None else [disk.pointer, *staged]
+    return [
+        version
+        for version in here
+        if version in disk.provenance and not disk.provenance[version]["by"]
+    ]
 
 
 def slow(node: SimNode, document: Mapping[str, Any]) -> Facts:

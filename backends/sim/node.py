@@ -88,6 +88,9 @@ class Disk:
     """What was said to be staged: version -> digest, run, checked."""
 
     manifests: dict[str, Content] = field(default_factory=dict)
+    provenance: dict[str, dict[str, str]] = field(default_factory=dict)
+    """Who vouches for what was staged: version -> by, key, imported, digest."""
+
     blobs: dict[str, int] = field(default_factory=dict)
     parts: dict[str, bytearray] = field(default_factory=dict)
     """Blobs that have arrived in part."""

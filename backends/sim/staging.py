@@ -41,11 +41,23 @@ def stage(call: Call) -> Answering:
     if not _is_there(call, manifest):
         disk.staging[version] = Tree(manifest)
     disk.manifests[version] = manifest
+    signature = args.get("signature") or {}
+    disk.provenance[version] = {
+        "by": signature.get("by", ""),
+        "key": signature.get("key", ""),
+        "imported": args.get("imported", ""),
+        "digest": args["digest"],
+    }
     disk.marks[version] = {"digest": args["digest"], "run": args["run"], "checked": False}
     disk.blobs.clear()
     disk.parts.clear()
     call.book().append(
-        "STAGE", run=args["run"], version=version, digest=args["digest"], received=received
+        "STAGE",
+        run=args["run"],
+        version=version,
+        digest=args["digest"],
+        received=received,
+        signed=signature.get("by", ""),
     )
     call.send(
         {"t": "staged", "version": version, "files": len(manifest.files), "received": received}

@@ -96,7 +96,13 @@ def pretend(contacts: dict[str, Any], state_dir: Any) -> Any:
     return Pretended(
         contacts=contacts,
         state_dir=state_dir,
-        cluster=SimpleNamespace(name="harbor", releases=state_dir),
+        cluster=SimpleNamespace(
+            name="harbor",
+            releases=state_dir,
+            signatures="optional",
+            allowed_signers=None,
+            revoked_keys=None,
+        ),
         name="harbor",
         chosen=tuple(contacts),
     )

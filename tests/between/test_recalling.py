@@ -13,7 +13,12 @@ from app.between.recalling import find_releases, newest_run
 from backends.domain.states import Phase
 from backends.engine.events import Kind
 from backends.releases.build import build
+from backends.releases.signature_rule import Rule
 from backends.store.book import Book, Start
+from tests.support.signing import make_key, public, sign_file
+
+ANY = Rule(False, None)
+"""Signatures are optional."""
 
 
 @pytest.fixture
@@ -27,7 +32,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_a_good_release_is_told_whole(folder: Path) -> None:
-    found = find_releases(folder)
+    found = find_releases(folder, ANY)
     (one,) = found.found
     assert found.folder == str(folder)
     assert (one.name, one.version, one.problem) == ("beacon", "4.12.0", None)
@@ -35,17 +40,34 @@ def test_a_good_release_is_told_whole(folder: Path) -> None:
     assert one.path.endswith("beacon-4.12.0.tar.gz")
 
 
+def test_an_unsigned_release_is_told_as_that_and_cannot_be_used_where_that_counts(
+    folder: Path, tmp_path: Path
+) -> None:
+    (one,) = find_releases(folder, ANY).found
+    assert str(one.provenance) == "NOT SIGNED"
+    key = make_key(tmp_path / "key")
+    signers = tmp_path / "signers"
+    signers.write_text(f"release@example.com {public(key)}\n")
+    (one,) = find_releases(folder, Rule(True, signers)).found
+    assert one.problem is not None
+    assert (one.problem.code, one.version) == ("signature-missing", "4.12.0")
+    sign_file(folder / "beacon-4.12.0.release.json", key)
+    (one,) = find_releases(folder, Rule(True, signers)).found
+    assert one.problem is None
+    assert one.provenance.signer == "release@example.com"
+
+
 def test_the_newest_comes_first(folder: Path, tmp_path: Path) -> None:
     os.utime(tmp_path / "source" / "VERSION", (2_000_000_000, 2_000_000_000))
     build(tmp_path / "source", "beacon", "4.9.0", folder)
-    assert [each.version for each in find_releases(folder).found] == ["4.9.0", "4.12.0"]
+    assert [each.version for each in find_releases(folder, ANY).found] == ["4.9.0", "4.12.0"]
 
 
 @pytest.mark.parametrize("text", [b"", b"{", b"[]", b"\xff\xfe", b'{"schema": "x"}', b"1" * 5000])
 def test_a_damaged_manifest_is_a_row_that_says_why(folder: Path, text: bytes) -> None:
     (folder / "bad-1.tar.gz").write_bytes(b"")
     (folder / "bad-1.release.json").write_bytes(text)
-    found = {each.version: each for each in find_releases(folder).found}
+    found = {each.version: each for each in find_releases(folder, ANY).found}
     assert found["4.12.0"].problem is None
     assert found["bad-1"].problem is not None
     assert found["bad-1"].problem.summary
@@ -53,7 +75,7 @@ def test_a_damaged_manifest_is_a_row_that_says_why(folder: Path, text: bytes) ->
 
 def test_a_tarball_without_a_manifest_is_a_row_that_says_so(folder: Path) -> None:
     (folder / "beacon-4.12.0.release.json").unlink()
-    (one,) = find_releases(folder).found
+    (one,) = find_releases(folder, ANY).found
     assert one.problem is not None
     assert one.problem.code == "manifest-missing"
     assert one.name == ""
@@ -65,16 +87,16 @@ def test_what_is_no_release_is_not_shown_or_says_why(folder: Path) -> None:
     (folder / "folder-1.tar.gz").mkdir()
     (folder / "gone-1.tar.gz").symlink_to(folder / "nowhere")
     (folder / os.fsdecode(b"odd-\xff.tar.gz")).write_bytes(b"x")
-    found = find_releases(folder).found
+    found = find_releases(folder, ANY).found
     assert sum(1 for each in found if each.problem is None) == 1
     assert len(found) == 4
     assert all(each.problem is not None and each.problem.summary for each in found[1:])
 
 
 def test_no_folder_is_no_release(tmp_path: Path) -> None:
-    assert find_releases(tmp_path / "nowhere").found == ()
+    assert find_releases(tmp_path / "nowhere", ANY).found == ()
     (tmp_path / "file").write_text("")
-    assert find_releases(tmp_path / "file").found == ()
+    assert find_releases(tmp_path / "file", ANY).found == ()
 
 
 # --- the newest run -----------------------------------------------------------------------------

@@ -163,7 +163,7 @@ def test_signatures_that_are_required_cannot_be_passed_over(settled: Cluster) ->
     settled.file.write_text(settled.file.read_text().replace('"optional"', '"required"'))
     ran = settled.upgrade("4.12.0")
     assert ran.status == 4
-    assert "signature-not-verifiable" in ran.err
+    assert "signature-missing" in ran.err
 
 
 @pytest.mark.drill

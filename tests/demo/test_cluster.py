@@ -21,6 +21,7 @@ from backends.products.node_document import node_document
 from backends.products.policy import effective_policy
 from backends.products.profile import load_cluster_profile
 from backends.releases.read import open_release, verify_tarball
+from backends.releases.signature_rule import Rule, vouched
 from backends.settings.cluster import load_cluster
 from backends.transport.payload import pack
 from tests.demo.conftest import no_process_left, until
@@ -53,8 +54,9 @@ async def test_the_files_say_what_an_operator_needs(demo: Demo) -> None:
     assert (cluster.name, cluster.products, cluster.signatures) == (
         "demo",
         ("beacon",),
-        "optional",
+        "required",
     )
+    assert cluster.allowed_signers == demo.directory / "signers"
     assert cluster.known_hosts == demo.directory / "known_hosts"
     assert cluster.ssh_config == demo.directory / "ssh_config"
     assert cluster.operator_state == demo.directory / "operator"
@@ -95,6 +97,8 @@ async def test_the_releases_are_a_good_and_a_sick_one(demo: Demo) -> None:
         release = open_release(path)
         assert release.manifest.version == version
         verify_tarball(release)
+        signed = vouched(release, Rule(True, demo.directory / "signers"), time.time())
+        assert signed.provenance.signer == "release@demo"
 
 
 async def test_the_updater_finds_its_python_and_reads_a_node(demo: Demo) -> None:

@@ -19,8 +19,11 @@ from tests.support.interpreters import node_pythons
 PYTHONS = ("3.6", "3.8", "3.11", "3.13")
 """What nodes have: the oldest, the newest, and two between."""
 
-_SHARES = 4
+_SHARES = 6
 """Sites on which the runs end to end are done, each with machines of its own."""
+
+_RUNS_ON_A_SITE = 5
+"""A site is not made for fewer."""
 
 Unit = Callable[[Path, int], Tally]
 """Does its part below a directory of its own; every n-th case."""
@@ -281,5 +284,7 @@ def _twice(layout: str, phase: str, top: Path, sample: int) -> Tally:
 def _ends(share: int, top: Path, sample: int) -> Tally:
     from tests.machines import ends
 
-    ended = list(ends.all_ended(top, ends.mixed()[::sample][share::_SHARES]))
+    cases = ends.mixed()[::sample]
+    sites = max(1, min(_SHARES, len(cases) // _RUNS_ON_A_SITE))
+    ended = list(ends.all_ended(top, cases[share::sites] if share < sites else []))
     return Tally(len(ended), [one.line() for one in ended if one.bad], ended)

@@ -53,7 +53,7 @@ def _run(chosen: list[Goal], sample: int, workers: int, top: Path) -> int:
     with (
         # One more than there are processors: each waits a good part of its time for a child.
         ProcessPoolExecutor(workers + 1, context, max_tasks_per_child=1) as computing,
-        ProcessPoolExecutor(workers, context, max_tasks_per_child=1) as waiting,
+        ProcessPoolExecutor(workers + 1, context, max_tasks_per_child=1) as waiting,
     ):
         pools = {False: computing, True: waiting}
         begun = []

@@ -20,11 +20,14 @@ from app.between.bridge import Bridge
 from app.between.mailbox import Mailbox
 from app.session import open_session
 from backends.engine.core import Core
+from backends.releases.read import open_release
+from backends.releases.signing import sign
 from backends.sim import scenes
 from backends.sim.clock import SimClock
 from backends.sim.cluster import SimCluster
 from backends.sim.node import Durations
 from tests.support.screen_operator import Operator, at_once
+from tests.support.signing import fixed_key, public
 
 RUN = "1017-k7f"
 AT_ONCE = Durations(prepare=0, stop=0, switch=0, start=0, undo=0, finalize=0)
@@ -84,8 +87,8 @@ async def on_stage(
         node.durations = AT_ONCE
     _settle_the_world(clock, folder, monkeypatch)
     file = cluster.write(folder)
-    for version in (scenes.NEW, scenes.SICK):
-        cluster.release(version).build(folder)
+    releases = [cluster.release(each).build(folder) for each in (scenes.NEW, scenes.SICK)]
+    _require_signatures(file, releases)
     mailbox = Mailbox()
     asking = Asking(mailbox.put)
     session = open_session(file.stem, prompt=asking, links=cluster.link)
@@ -106,6 +109,16 @@ async def on_stage(
             living.cancel()
             with suppress(asyncio.CancelledError):
                 living.result()
+
+
+def _require_signatures(file: Path, releases: list[Path]) -> None:
+    key = fixed_key(file.with_name("key"))
+    for tarball in releases:
+        sign(open_release(tarball), key)
+    file.with_name("signers").write_text(f"release@harbor {public(key)}\n")
+    text = file.read_text()
+    required = 'signatures = "required"\nallowed_signers = "signers"'
+    file.write_text(text.replace('signatures = "optional"', required))
 
 
 def _settle_the_world(clock: SimClock, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

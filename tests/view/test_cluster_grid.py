@@ -227,6 +227,17 @@ def test_whatever_was_read_a_panel_can_be_made(state: State) -> None:
             assert "healthy" not in said
 
 
+def test_what_nobody_signed_is_marked_in_the_row_and_in_the_panel() -> None:
+    reading = node("n1", "4.12", unsigned=("4.12",))
+    note = row(reading).cells[-1]
+    assert note.text == "4.12 NOT SIGNED"
+    assert note.tone is Tone.WARN
+    assert "not signed 4.12" in panel(reading)
+    signed = node("n1", "4.12")
+    assert "SIGNED" not in row(signed).cells[-1].text
+    assert "not signed" not in panel(signed)
+
+
 NASTY = [
     "[bold red]x[/]",
     "\x1b[31mred\x1b[0m",

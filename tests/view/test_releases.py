@@ -10,6 +10,7 @@ from app.view import releases
 from app.view.help import help_lines
 from app.view.journal import journal, lines_of, short
 from backends.domain.problem import Problem
+from backends.domain.provenance import Provenance
 from backends.domain.states import LETTERS, Phase, Unreachable
 from backends.engine.events import Kind
 from tests.domain.nodes import LOST, node, silent, upgraded
@@ -27,6 +28,7 @@ def found(version: str = "4.12", **other: object) -> ReleaseFound:
         "name": "netstack",
         "created": "2026-11-20T18:00:00Z",
         "bytes": 7_200_000,
+        "provenance": Provenance("release@example.com", "SHA256:abc"),
     }
     return ReleaseFound(**(about | other))  # type: ignore[arg-type]
 
@@ -66,6 +68,13 @@ def test_what_cannot_be_used_says_why_in_red() -> None:
     other = rows(found(name="nats"))[0].cells[NOTE]
     assert "nats" in other.text
     assert other.tone is Tone.WARN
+
+
+def test_what_nobody_signed_says_so_first() -> None:
+    (row,) = rows(found(provenance=Provenance(imported="agent.tar.gz (md5 fits)")))
+    note = row.cells[NOTE]
+    assert note.text.startswith("NOT SIGNED; imported from agent.tar.gz (md5 fits); final on n1")
+    assert note.tone is Tone.WARN
 
 
 def test_two_releases_of_one_version_are_two_rows() -> None:
