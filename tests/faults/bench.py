@@ -177,24 +177,7 @@ class Bench:
 
     def _copy(self, source: Path, goal: Path) -> None:
         """With owners and second names, which `shutil` does not keep."""
-        shutil.copytree(source, goal, symlinks=True)
-        first: dict[int, Path] = {}
-        for path in [source, *sorted(source.rglob("*"))]:
-            about = path.lstat()
-            here = goal / path.relative_to(source)
-            if about.st_uid != here.lstat().st_uid:
-                os.chown(here, about.st_uid, about.st_gid, follow_symlinks=False)
-                if not path.is_symlink():
-                    here.chmod(stat.S_IMODE(about.st_mode))
-            if path.is_file() and not path.is_symlink() and about.st_nlink > 1:
-                if about.st_ino in first:
-                    here.unlink()
-                    os.link(first[about.st_ino], here)
-                first.setdefault(about.st_ino, here)
-        for path in sorted(source.rglob("*"), reverse=True):
-            if path.is_dir() and not path.is_symlink():
-                when = path.stat().st_mtime_ns
-                os.utime(goal / path.relative_to(source), ns=(when, when))
+        copy_tree(str(source), str(goal), {})
 
     # --- phases, each run in a child ---
 
@@ -295,6 +278,32 @@ class Bench:
             return standing.decision(book.records)
         opened.close()
         return standing.decision(opened.records)
+
+
+def copy_tree(old: str, new: str, first: dict[int, str]) -> None:
+    """Copy whatever lies there, as exactly as it can be seen; `first`: inode -> its first copy."""
+    about = os.lstat(old)
+    if stat.S_ISLNK(about.st_mode):
+        os.symlink(os.readlink(old), new)
+        os.chown(new, about.st_uid, about.st_gid, follow_symlinks=False)
+    elif stat.S_ISDIR(about.st_mode):
+        os.mkdir(new)
+        for name in os.listdir(old):
+            copy_tree(f"{old}/{name}", f"{new}/{name}", first)
+    elif about.st_ino in first:
+        os.link(first[about.st_ino], new)
+        return
+    else:
+        with open(old, "rb", buffering=0) as source, open(new, "xb", buffering=0) as goal:
+            goal.write(source.read())
+        if about.st_nlink > 1:
+            first[about.st_ino] = new
+    if not stat.S_ISLNK(about.st_mode):
+        os.chown(new, about.st_uid, about.st_gid)
+        os.chmod(new, stat.S_IMODE(about.st_mode))
+        for name in os.listxattr(old):
+            os.setxattr(new, name, os.getxattr(old, name))
+    os.utime(new, ns=(about.st_atime_ns, about.st_mtime_ns), follow_symlinks=False)
 
 
 class _Line(io.RawIOBase):

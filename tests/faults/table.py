@@ -47,35 +47,45 @@ def _run(chosen: list[Goal], sample: int, workers: int, top: Path) -> int:
         f"{'goal':44}  {'cases':>7}  {'bad':>4}  {'seconds':>7}{said}",
         flush=True,
     )
-    short = 0
-    # Forked children fork again: each unit has a process with one thread, and little loaded.
+    # Forked children fork again: each unit has a process with one thread, and little loaded. There
+    # is one more than processors: each waits a good part of its time for a child.
     context = multiprocessing.get_context("spawn")
     with (
-        # One more than there are processors: each waits a good part of its time for a child.
         ProcessPoolExecutor(workers + 1, context, max_tasks_per_child=1) as computing,
         ProcessPoolExecutor(workers + 1, context, max_tasks_per_child=1) as waiting,
     ):
-        pools = {False: computing, True: waiting}
-        begun = []
-        for goal in sorted(chosen, key=lambda goal: not goal.alone):
-            units = [_begin(pools[goal.waits], unit, top, sample) for unit in goal.units]
-            begun.append((goal, units))
-            if goal.alone:
-                wait(units)
-        for goal, units in begun:
-            tally, seconds = _sum(units)
-            print(
-                f"{goal.name:44}  {tally.cases:7}  {len(tally.bad):4}  {seconds:7.1f}", flush=True
-            )
-            if goal.falls_short(tally, sample):
-                short += 1
-                print(f"SHORT  {goal.name}: {tally.text()}\n", flush=True)
-            if tally.ended:
-                from tests.machines import ends
-
-                print("", *ends.table(tally.ended), "", sep="\n", flush=True)
+        try:
+            short = _show(chosen, sample, top, {False: computing, True: waiting})
+        except BaseException:
+            for pool in (computing, waiting):
+                pool.shutdown(cancel_futures=True)
+            raise
     print(f"{len(chosen) - short} of {len(chosen)} goals hold")
     return 1 if short else 0
+
+
+def _show(
+    chosen: list[Goal], sample: int, top: Path, pools: dict[bool, ProcessPoolExecutor]
+) -> int:
+    """Do it, and print what came of each goal; how many fall short."""
+    short = 0
+    begun: list[tuple[Goal, list[Future[tuple[Tally, float]]]]] = []
+    for goal in sorted(chosen, key=lambda goal: not goal.alone):
+        units = [_begin(pools[goal.waits], unit, top, sample) for unit in goal.units]
+        begun.append((goal, units))
+        if goal.alone:
+            wait(units)
+    for goal, units in begun:
+        tally, seconds = _sum(units)
+        print(f"{goal.name:44}  {tally.cases:7}  {len(tally.bad):4}  {seconds:7.1f}", flush=True)
+        if goal.falls_short(tally, sample):
+            short += 1
+            print(f"SHORT  {goal.name}: {tally.text()}\n", flush=True)
+        if tally.ended:
+            from tests.machines import ends
+
+            print("", *ends.table(tally.ended), "", sep="\n", flush=True)
+    return short
 
 
 def _begin(
