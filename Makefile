@@ -49,7 +49,7 @@ faults: $(READY) ## break the updater at every call: one table; SAMPLE=16 for ev
 coverage: $(READY) ## lines and branches of a transaction's code that no test runs; exit 1 unless none
 	@rm -rf $(TRACES); mkdir -p $(TRACES); \
 	export COVERAGE_PROCESS_START='$(CURDIR)/tests/coverage.ini' COVERAGE_FILE='$(CURDIR)/$(TRACES)/data'; \
-	traced='$(BIN)/python -m pytest -q -p tests.support.traced -n $(WORKERS)'; \
+	traced='$(BIN)/python -m pytest -q -p tests.support.traced -n $(WORKERS) --timeout $(DRILL_TIMEOUT)'; \
 	$$traced -m 'drill or not drill' tests/node tests/faults --deselect tests/node/test_wire.py && \
 	$$traced -m drill tests/machines && \
 	$(BIN)/python -m tests.faults --sample 24 --only error && \

@@ -215,7 +215,7 @@ def test_the_policy_keep_if_healthy_accepts_at_the_end_of_the_window(node: Node)
 @pytest.mark.drill
 def test_the_policy_keep_if_healthy_does_not_keep_what_died(node: Node) -> None:
     before = node.product()
-    node.document["limits"].update(accept_window=1.5, healthy_deadline=30.0)
+    node.document["limits"].update(accept_window=4.0, healthy_deadline=30.0)
     node.begin(Beacon("2.0"), if_operator_vanishes="keep_if_healthy")
     node.wait_for(settled)
     os.kill(int(node.facts()["pid"]), signal.SIGKILL)
