@@ -19,7 +19,7 @@ from tests.support.interpreters import node_pythons
 PYTHONS = ("3.6", "3.8", "3.11", "3.13")
 """What nodes have: the oldest, the newest, and two between."""
 
-_SHARES = 6
+_SHARES = 4
 """Sites on which the runs end to end are done, each with machines of its own."""
 
 _RUNS_ON_A_SITE = 5

@@ -47,12 +47,11 @@ def _run(chosen: list[Goal], sample: int, workers: int, top: Path) -> int:
         f"{'goal':44}  {'cases':>7}  {'bad':>4}  {'seconds':>7}{said}",
         flush=True,
     )
-    # Forked children fork again: each unit has a process with one thread, and little loaded. There
-    # is one more than processors: each waits a good part of its time for a child.
+    # Forked children fork again: each unit has a process with one thread, and little loaded.
     context = multiprocessing.get_context("spawn")
     with (
-        ProcessPoolExecutor(workers + 1, context, max_tasks_per_child=1) as computing,
-        ProcessPoolExecutor(workers + 1, context, max_tasks_per_child=1) as waiting,
+        ProcessPoolExecutor(workers, context, max_tasks_per_child=1) as computing,
+        ProcessPoolExecutor(workers, context, max_tasks_per_child=1) as waiting,
     ):
         try:
             short = _show(chosen, sample, top, {False: computing, True: waiting})
