@@ -89,7 +89,7 @@ def links(top: Path, sample: int) -> Tally:
     with _in_trial(top) as site, _watched(site) as problems:
         for name in site.names:
             # The first status is read before the watch begins, which is not seen from outside.
-            time.sleep(5.0)
+            time.sleep(10.0)
             wait_until(lambda name=name: problems.get(name, "") is None, seconds=60)
             site.cut_link(name)
             cut = time.monotonic()
