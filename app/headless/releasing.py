@@ -15,6 +15,8 @@ from backends.releases.difference import to_json as difference_to_json
 from backends.releases.importing import import_archive
 from backends.releases.manifest import Needs
 from backends.releases.read import open_release, show, verify_tarball
+from backends.releases.signature_rule import Rule, vouched
+from backends.releases.signing import sign as sign_release
 
 _UNSIGNED = "not signed yet: liftlock release sign RELEASE --key KEY"
 
@@ -92,8 +94,6 @@ def _tell_built(built: Built, *, as_json: bool) -> int:
 
 def sign(path: Path, key: Path) -> int:
     """Sign a release that is whole."""
-    from backends.releases.signing import sign as sign_release
-
     release = open_release(path)
     signature = sign_release(release, key)
     out([str(release.signature_path)])
@@ -103,8 +103,6 @@ def sign(path: Path, key: Path) -> int:
 
 def verify(path: Path, signers: Path, revoked: Path | None, *, as_json: bool) -> int:
     """Hold a release against its signature, and its bytes against its manifest."""
-    from backends.releases.signature_rule import Rule, vouched
-
     release = vouched(open_release(path), Rule(True, signers, revoked), time.time())
     verify_tarball(release)
     manifest, origin = release.manifest, release.provenance

@@ -9,7 +9,7 @@ import os
 import shutil
 from typing import Any, Dict, List, Optional, Tuple
 
-from backends.node import processes
+from backends.node import processes, wire
 from backends.node.places import (
     Places,
     make_directories,
@@ -18,8 +18,6 @@ from backends.node.places import (
     write_file,
     write_json,
 )
-
-NAMESPACE = "liftlock-release@v1"
 
 _SECONDS = 20.0
 _SHELL = 'exec "$0" -Y verify -f "$1" -I signer -n "$2" -s "$3" <"$4"'
@@ -57,14 +55,22 @@ def about(places: Places, version: str) -> Optional[Dict[str, Any]]:
 
 def unsigned(places: Places, versions: List[str]) -> List[str]:
     """Those of the versions that came as releases and that nobody vouches for."""
-    found = ((version, about(places, version)) for version in versions)
-    return [version for version, said in found if said is not None and not said["by"]]
+    return [version for version in versions if _is_unsigned(places, version)]
+
+
+def _is_unsigned(places: Places, version: str) -> bool:
+    """What cannot be read vouches for nobody."""
+    try:
+        said = about(places, version)
+    except (OSError, wire.WireError):
+        return True
+    return said is not None and not said.get("by")
 
 
 def check(places: Places, args: Dict[str, Any]) -> Tuple[str, str]:
     """The row of the check phase: result and evidence."""
     said = about(places, args["version"])
-    if said is None or said["digest"] != args["digest"]:
+    if said is None or said.get("digest") != args["digest"]:
         return "refused", "nothing is known of where %s comes from" % args["version"]
     imported = "; imported from %s" % said["imported"] if said["imported"] else ""
     if not said["by"]:
@@ -86,7 +92,7 @@ def check(places: Places, args: Dict[str, Any]) -> Tuple[str, str]:
 
 def _command(program: str, folder: str) -> List[str]:
     files = [_in(folder, name) for name in ("signer", "signature", "manifest")]
-    return ["/bin/sh", "-c", _SHELL, program, files[0], NAMESPACE, files[1], files[2]]
+    return ["/bin/sh", "-c", _SHELL, program, files[0], wire.RELEASE_NAMESPACE, files[1], files[2]]
 
 
 def _in(folder: str, name: str) -> str:

@@ -12,6 +12,9 @@ from backends.node.canonical import StrictError, canonical, parse
 PROTOCOL = 1
 """Raised when a message changes its meaning. Another number on the node gets no commands."""
 
+RELEASE_NAMESPACE = "liftlock-release@v1"
+"""What an OpenSSH signature has to have been made for, to be one over a release."""
+
 SCHEMA = "liftlock.node/1"
 
 COMMANDS = (

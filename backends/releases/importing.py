@@ -6,7 +6,7 @@ import re
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import BinaryIO, Literal
+from typing import Any, BinaryIO, Literal
 
 from backends.domain.problem import Exit, LiftlockError, Problem
 from backends.node.archive import ArchiveError, Member, read, shown
@@ -25,45 +25,49 @@ def import_archive(
     out: Path,
     *,
     strip: int = 0,
-    **about: object,
+    **about: Any,
 ) -> Built:
     """Unpack a `.tar.gz` with the strict reader and build a release of what is in it.
 
     `ARCHIVE.sha256` or `ARCHIVE.md5` beside it must fit, where one is there. `strip` leading
     directories of every name are dropped. `about` is what `build` takes besides.
 
-    Raises LiftlockError: `import-missing`, `import-strip`, `import-unwritable`, exit 2;
+    Raises LiftlockError: `import-missing`, `import-strip`, `import-unusable`, exit 2;
     `import-checksum`,
     `import-refused` (the strict reader's words), exit 4; what `build` raises.
     """
     if not archive.is_file():
         raise _usage("import-missing", f"There is no archive {archive}.", "")
-    sha256, checksum = _summed(archive)
-    out.mkdir(parents=True, exist_ok=True)
+    try:
+        sha256, checksum = _summed(archive)
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _unusable(error) from error
     with tempfile.TemporaryDirectory(dir=out, prefix=".unpacked-") as folder:
         top = Path(folder, "tree")
         top.mkdir()
         _unpack(archive, top, strip, sha256)
         origin = Imported(file=shown(archive.name), sha256=sha256, checksum=checksum)
-        return build(top, name, version, out, imported=origin, **about)  # type: ignore[arg-type]
+        return build(top, name, version, out, imported=origin, **about)
 
 
 def _summed(archive: Path) -> tuple[str, Literal["sha256", "md5", "none"]]:
     """The archive's SHA-256, and which checksum beside it fitted."""
+    sha256 = _digest(archive, "sha256")
     for kind, digits in _SIDES:
         side = archive.with_name(f"{archive.name}.{kind}")
         if not side.is_file():
             continue
         stated = _stated(side, archive.name, digits)
-        found = _digest(archive, kind)
+        found = sha256 if kind == "sha256" else _digest(archive, kind)
         if stated != found:
             raise _refused(
                 "import-checksum",
                 f"{archive.name} is not what {side.name} says.",
                 f"{kind} {found}; stated {stated or 'nothing for this file'}",
             )
-        return _digest(archive, "sha256"), kind
-    return _digest(archive, "sha256"), "none"
+        return sha256, kind
+    return sha256, "none"
 
 
 def _stated(side: Path, name: str, digits: int) -> str:
@@ -113,11 +117,15 @@ def _unpack(archive: Path, top: Path, strip: int, sha256: str) -> None:
         text = f"{where} is in it twice without its first {strip} names."
         raise _usage("import-strip", text, "Drop fewer: --strip N.") from error
     except OSError as error:
-        raise _usage(
-            "import-unwritable", f"It cannot be unpacked: {error.strerror or error}.", ""
-        ) from error
+        raise _unusable(error) from error
     if hashed.hexdigest() != sha256:
         raise _refused("import-checksum", f"{archive.name} changed while it was read.", "")
+
+
+def _unusable(error: OSError) -> LiftlockError:
+    where = f" ({error.filename})" if error.filename else ""
+    text = f"It cannot be unpacked: {error.strerror or error}{where}."
+    return _usage("import-unusable", text, "See to what is named, then import it again.")
 
 
 def _write(member: Member, path: Path) -> None:

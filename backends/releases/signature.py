@@ -13,8 +13,9 @@ from pathlib import Path
 
 from backends.domain.clean import line
 from backends.domain.problem import Exit, LiftlockError, Problem
+from backends.node.wire import RELEASE_NAMESPACE
 
-NAMESPACE = "liftlock-release@v1"
+NAMESPACE = RELEASE_NAMESPACE
 """What a signature must have been made for: one over a commit or a mail is none over a release."""
 
 MAX_BYTES = 64 << 10
@@ -65,6 +66,12 @@ class Signature:
         """The key's, as `ssh-keygen -l` prints it."""
         return fingerprint(self.key)
 
+    @property
+    def own_line(self) -> str:
+        """A line of allowed_signers that allows this key to sign releases, and nothing else."""
+        key = base64.b64encode(self.key).decode("ascii")
+        return f'signer namespaces="{NAMESPACE}" {self.key_type} {key}'
+
     def fits(self, content: bytes) -> bool:
         """Whether it was made over exactly this content, with this key, for a release."""
         import asyncssh
@@ -72,8 +79,8 @@ class Signature:
         if self.namespace != NAMESPACE:
             return False
         # asyncssh takes the namespace from the signature itself: the line insists on ours.
-        signers = f'signer namespaces="{NAMESPACE}" {public_line(self.key_type, self.key)}\n'
-        return asyncssh.validate_sshsig(content, self.armored, "signer", signers.encode("ascii"))
+        signers = self.own_line.encode("ascii")
+        return asyncssh.validate_sshsig(content, self.armored, "signer", signers)
 
 
 def take_apart(armored: bytes) -> Signature:
@@ -98,11 +105,6 @@ def take_apart(armored: bytes) -> Signature:
     if _text(hash_name) not in _HASHES:
         raise BadSignature(f"its hash is {_text(hash_name)}")
     return Signature(armored, key, key_type, _text(namespace))
-
-
-def public_line(key_type: str, key: bytes) -> str:
-    """A public key as OpenSSH writes it: kind and base64."""
-    return f"{key_type} {base64.b64encode(key).decode('ascii')}"
 
 
 def fingerprint(key: bytes) -> str:

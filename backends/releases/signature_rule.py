@@ -10,7 +10,7 @@ from pathlib import Path
 from backends.domain.problem import LiftlockError
 from backends.domain.provenance import Provenance
 from backends.releases.read import Release
-from backends.releases.signature import NAMESPACE, Signature, public_line, read_signature, refusal
+from backends.releases.signature import NAMESPACE, Signature, read_signature, refusal
 from backends.releases.signature_signers import Signer, read_revoked, read_signers
 
 _AGAIN = "Get the release again from where it was built, or have it signed again."
@@ -63,7 +63,7 @@ def vouched(release: Release, rule: Rule, now: float) -> Release:
         release,
         provenance=replace(origin, signer=signer.principals, key=signature.fingerprint),
         signature=signature.armored,
-        signer=f'signer namespaces="{NAMESPACE}" {public_line(signer.key_type, signer.key)}',
+        signer=signature.own_line,
     )
 
 

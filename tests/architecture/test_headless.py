@@ -56,7 +56,6 @@ def test_nothing_in_backends_loads_the_screen_or_ssh() -> None:
         if under(each.name, "backends")
         and not under(each.name, *SPEAKS_SSH)
         and not each.name.startswith("backends.transport.ssh_")
-        and not each.name.startswith("backends.releases.signature")
         and not each.name.endswith(".__main__")
     ]
     assert headless

@@ -22,7 +22,7 @@ def signature_of(release: Beacon, folder: Path) -> dict[str, str]:
     manifest.write_bytes(release.manifest)
     return {
         "armored": sign_file(manifest, key).read_text(),
-        "signer": f'signer namespaces="{provenance.NAMESPACE}" {public(key)}',
+        "signer": f'signer namespaces="{wire.RELEASE_NAMESPACE}" {public(key)}',
         "by": "release@example.com",
         "key": "SHA256:abc",
     }
@@ -68,6 +68,19 @@ def test_what_nobody_signed_is_marked_before_and_after(bare: Node) -> None:
     assert bare.facts()["unsigned"] == ["1.0"]
     bare.finalized(release)
     assert bare.facts()["unsigned"] == ["1.0"]
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "{}", "\udcff"])
+def test_a_record_that_cannot_be_read_vouches_for_nobody_and_hides_nothing_else(
+    bare: Node, tmp_path: Path, content: str
+) -> None:
+    release = Beacon("1.0")
+    staged(bare, release, signature=signature_of(release, tmp_path))
+    record = bare.home / "provenance" / "1.0" / "about.json"
+    record.write_bytes(content.encode("utf-8", "surrogateescape"))
+
+    assert bare.facts()["unsigned"] == ["1.0"]
+    assert bare.check(release).outcome == "refused"
 
 
 def test_signing_it_later_and_staging_it_again_takes_the_mark_away(

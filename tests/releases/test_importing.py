@@ -170,6 +170,14 @@ def test_nothing_but_directories_vanish_with_their_names(tmp_path: Path) -> None
     assert import_archive(archive, "agent", "1.2", tmp_path / "whole").digest
 
 
+def test_a_place_that_cannot_be_written_is_a_usage_error(tmp_path: Path) -> None:
+    archive = vendors(tmp_path / "a.tar.gz")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(LiftlockError) as caught:
+        import_archive(archive, "agent", "1.2", tmp_path / "file" / "out", strip=1)
+    assert (caught.value.problem.code, caught.value.exit_code) == ("import-unusable", Exit.USAGE)
+
+
 def test_a_missing_or_cut_archive(tmp_path: Path) -> None:
     assert refused(tmp_path / "nowhere.tar.gz", tmp_path / "out") == ("import-missing", Exit.USAGE)
     archive = vendors(tmp_path / "a.tar.gz")
