@@ -15,6 +15,8 @@ class Answer:
     outcome: Outcome
     problem: Problem | None
     messages: tuple[Message, ...]
+    has_end: bool = False
+    """Whether the node itself said how it ended."""
 
     def all(self, kind: str) -> tuple[Message, ...]:
         """The messages of one kind."""

@@ -5,9 +5,10 @@ An answer without its `end` line is unknown: neither success nor failure. Every 
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import replace
+from functools import partial
 
 from backends.domain.clean import line
 from backends.domain.facts import NodeFacts, NodeReading
@@ -17,11 +18,13 @@ from backends.domain.states import Outcome, Unreachable
 from backends.engine import reading, watching
 from backends.engine.answer import Answer, Subject, cause_of, no_end_of, no_word_from
 from backends.engine.flow import Flow, Journal, Watch, Whole
+from backends.engine.kept import Kept
+from backends.engine.listening import Listener
 from backends.engine.upload import STALL_SECONDS, Blobs, Message, Upload
 from backends.node import wire
 from backends.releases.read import Release
 from backends.transport.link import Channel, Link, LinkFailed
-from backends.transport.payload import NO_PYTHON, Payload
+from backends.transport.payload import Payload
 
 
 class Contact:
@@ -35,6 +38,8 @@ class Contact:
         self._payload = payload
         self._limits = limits
         self._operator = operator
+        self._kept = Kept()
+        self._listener = Listener(subject.node, lambda text: self.on_recovery(subject.node, text))
         self.on_recovery: Callable[[str, str], None] = lambda node, text: None
         """Told when the node first had to be brought back to rest: node, what happened."""
 
@@ -69,7 +74,7 @@ class Contact:
         way = watching.Way(
             node=self.node,
             prepare=self.prepare,
-            open=lambda: self._open(self._link, resident=True),
+            open=lambda: self._open(self._link),
             talk=self._talk_watch,
             read=self._reading,
             unread=self._unread,
@@ -95,8 +100,8 @@ class Contact:
         except TimeoutError:
             return Answer(Outcome.TIMED_OUT, no_word_from(self.node, silence()), ())
         except LinkFailed:
-            return await self._without_end(channel, ())
-        return await self._listen(channel, silence, hear, Watch())
+            return await self._listener.without_end(channel, ())
+        return await self._listener.listen(channel, silence, hear, Watch())
 
     def _reading(self, message: Message) -> NodeReading:
         try:
@@ -216,7 +221,10 @@ class Contact:
             async with self._open(self._link) as channel:
                 seconds = self._limits.install_step_seconds
                 request = self._request("stage", upload.announced(run, plan))
-                return await self._talk(channel, request, seconds, upload.on_message)
+                opening = self._payload.opening(request)
+                return await self._talk(
+                    channel, opening, seconds, upload.on_message, Whole(self.node)
+                )
         except TimeoutError:
             return Answer(Outcome.TIMED_OUT, no_end_of(self.node, "stage", STALL_SECONDS), ())
         except LinkFailed as error:
@@ -224,6 +232,7 @@ class Contact:
 
     async def close(self) -> None:
         """Give the connection back."""
+        await self._kept.close()
         await self._link.close()
 
     async def _converse(
@@ -239,20 +248,61 @@ class Contact:
     ) -> Answer:
         """Ask, and hand on every message; who is silent for `silence` seconds counts as lost."""
 
+        heard = False
+
         async def see(channel: Channel, message: Message) -> None:
+            nonlocal heard
+            heard = True
             observe(message)
 
+        request = self._request(command, args)
+        talk = partial(
+            self._talk,
+            silence_seconds=silence or seconds,
+            observe=see,
+            flow=flow or Whole(self.node),
+        )
         try:
-            async with asyncio.timeout(seconds), self._open(link) as channel:
-                request = self._request(command, args)
-                return await self._talk(channel, request, silence or seconds, see, flow)
+            async with asyncio.timeout(seconds):
+                if link is self._link and command in wire.STAYING:
+                    return await self._ask_again({**request, "stay": True}, talk, lambda: heard)
+                async with self._open(link) as channel:
+                    return await talk(channel, self._payload.opening(request))
         except TimeoutError:
             return Answer(Outcome.TIMED_OUT, no_end_of(self.node, command, seconds), ())
         except LinkFailed as error:
             return Answer(Outcome.UNREACHABLE, error.problem, ())
 
-    def _open(self, link: Link, *, resident: bool = False) -> AbstractAsyncContextManager[Channel]:
-        return link.open(self._payload.start(self.subject.python), resident=resident)
+    async def _ask_again(
+        self,
+        request: dict[str, object],
+        talk: Callable[[Channel, bytes], Awaitable[Answer]],
+        heard: Callable[[], bool],
+    ) -> Answer:
+        """Ask the updater that stayed for this, where there is one; else one that will stay."""
+        async with AsyncExitStack() as stack:
+            channel = await self._kept.take(stack)
+            if channel is not None:
+                try:
+                    answer = await talk(channel, wire.encode(request))
+                except LinkFailed:
+                    if heard():
+                        raise
+                else:
+                    if answer.has_end:
+                        await self._kept.put(stack, channel)
+                    if answer.has_end or heard() or answer.outcome is Outcome.TIMED_OUT:
+                        return answer
+        # It had gone, or the connection had, and nothing was heard: it may be asked once more.
+        async with AsyncExitStack() as stack:
+            channel = await stack.enter_async_context(self._open(self._link))
+            answer = await talk(channel, self._payload.opening(request))
+            if answer.has_end:
+                await self._kept.put(stack, channel)
+            return answer
+
+    def _open(self, link: Link) -> AbstractAsyncContextManager[Channel]:
+        return link.open(self._payload.start(self.subject.python))
 
     def _request(self, command: str, args: Mapping[str, object]) -> dict[str, object]:
         return {
@@ -266,99 +316,18 @@ class Contact:
     async def _talk(
         self,
         channel: Channel,
-        request: dict[str, object],
+        opening: bytes,
         silence_seconds: float,
-        observe: Callable[[Channel, Message], Awaitable[None]],
-        flow: Flow | None = None,
-    ) -> Answer:
-        """Start the updater, ask, and listen. One that ends before it read all says why."""
-        try:
-            await channel.write(self._payload.opening(request))
-        except LinkFailed:
-            return await self._without_end(channel, ())
-        return await self._listen(
-            channel, lambda: silence_seconds, observe, flow or Whole(self.node)
-        )
-
-    async def _listen(
-        self,
-        channel: Channel,
-        silence: watching.Silence,
         observe: Callable[[Channel, Message], Awaitable[None]],
         flow: Flow,
     ) -> Answer:
-        """Read messages until `end`; the answer has them all, if the flow keeps them."""
-        messages: list[Message] = []
-        while True:
-            silence_seconds = silence()
+        """Ask, and listen. An updater that ends before it read all says why."""
+        with channel.awaited():
             try:
-                async with asyncio.timeout(silence_seconds):
-                    raw = await channel.line()
-            except TimeoutError:
-                problem = no_word_from(self.node, silence_seconds)
-                return Answer(Outcome.TIMED_OUT, problem, tuple(messages))
-            if not raw:
-                return await self._without_end(channel, tuple(messages))
-            await flow.take(len(raw))
-            try:
-                message = wire.decode(raw)
-                kind = message["t"]
-            except (wire.WireError, KeyError) as error:
-                what = f"{error}: {raw[:200]!r}"
-                return self._nonsense("what it says is no answer", what, messages)
-            if kind == "end":
-                return self._ended(message, tuple(messages))
-            if kind == "hello" and message.get("protocol") != wire.PROTOCOL:
-                problem = Problem(
-                    "protocol-mismatch",
-                    f"{self.node}: its updater speaks protocol {message.get('protocol')}",
-                    advice="use the version of this program that began the upgrade there",
-                )
-                return Answer(Outcome.UNREACHABLE, problem, tuple(messages))
-            if flow.keeps or not messages:
-                messages.append(message)
-            if recovery := reading.recovery(message):
-                self.on_recovery(self.node, recovery)
-            try:
-                await observe(channel, message)
-            except reading.NO_SENSE as error:
-                what = f"{type(error).__name__}: {error}; {raw[:200]!r}"
-                return self._nonsense("what it says makes no sense", what, messages)
-
-    def _ended(self, message: Message, messages: tuple[Message, ...]) -> Answer:
-        try:
-            outcome = Outcome(message["outcome"])
-            problem = reading.problem(message["problem"])
-        except reading.NO_SENSE as error:
-            return self._nonsense("a bad end", str(error), messages)
-        return Answer(outcome, problem, messages)
-
-    def _nonsense(self, what: str, evidence: str, messages: Sequence[Message]) -> Answer:
-        problem = Problem(
-            "protocol-mismatch",
-            f"{self.node}: {what}",
-            line(evidence),
-            "look at what its login shell prints",
-        )
-        return Answer(Outcome.UNREACHABLE, problem, tuple(messages))
-
-    async def _without_end(self, channel: Channel, messages: tuple[Message, ...]) -> Answer:
-        status = await channel.exit_status()
-        if status == NO_PYTHON and not messages:
-            problem = Problem(
-                "no-python",
-                f"{self.node} has no Python 3 that was found",
-                line(channel.stderr()),
-                "install Python 3.6 or newer there, or name it: python = in the cluster file",
-            )
-        else:
-            problem = Problem(
-                "no-end",
-                f"{self.node}: the answer broke off; what happened is unknown",
-                line(f"exit {'unknown' if status is None else status}: {channel.stderr()}"),
-                "ask again: the node's journal knows",
-            )
-        return Answer(Outcome.UNREACHABLE, problem, messages)
+                await channel.write(opening)
+            except LinkFailed:
+                return await self._listener.without_end(channel, ())
+            return await self._listener.listen(channel, lambda: silence_seconds, observe, flow)
 
     def _status_seconds(self) -> float:
         """Longer than all that the node may take: the inner, more specific limit wins."""

@@ -1,15 +1,18 @@
 """The updater's entry: one request line in, lines out, `hello` first and `end` last.
 
-Whoever reads no `end` knows nothing: neither success nor failure.
+Whoever reads no `end` knows nothing: neither success nor failure. After a question that says
+`"stay"` the updater waits for the next one: to start it costs more than most answers do.
 """
 
 import errno
 import hashlib
 import io
 import os
+import select
 import sys
 import traceback
-from typing import Any, BinaryIO, Dict, Optional, Sequence
+from functools import partial
+from typing import Any, BinaryIO, Callable, Dict, Optional, Sequence
 
 from backends.node import clock, commands, detach, drivers, images, tick, transaction, wire
 from backends.node.call import Call, Send
@@ -20,7 +23,7 @@ _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def main(payload: bytes, words: Sequence[str] = ()) -> int:
-    """Serve one request from standard input; the exit code is 0 when an `end` was written.
+    """Serve what standard input asks for; the exit code is 0 when each `end` was written.
 
     With `words` there is no operator: `drive` is a driver in a unit of its own, with its order on
     standard input; `tick STATE_DIR PRODUCT` and `boot STATE_DIR PRODUCT` are the second layer.
@@ -34,11 +37,43 @@ def main(payload: bytes, words: Sequence[str] = ()) -> int:
         write_all(1, wire.encode(message))
 
     updater = hashlib.sha256(payload).hexdigest()
+    line = source.readline(wire.MAX_LINE + 1)
     try:
-        _serve(source, send, payload, updater)
+        while _is_to_stay(line):
+            if not _served_apart(partial(_serve, line, source, send, payload, updater)):
+                return 1
+            if not select.select([0], [], [], wire.STAY_SECONDS)[0]:
+                return 0
+            line = source.readline(wire.MAX_LINE + 1)
+            if not line:
+                return 0
+        _serve(line, source, send, payload, updater)
     except BrokenPipeError:
         return 1  # nobody reads any more; a driver, if one was started, goes on by itself
     return 0
+
+
+def _is_to_stay(line: bytes) -> bool:
+    try:
+        request = wire.decode(line)
+    except wire.WireError:
+        return False
+    return request.get("stay") is True and request.get("command") in wire.STAYING
+
+
+def _served_apart(serve: Callable[[], None]) -> bool:
+    """Answer in a process of its own, as each request has one: no answer sees what another left.
+
+    Whether it came to its end; if not, nobody may take the next answer for this one.
+    """
+    child = os.fork()
+    if child == 0:
+        try:
+            serve()
+            os._exit(0)
+        finally:
+            os._exit(1)
+    return os.waitpid(child, 0)[1] == 0
 
 
 def _by_itself(payload: bytes, words: Sequence[str]) -> int:
@@ -60,8 +95,7 @@ def _by_itself(payload: bytes, words: Sequence[str]) -> int:
     return 0
 
 
-def _serve(source: BinaryIO, send: Send, payload: bytes, updater: str) -> None:
-    line = source.readline(wire.MAX_LINE + 1)
+def _serve(line: bytes, source: BinaryIO, send: Send, payload: bytes, updater: str) -> None:
     try:
         request = wire.decode(line)
         if request.get("protocol") != wire.PROTOCOL:

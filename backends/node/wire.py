@@ -36,6 +36,15 @@ COMMANDS = (
 READ_ONLY = frozenset(["status", "watch", "journal"])
 """Commands that write nothing, recover nothing and leave no file behind."""
 
+STAYING = frozenset(["status", "journal", "check"])
+"""Commands whose request may say `"stay": true`: the updater then waits for another request.
+
+Asked twice they are asked once: whoever got no answer may ask again.
+"""
+
+STAY_SECONDS = 60.0
+"""How long an updater that stays waits for the next request."""
+
 STATES = (
     "unknown",
     "idle",

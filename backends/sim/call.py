@@ -118,6 +118,7 @@ class Call:
         self.node = node
         self.command: str = request["command"]
         self.args: Mapping[str, Any] = request["args"]
+        self.stays = request.get("stay") is True and self.command in wire.STAYING
         self.document: Mapping[str, Any] = request["product"]
         ordered = request.get("state_dir")
         default = "/var/lib/liftlock" if node.user == 0 else "/home/ops/.local/state/liftlock"

@@ -7,7 +7,7 @@ swallows, or the channel breaks. What was begun on the node goes on without anyb
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 
 from backends.domain.problem import Problem
 from backends.node import wire
@@ -52,9 +52,7 @@ class SimLink:
         self._login = None
 
     @asynccontextmanager
-    async def open(
-        self, argv: list[str], *, resident: bool = False
-    ) -> AsyncIterator["SimChannel"]:
+    async def open(self, argv: list[str]) -> AsyncIterator["SimChannel"]:
         """Run the updater, whatever the command says that starts it."""
         await self.prepare()
         channel = SimChannel(self._node)
@@ -83,6 +81,10 @@ class SimChannel:
         if not node.has_python:
             self._overhear(b"liftlock: no python3\n")
             self._over(NO_PYTHON)
+
+    def awaited(self) -> AbstractContextManager[None]:
+        """A connection that breaks is noticed at once."""
+        return nullcontext()
 
     async def write(self, data: bytes) -> None:
         """Send bytes; returns when the node takes more."""

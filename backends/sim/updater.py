@@ -71,9 +71,16 @@ class Updater:
             self._ended(1)
             return
         line = yield from self._intake.line()
-        self._send(self._hello(updater))
-        outcome, problem = yield from self._answer(line, updater)
-        self._send({"t": "end", "outcome": outcome, "problem": problem})
+        stays = True
+        while stays:
+            self._send(self._hello(updater))
+            outcome, problem = yield from self._answer(line, updater)
+            self._send({"t": "end", "outcome": outcome, "problem": problem})
+            stays = self._call_now is not None and self._call_now.stays
+            self._call_now, self._command = None, ""
+            if stays:
+                line = yield from self._intake.line()
+                stays = bool(line)
         self._ended(0)
 
     def _answer(self, line: bytes, updater: str) -> Answering:

@@ -3,7 +3,7 @@
 Bytes only. A channel that ended without an exit status is `None`: unknown, never success.
 """
 
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from typing import Protocol
 
 from backends.domain.problem import Exit, LiftlockError, Problem
@@ -30,6 +30,13 @@ class Channel(Protocol):
 
     Every method raises `LinkFailed`, and nothing else, when the connection fails.
     """
+
+    def awaited(self) -> AbstractContextManager[None]:
+        """While somebody waits for it: a connection that died is noticed within seconds.
+
+        Otherwise it may be silent for long; whoever listens then has a heart beat.
+        """
+        ...
 
     async def write(self, data: bytes) -> None:
         """Send bytes; returns when the node takes more."""
@@ -85,13 +92,8 @@ class Link(Protocol):
         """
         ...
 
-    def open(
-        self, argv: list[str], *, resident: bool = False
-    ) -> AbstractAsyncContextManager[Channel]:
+    def open(self, argv: list[str]) -> AbstractAsyncContextManager[Channel]:
         """Run a command on the node; leaving the context ends the channel.
-
-        A `resident` command is silent for long and has a heart beat of its own; while any other
-        one runs, somebody waits for it, and a connection that died is noticed within seconds.
 
         Raises:
             LinkFailed: The node could not be reached; its problem says why.

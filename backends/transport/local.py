@@ -4,7 +4,7 @@ import asyncio
 import os
 import signal
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import AbstractContextManager, asynccontextmanager, nullcontext, suppress
 
 from backends.domain.problem import Problem
 from backends.node import wire
@@ -37,7 +37,7 @@ class LocalLink:
         """Nothing is kept open."""
 
     @asynccontextmanager
-    async def open(self, argv: list[str], *, resident: bool = False) -> AsyncIterator[Channel]:
+    async def open(self, argv: list[str]) -> AsyncIterator[Channel]:
         """Run a command as a child process in a session of its own."""
         try:
             process = await _start(argv)
@@ -64,6 +64,10 @@ class LocalChannel:
         self._node = node
         self._process = process
         self._said = Said()
+
+    def awaited(self) -> AbstractContextManager[None]:
+        """There is no connection that could die."""
+        return nullcontext()
 
     async def write(self, data: bytes) -> None:
         """Send bytes; returns when the child takes more."""

@@ -7,8 +7,9 @@ A connection that broke is made anew by whoever comes next; what a channel was d
 import asyncio
 import shlex
 import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager, nullcontext, suppress
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, suppress
+from functools import partial
 
 import asyncssh
 
@@ -40,8 +41,7 @@ class SshLink:
         self._dialer = dialer
         self._connection: asyncssh.SSHClientConnection | None = None
         self._connecting = asyncio.Lock()
-        self._awaited = 0
-        """Channels that somebody waits for."""
+        self._waiting = _Waiting()
 
     @property
     def node(self) -> str:
@@ -67,27 +67,14 @@ class SshLink:
             connection.abort()
 
     @asynccontextmanager
-    async def open(self, argv: list[str], *, resident: bool = False) -> AsyncIterator[Channel]:
+    async def open(self, argv: list[str]) -> AsyncIterator[Channel]:
         """Run a command on the node. It has no terminal and nothing of our environment."""
         # `exec`: how it ended is told by the command itself, not by a login shell around it.
         channel = await self._opened(f"exec {shlex.join(argv)}")
         try:
-            with nullcontext() if resident else self._alert(channel.connection):
-                yield channel
+            yield channel
         finally:
             await channel.leave()
-
-    @contextmanager
-    def _alert(self, connection: asyncssh.SSHClientConnection) -> Iterator[None]:
-        """While somebody waits, ask often whether the node is still there."""
-        self._awaited += 1
-        connection.set_keepalive(*_ALERT)
-        try:
-            yield
-        finally:
-            self._awaited -= 1
-            if self._awaited == 0 and not connection.is_closed():
-                connection.set_keepalive(*CALM)
 
     async def _connected(self) -> tuple[asyncssh.SSHClientConnection, bool]:
         """The connection, and whether it was there already."""
@@ -142,7 +129,7 @@ class SshLink:
         except (asyncssh.Error, OSError) as error:
             self._give_up(connection)
             raise self._lost(str(error)) from error
-        return SshChannel(self._way.node, connection, channel, session)
+        return SshChannel(self._way.node, partial(self._waiting.on, connection), channel, session)
 
     def _give_up(self, connection: asyncssh.SSHClientConnection) -> None:
         connection.abort()  # it is closed a turn later, and must not be used until then
@@ -165,20 +152,43 @@ class SshLink:
         )
 
 
+class _Waiting:
+    """Whoever waits for something of a node, through any channel."""
+
+    def __init__(self) -> None:
+        self._count = 0
+
+    @contextmanager
+    def on(self, connection: asyncssh.SSHClientConnection) -> Iterator[None]:
+        """While somebody waits, ask often whether the node is still there."""
+        self._count += 1
+        connection.set_keepalive(*_ALERT)
+        try:
+            yield
+        finally:
+            self._count -= 1
+            if self._count == 0 and not connection.is_closed():
+                connection.set_keepalive(*CALM)
+
+
 class SshChannel:
     """A command that runs on the node."""
 
     def __init__(
         self,
         node: str,
-        connection: asyncssh.SSHClientConnection,
+        waiting: Callable[[], AbstractContextManager[None]],
         channel: asyncssh.SSHClientChannel[bytes],
         session: "_Session",
     ) -> None:
-        self.connection = connection
         self._node = node
+        self._waiting = waiting
         self._channel = channel
         self._session = session
+
+    def awaited(self) -> AbstractContextManager[None]:
+        """While somebody waits for it."""
+        return self._waiting()
 
     async def write(self, data: bytes) -> None:
         """Send bytes; returns when the node takes more."""

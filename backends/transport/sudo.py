@@ -58,20 +58,19 @@ class SudoLink:
                 await channel.exit_status()
             self._entered = True
 
-    def open(
-        self, argv: list[str], *, resident: bool = False
-    ) -> AbstractAsyncContextManager[Channel]:
+    def open(self, argv: list[str]) -> AbstractAsyncContextManager[Channel]:
         """Run a command as root."""
-        return self._run(argv, resident=resident)
+        return self._run(argv)
 
     @asynccontextmanager
-    async def _run(self, argv: list[str], *, resident: bool = False) -> AsyncIterator[Channel]:
+    async def _run(self, argv: list[str]) -> AsyncIterator[Channel]:
         word = f"liftlock-{random_words.token_hex(8)}"
         how = ["-n"] if self._secrets is None else ["-S", "-p", _prompt(word)]
         command = ["sudo", *how, "--", "sh", "-c", _ENTER, word, *argv]
-        async with self._link.open(command, resident=resident) as inner:
-            await self._enter(inner, word)
-            await self._forget_sudo(inner, word)
+        async with self._link.open(command) as inner:
+            with inner.awaited():
+                await self._enter(inner, word)
+                await self._forget_sudo(inner, word)
             yield inner
 
     async def _enter(self, channel: Channel, word: str) -> None:

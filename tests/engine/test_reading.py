@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
@@ -44,6 +44,9 @@ class Scripted:
 
     def __init__(self, lines: list[bytes]) -> None:
         self._lines: Iterator[bytes] = iter(lines)
+
+    def awaited(self) -> AbstractContextManager[None]:
+        return nullcontext()
 
     async def write(self, data: bytes) -> None:
         pass

@@ -52,6 +52,10 @@ _MASKED = (
 )
 """Units that would act on the kernel, which this machine shares, or that only take time."""
 
+_GENERATORS = ("/lib/systemd/system-generators", "/usr/lib/systemd/system-generators")
+"""Where programs lie that systemd runs at each boot and each `daemon-reload`; none of them has
+anything to generate here, and what packages of this machine brought is not for that one."""
+
 _DISK = """\
 set -eu
 mount --make-rprivate /
@@ -146,6 +150,8 @@ class Machine:
         units = self._empty("/etc/systemd/system")
         for unit in _MASKED:
             (units / unit).symlink_to("/dev/null")
+        for generator in {path.name for top in _GENERATORS for path in Path(top).glob("*")}:
+            self.link(f"/etc/systemd/system-generators/{generator}", "/dev/null")
 
     def _empty(self, path: str) -> Path:
         """A directory in which nothing of this machine's is to be seen."""

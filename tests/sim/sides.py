@@ -344,7 +344,7 @@ class SimSide(Side):
 
         async def begin() -> SimChannel:
             link, payload = SimLink(self.node), pack()
-            channel = await opened.enter_async_context(link.open([], resident=True))
+            channel = await opened.enter_async_context(link.open([]))
             await channel.write(payload.opening(self.request("watch", **args)))
             return channel
 

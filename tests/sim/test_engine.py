@@ -271,3 +271,16 @@ async def test_where_time_stands_still_a_watched_node_says_the_same_again() -> N
     }
     assert len(seen) > 1
     assert len(left) == 1, "no second has passed there"
+
+
+async def test_a_simulated_updater_stays_for_the_next_question() -> None:
+    cluster = scenes.settled(SimClock())
+    name, contact = next(iter(contacts(cluster).items()))
+    node = cluster.nodes[name]
+    opened = []
+    for _ in range(3):
+        assert (await contact.read()).facts is not None
+        opened += [channel for channel in node.channels if channel not in opened]
+    assert len(opened) == 1
+    await contact.close()
+    assert not node.channels

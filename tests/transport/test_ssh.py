@@ -660,23 +660,24 @@ async def test_signatures_of_host_keys_with_sha1_are_not_taken(desk: Desk) -> No
     assert old.users == []
 
 
-@pytest.mark.parametrize("resident", [False, True])
+@pytest.mark.parametrize("awaited", [True, False])
 async def test_a_wire_that_goes_dead_is_noticed_soon_where_somebody_waits(
-    node: SshNode, monkeypatch: pytest.MonkeyPatch, resident: bool
+    node: SshNode, monkeypatch: pytest.MonkeyPatch, awaited: bool
 ) -> None:
     """A resident command has a heart beat of its own: that one counts."""
     monkeypatch.setattr(ssh, "_ALERT", (0.1, 2))
     relay = Relay(node.server.port)
     link = await node.behind(relay)
-    async with closing(relay, link), link.open(["cat"], resident=resident) as channel:
+    async with closing(relay, link), link.open(["cat"]) as channel:
         await channel.write(b"one\n")
         assert await channel.line() == b"one\n"
         relay.go_dead()
-        if resident:
+        if not awaited:
             with pytest.raises(TimeoutError):
                 async with asyncio.timeout(1.0):
                     await channel.line()
-        else:
+            return
+        with channel.awaited():
             assert await channel.line() == b""
             assert await channel.exit_status() is None
             assert "keepalive" in channel.stderr()
@@ -688,4 +689,5 @@ async def test_a_silent_command_on_a_living_wire_is_waited_for(
     monkeypatch.setattr(ssh, "_ALERT", (0.3, 3))
     link = node.link()
     async with closing(link), link.open(["sh", "-c", "sleep 1.8; echo on"]) as channel:
-        assert await channel.line() == b"on\n"
+        with channel.awaited():
+            assert await channel.line() == b"on\n"
