@@ -31,10 +31,10 @@ SLOWER = 1.1
 
 _COLOUR = re.compile(rb"\x1b\[[0-9;]*m")
 
-_KEYS = 40
+_KEYS = 24
 """Keys pressed in each case."""
 
-_ROUNDS, _READS = 4, 6
+_ROUNDS, _READS = 3, 5
 """How often quiet and flood alternate, and how often the others are read in each."""
 
 
@@ -115,7 +115,7 @@ class Screen:
                     after=before,
                 )
             )
-            self.terminal.passes(0.2)
+            self.terminal.passes(0.1)
         return statistics.quantiles(took, n=20)[-1]
 
     def loses_the_watch(self, server: Sshd) -> None:

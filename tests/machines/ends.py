@@ -178,14 +178,15 @@ def mixed() -> list[Case]:
 class Run:
     """One run: three nodes, an operator, a fault."""
 
-    def __init__(self, site: Site, case: Case) -> None:
+    def __init__(self, site: Site, case: Case, old: dict[str, Any]) -> None:
+        """`old` is what lay on each node before the upgrade."""
         self.site = site
         self.case = case
+        self.old = old
         self.answers: list[int] = []
         self.disturbed = False
         """Whether another operator changed what this one was about."""
 
-        self.old = {name: site.product(name) for name in site.names}
         self._seen = threading.Event()
         self._out: list[str] = []
         self._reader = threading.Thread(target=self._read, daemon=True)
@@ -203,7 +204,6 @@ class Run:
         problems: list[str] = []
         code, letters = -1, "???"
         try:
-            self._prepare()
             self._begin()
             self._wait_for_the_moment()
             FAULTS[self.case.fault](self)
@@ -217,12 +217,6 @@ class Run:
             self._end_operator()
         said = "; ".join(problems)
         return Ended(self.case, code, letters, said[:2000], time.monotonic() - began)
-
-    def _prepare(self) -> None:
-        """For what comes after an upgrade, an upgrade."""
-        if self.case.moment.command != "upgrade":
-            ran = self.site.upgrade("2.0")
-            assert ran.status == 0, ran
 
     def _begin(self) -> None:
         words = {
@@ -400,13 +394,18 @@ def all_ended(top: Path, cases: Sequence[Case]) -> Iterator[Ended]:
         for node in site.machines:
             node.write("/var/lib/beacon-data/table", "format 1\n")
         site.settle()
+        old = {name: site.product(name) for name in site.names}
         site.release("2.0")
         site.release("2.1")
-        site.keep()
+        site.keep("settled")
+        site.put_back("settled")
+        ran = site.upgrade("2.0")
+        assert ran.status == 0, ran
+        site.keep("accepted")
         for case in cases:
-            site.put_back()
-            site.wait_for(lambda status: status["verdict"]["kind"] == "settled")
-            yield Run(site, case).go()
+            # What comes after an upgrade begins where one has ended.
+            site.put_back("settled" if case.moment.command == "upgrade" else "accepted")
+            yield Run(site, case, old).go()
 
 
 def table(found: list[Ended]) -> list[str]:

@@ -182,13 +182,13 @@ class Machine:
         goal.parent.mkdir(parents=True, exist_ok=True)
         goal.symlink_to(target)
 
-    def keep(self) -> None:
-        """Remember what is on the disk; it must be off."""
-        self._on_disk("rm -rf kept && cp -a upper kept")
+    def keep(self, name: str) -> None:
+        """Remember what is on the disk, under a name; it must be off."""
+        self._on_disk(f"mkdir -p kept; rm -rf kept/{name}; cp -a upper kept/{name}")
 
-    def put_back(self) -> None:
+    def put_back(self, name: str) -> None:
         """Have on the disk what was kept; it must be off."""
-        self._on_disk("rm -rf upper work && cp -a kept upper && mkdir work")
+        self._on_disk(f"rm -rf upper work; cp -a kept/{name} upper; mkdir work")
 
     def _on_disk(self, script: str) -> None:
         assert self._pid1 is None, "it is on"
@@ -274,6 +274,13 @@ class Machine:
         self.top.rmdir()
         for group in self._groups:
             _remove_group(group)
+
+    def listens(self, port: int) -> bool:
+        """Whether something there listens on a port of TCP."""
+        lines = Path(f"/proc/{self.pid}/net/tcp").read_text().splitlines()[1:]
+        return any(
+            line.split()[1].endswith(f":{port:04X}") and line.split()[3] == "0A" for line in lines
+        )
 
     # --- in it ----------------------------------------------------------------------------------
 

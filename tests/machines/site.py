@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -175,20 +176,23 @@ class Site:
         node.ask("ip", "addr", "add", f"{self.address(number)}/24", "dev", "eth0")
         node.ask("ip", "link", "set", "eth0", "up")
 
-    def keep(self) -> None:
+    def keep(self, name: str) -> None:
         """Switch all off, and remember what is on their disks."""
         for node in self.machines:
             node.power_cut()
-            node.keep()
+            node.keep(name)
 
-    def put_back(self) -> None:
-        """Have what was kept on all disks, and switch them on; no operator knows anything."""
+    def put_back(self, name: str) -> None:
+        """Have what was kept on all disks, and switch them on until they serve; no operator knows
+        anything."""
         for node in self.machines:
             node.power_cut()
-            node.put_back()
+            node.put_back(name)
         for history in self.top.glob("*history"):
             shutil.rmtree(history)
         self.boot()
+        for node in self.machines:
+            wait_until(partial(node.listens, PORT))
 
     def cut_link(self, name: str) -> None:
         """Nothing goes through any more, in either direction; nobody is told."""
@@ -219,11 +223,17 @@ class Site:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            env={**os.environ, "LIFTLOCK_CONFIG_DIR": str(self.top / "config")},
+            env=self._environment(),
             preexec_fn=end_with_us,
         )
         self._running.append(process)
         return process
+
+    def _environment(self) -> dict[str, str]:
+        """It is compiled once, as an installed program is."""
+        found = {**os.environ, "LIFTLOCK_CONFIG_DIR": str(self.top / "config")}
+        found.pop("PYTHONDONTWRITEBYTECODE", None)
+        return {**found, "PYTHONPYCACHEPREFIX": str(self.top / "compiled")}
 
     def run(self, command: str, *words: str, seconds: float = 180) -> Ran:
         """Run a command about this cluster to its end."""
