@@ -108,6 +108,12 @@ def _reason(function: Callable[..., int]) -> Callable[..., int]:
     return click.option("--reason", default="", help="Why; it is kept in every journal.")(function)
 
 
+def _downgrade(function: Callable[..., int]) -> Callable[..., int]:
+    return click.option(
+        "--downgrade", metavar="REASON", default="", help="Why an older version is wanted."
+    )(function)
+
+
 _cluster = click.argument("cluster", required=False)
 
 
@@ -151,13 +157,14 @@ def status(expect: str | None, watch: bool, **given: Any) -> int:
 @cli.command()
 @click.argument("cluster")
 @release_argument
+@_downgrade
 @json_option
 @_nodes
-def plan(release: Path, **given: Any) -> int:
+def plan(release: Path, downgrade: str, **given: Any) -> int:
     """Every step of an upgrade and its undo; changes nothing."""
     from app.headless import looking
 
-    return looking.plan(_options(**given), release)
+    return looking.plan(_options(**given), release, downgrade)
 
 
 @cli.command()
@@ -166,17 +173,22 @@ def plan(release: Path, **given: Any) -> int:
 @click.option("--batch", type=click.IntRange(1), help="Nodes that are installed at once.")
 @click.option("--pause", type=click.Choice(["first", "all", "none", "after_role"]))
 @click.option("--note", default="", help="Kept with the run, e.g. a change number.")
+@_downgrade
 @json_option
 @_yes
 @_nodes
-def upgrade(release: Path, batch: int | None, pause: str | None, **given: Any) -> int:
+def upgrade(
+    release: Path, batch: int | None, pause: str | None, downgrade: str, **given: Any
+) -> int:
     """Stage, check, install, watch and accept. Never finalizes.
 
     Started again, it takes up what the nodes say.
     """
     from app.headless import upgrading
 
-    return upgrading.upgrade(_options(**given), release, batch=batch, pause=pause)
+    return upgrading.upgrade(
+        _options(**given), release, batch=batch, pause=pause, downgrade=downgrade
+    )
 
 
 @cli.command()

@@ -37,6 +37,7 @@ def _said(function: Callable[..., int]) -> Callable[..., int]:
             click.option("--arch", default="any", show_default=True, help="E.g. x86_64."),
             click.option("--from", "from_", metavar="V", multiple=True, help="Only from these."),
             click.option("--needs-command", "needs", metavar="NAME", multiple=True),
+            click.option("--needs-library", "libraries", metavar="NAME", multiple=True),
             click.option("--needs-python", "python", metavar="3.N", default=""),
             click.option("--irreversible", metavar="TEXT", multiple=True, help="Not undone."),
         )

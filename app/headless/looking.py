@@ -15,7 +15,7 @@ from app.headless.say import out, show_status, talk
 from app.headless.work import drive, open_cluster
 from app.runs.keeping import plain, today
 from app.runs.looking import chosen, look
-from app.runs.upgrading import open_for, plan_from
+from app.runs.upgrading import open_for, plan_from, with_downgrade
 from app.session import Session, open_book, operator_state, read_cluster
 from backends.domain.facts import NodeReading
 from backends.domain.gates import before_upgrade
@@ -23,6 +23,7 @@ from backends.domain.problem import Exit, LiftlockError, Problem
 from backends.domain.verdict import Verdict, decide
 from backends.engine.contact import aged
 from backends.engine.planner import new_run, target_of
+from backends.engine.reading import utc
 from backends.settings.cluster import Cluster
 from backends.settings.find import VARIABLE
 from backends.store.book import Book, Run
@@ -41,13 +42,13 @@ def status(options: Options, *, expect: str | None = None, watch: bool = False) 
     return Exit.OK
 
 
-def plan(options: Options, release: Path) -> int:
+def plan(options: Options, release: Path, downgrade: str = "") -> int:
     """Show the plan and the gate before it; nodes are read, nothing is changed."""
-    session = open_cluster(options)
+    session = with_downgrade(open_cluster(options), downgrade)
     found = open_for(session, release)
     readings, verdict = drive(session, look(session))
     made = plan_from(session, found, readings, new_run(today(), lambda _: False))
-    gate = before_upgrade(readings, target_of(made, found), session.name)
+    gate = before_upgrade(readings, target_of(made, found, utc(time.time())), session.name)
     if options.json:
         out([json.dumps({"schema": "liftlock.plan/1", **plain(made)}, sort_keys=True)])
     else:

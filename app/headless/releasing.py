@@ -32,6 +32,7 @@ class Said:
     arch: str = "any"
     from_: tuple[str, ...] = ()
     needs: tuple[str, ...] = ()
+    libraries: tuple[str, ...] = ()
     python: str = ""
     irreversible: tuple[str, ...] = ()
 
@@ -42,14 +43,18 @@ class Said:
             LiftlockError: `release-needs`, exit 2.
         """
         try:
-            needs = Needs(commands=self.needs, python=self.python or Needs().python)
+            needs = Needs(
+                commands=self.needs,
+                libraries=self.libraries,
+                python=self.python or Needs().python,
+            )
         except ValueError as error:
             raise LiftlockError(
                 Problem(
                     "release-needs",
                     "What the release needs cannot be said like that.",
                     str(error),
-                    "--needs-python 3.9, --needs-command NAME",
+                    "--needs-python 3.9, --needs-command NAME, --needs-library libssl.so.3",
                 ),
                 Exit.USAGE,
             ) from error
@@ -133,7 +138,13 @@ def display(path: Path, *, as_json: bool) -> int:
         return Exit.OK
     counts, origin = found["counts"], release.manifest.imported_from
     signature = "there; release verify tells whose" if found["has_signature"] else "NONE"
-    needs = ", ".join([f"Python {found['needs']['python']}", *found["needs"]["commands"]])
+    needs = ", ".join(
+        [
+            f"Python {found['needs']['python']}",
+            *found["needs"]["commands"],
+            *found["needs"]["libraries"],
+        ]
+    )
     lines = [
         f"{found['name']} {found['version']}  (sequence {found['sequence']})",
         f"  created    {found['created']}, expires {found['expires'] or 'never'}",

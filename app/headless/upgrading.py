@@ -15,7 +15,14 @@ from app.headless.work import drive, open_cluster
 from app.runs.keeping import locked
 from app.runs.leaving import alone
 from app.runs.looking import look
-from app.runs.upgrading import Prepared, Upgrade, bring_to_rest, open_for, prepare
+from app.runs.upgrading import (
+    Prepared,
+    Upgrade,
+    bring_to_rest,
+    open_for,
+    prepare,
+    with_downgrade,
+)
 from app.session import Session, open_book
 from backends.domain.conditions import NODES_READ
 from backends.domain.facts import NodeReading
@@ -30,10 +37,15 @@ _LAST_LOOK_SECONDS = 5.0
 
 
 def upgrade(
-    options: Options, release: Path, *, batch: int | None = None, pause: str | None = None
+    options: Options,
+    release: Path,
+    *,
+    batch: int | None = None,
+    pause: str | None = None,
+    downgrade: str = "",
 ) -> int:
     """Bring every selected node to a release: accepted, still reversible. Never finalizes."""
-    session = _paced(open_cluster(options), batch, pause)
+    session = with_downgrade(_paced(open_cluster(options), batch, pause), downgrade)
     found = open_for(session, release)
     refuse_silence(options, "upgrade")
     try:

@@ -16,6 +16,7 @@ from backends.engine.conductor import Conductor
 from backends.engine.events import Observer
 from backends.engine.pace import Pace
 from backends.engine.planner import make_plan, open_run, refuse_other_product, target_of
+from backends.engine.reading import utc
 from backends.engine.recovery import recover_first
 from backends.engine.results import Outcome, exit_of_upgrade
 from backends.engine.scribe import Scribe
@@ -72,6 +73,11 @@ def signature_rule(cluster: Cluster) -> Rule:
     return Rule(is_required, cluster.allowed_signers, cluster.revoked_keys)
 
 
+def with_downgrade(session: Session, reason: str) -> Session:
+    """The session, in which an older version may be installed, if somebody said why."""
+    return replace(session, policy=replace(session.policy, downgrade=reason.strip()))
+
+
 def plan_from(
     session: Session, release: Release, readings: Sequence[NodeReading], fresh: str
 ) -> Plan:
@@ -88,6 +94,7 @@ def plan_from(
         updater=session.payload.sha256,
         policy=session.policy,
         limits=session.limits,
+        ordering=session.profile.ordering,
     )
 
 
@@ -100,7 +107,7 @@ async def prepare(
     """
     readings, _ = await look(session)
     made = plan_from(session, release, readings, run or fresh_run(book))
-    target = target_of(made, release)
+    target = target_of(made, release, utc(time.time()))
     installs = any(item.treatment is Treatment.INSTALL for item in made.nodes)
     asked = installs and not changing(made)
     return Prepared(

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from backends.domain.facts import Finalized, NodeFacts, is_value, same
+from backends.domain.facts import NodeFacts, same
 from backends.domain.states import (
     CHANGING,
     NEEDS_PERSON,
@@ -16,6 +16,7 @@ from backends.domain.states import (
     NodeState,
 )
 from backends.domain.survey import Survey, are, listed, names
+from backends.domain.versions import AS_DEBIAN, Ordering
 
 
 class ConditionState(StrEnum):
@@ -69,6 +70,18 @@ class Target:
 
     from_versions: tuple[str, ...] | None = None
     """The versions that the path rule allows to start from; None: any."""
+
+    ordering: Ordering = AS_DEBIAN
+    """How versions order, and which step from one to another the profile allows."""
+
+    downgrade: str = ""
+    """Why an older version is wanted, where that was said."""
+
+    expires: str = ""
+    """Until when the release may be begun with, UTC; empty: for ever."""
+
+    now: str = ""
+    """When that is asked, UTC, in the same form: 2026-11-26T21:00:00Z."""
 
     ttl_seconds: float = 60
     """An older reading blocks."""
@@ -131,7 +144,7 @@ def no_other_upgrade(seen: Survey, run: str) -> Condition:
         if facts.transaction is not None and facts.transaction.run != run
     ]
     if not foreign:
-        return _as_far_as_read(seen, "no other upgrade", "none is open")
+        return as_far_as_read(seen, "no other upgrade", "none is open")
     _, first = foreign[0]
     return Condition(
         "no other upgrade",
@@ -154,7 +167,7 @@ def last_upgrade_finalized(seen: Survey, target: Target) -> Condition:
         and not (facts.transaction is not None and facts.transaction.run == target.run)
     ]
     if not unfinished:
-        return _as_far_as_read(seen, name, f"on {len(seen.read)} of {len(seen.counted)}")
+        return as_far_as_read(seen, name, f"on {len(seen.read)} of {len(seen.counted)}")
     if all(facts.finalized is None and not facts.is_open for facts in unfinished):
         advice = f"liftlock adopt {seen.cluster}{seen.selector(unfinished)}"
         words = f"{are(names(unfinished), 'has', 'have')} no finalized record"
@@ -162,56 +175,6 @@ def last_upgrade_finalized(seen: Survey, target: Target) -> Condition:
         advice = f"liftlock finalize {seen.cluster}, or liftlock rollback {seen.cluster}"
         words = f"{are(names(unfinished))} not finalized"
     return Condition(name, ConditionState.REFUSED, words, then=advice)
-
-
-def same_content(seen: Survey, target: Target) -> Condition:
-    """The version that is to be installed is not known on a node with another content."""
-    name = "same version, same content"
-
-    def differs(facts: NodeFacts) -> bool:
-        final = facts.finalized
-        return (
-            isinstance(final, Finalized)
-            and final.version == target.version
-            and bool(final.digest and target.digest)
-            and final.digest != target.digest
-        )
-
-    other = [facts for facts in seen.read if differs(facts)]
-    if other:
-        return Condition(
-            name,
-            ConditionState.REFUSED,
-            f"{are(names(other), 'has', 'have')} {target.version} with another digest",
-            then="give the release another version",
-        )
-    return _as_far_as_read(seen, name, f"no other {target.version} is finalized")
-
-
-def path_allowed(seen: Survey, target: Target) -> Condition:
-    """The path rule allows to come from what each node runs. Without a rule, any path is.
-
-    A version that does not order is no reason to forbid (design.md, section 4), so no order is
-    asked here.
-    """
-    name = f"path to {target.version}"
-    allowed = target.from_versions
-    if allowed is None:
-        return Condition(name, ConditionState.OK, "no rule")
-    off = [
-        f"{facts.node} is on {facts.version if is_value(facts.version) else 'an unknown version'}"
-        for facts in seen.read
-        if facts.version is not None
-        and not (is_value(facts.version) and facts.version in (*allowed, target.version))
-    ]
-    if off:
-        return Condition(
-            name,
-            ConditionState.REFUSED,
-            listed(off),
-            then=f"first upgrade to one of: {listed(allowed)}" if allowed else "",
-        )
-    return Condition(name, ConditionState.OK, f"allowed from {listed(allowed)}")
 
 
 def nodes_healthy(nodes: Iterable[NodeFacts], of: int, name: str = "nodes healthy") -> Condition:
@@ -308,7 +271,7 @@ def batch_has_room(nodes: Iterable[NodeFacts], batch: int) -> Condition:
     )
 
 
-def _as_far_as_read(seen: Survey, name: str, text: str) -> Condition:
+def as_far_as_read(seen: Survey, name: str, text: str) -> Condition:
     """What holds for all that were read; it is not known of the others."""
     unread = [reading.name for reading in seen.unreadable] + [*seen.awaited]
     if not unread:

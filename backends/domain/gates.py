@@ -3,7 +3,7 @@
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
-from backends.domain import conditions
+from backends.domain import conditions, conditions_release
 from backends.domain.conditions import Condition, ConditionState, Target
 from backends.domain.facts import NodeReading
 from backends.domain.problem import LiftlockError, Problem
@@ -72,8 +72,10 @@ def before_upgrade(
             conditions.readings_fresh(seen, target.ttl_seconds),
             conditions.no_other_upgrade(seen, target.run),
             conditions.last_upgrade_finalized(seen, target),
-            conditions.same_content(seen, target),
-            conditions.path_allowed(seen, target),
+            conditions_release.same_content(seen, target),
+            conditions_release.not_expired(target),
+            conditions_release.newer(seen, target),
+            conditions_release.path_allowed(seen, target),
             conditions.nodes_healthy(seen.read, len(seen.counted)),
         ),
     )

@@ -13,6 +13,7 @@ from enum import StrEnum
 from backends.domain.policy import Limits, Pause, Policy
 from backends.domain.provenance import NOBODY, Provenance
 from backends.domain.states import Phase
+from backends.domain.versions import AS_DEBIAN, Ordering
 
 ID_LENGTH = 12
 """Hexadecimal digits of a plan's id."""
@@ -98,6 +99,9 @@ class Plan:
     limits: Limits = field(default_factory=Limits)
     provenance: Provenance = NOBODY
     """Who vouches for the release."""
+
+    ordering: Ordering = AS_DEBIAN
+    """How the product's versions order, and which step from one to another is allowed."""
 
 
 def plan_id(plan: Plan) -> str:

@@ -111,6 +111,9 @@ class Policy:
     if_operator_vanishes: Vanished = Vanished.ROLLBACK
     on_failure: OnFailure = OnFailure.ROLLBACK
     second_layer: SecondLayer = SecondLayer.AUTO
+    downgrade: str = ""
+    """Why an older version may be installed, where somebody said so; empty: it may not."""
+
     limit_failed: int = 0
     """The run stops when so many nodes failed; 0 and 1 both mean: at the first."""
 

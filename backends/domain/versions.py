@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
@@ -51,6 +52,36 @@ def compare(order: VersionOrder, a: str, b: str, sequence: Sequence[str] = ()) -
     if left is None or right is None:
         return None
     return (left > right) - (left < right)
+
+
+@dataclass(frozen=True, slots=True)
+class Ordering:
+    """How the versions of one product order, and which step from one to another is allowed."""
+
+    order: VersionOrder = VersionOrder.DEBIAN
+    sequence: tuple[str, ...] = ()
+    """The versions, oldest first, for `VersionOrder.SEQUENCE`."""
+
+    only_successor: bool = False
+    """Only from a version to the very next one: of the sequence, or the number plus one."""
+
+    def compare(self, a: str, b: str) -> int | None:
+        """-1, 0 or 1 as `a` is older than, level with or newer than `b`; None: no order."""
+        return compare(self.order, a, b, self.sequence)
+
+    def is_successor(self, old: str, new: str) -> bool:
+        """Whether `new` comes directly after `old`; not, where one of them does not order."""
+        if self.order is VersionOrder.SEQUENCE:
+            known = old in self.sequence and new in self.sequence
+            return known and self.sequence.index(new) == self.sequence.index(old) + 1
+        digits = old.isascii() and old.isdigit() and new.isascii() and new.isdigit()
+        if self.order is not VersionOrder.INTEGER or not digits:
+            return False
+        return _number(new) == _number(_plus_one(old))
+
+
+AS_DEBIAN: Final = Ordering()
+"""What a product without a word about it has."""
 
 
 def debian_key(version: str) -> Key | None:
@@ -115,6 +146,14 @@ def _number(digits: str) -> tuple[int, ...]:
     """Orders as the number does, however long: `int()` refuses more than 4300 digits."""
     significant = digits.lstrip("0")
     return (len(significant), *map(ord, significant))
+
+
+def _plus_one(digits: str) -> str:
+    """The next number, however long: `int()` refuses more than 4300 digits."""
+    head = digits.rstrip("9")
+    nines = len(digits) - len(head)
+    raised = head[:-1] + str(int(head[-1]) + 1) if head else "1"
+    return raised + "0" * nines
 
 
 def _identifier(word: str) -> tuple[int, ...]:

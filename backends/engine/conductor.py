@@ -194,7 +194,8 @@ class Conductor:
             return await contact.rows(
                 "preflight",
                 lambda row: self._scribe.row(row, node=contact.node, phase=Phase.PREFLIGHT),
-                needs={"python": manifest.needs.python, "commands": list(manifest.needs.commands)},
+                release=_told(self._release),
+                downgrade=self._plan.policy.downgrade,
                 bytes=max(manifest.total_bytes, manifest.needs.bytes),
                 files=len(manifest.files),
                 second_layer=self._plan.policy.second_layer.value,
@@ -226,6 +227,8 @@ class Conductor:
                 run=self._plan.run,
                 version=self._plan.release_version,
                 digest=self._plan.release_digest,
+                release=_told(self._release),
+                downgrade=self._plan.policy.downgrade,
             )
 
         await self._all(nodes, Phase.CHECK, one)
@@ -337,3 +340,15 @@ class Conductor:
         why = Exit.OK if problem is None or (bad and stopped is Exit.REFUSED) else stopped
         code = exit_of_upgrade(nodes, paused=paused, stopped=why)
         return RunOutcome(self._plan.run, code, nodes, text, problem)
+
+
+def _told(release: Release) -> dict[str, object]:
+    """What a node is asked about before a release may come to it."""
+    manifest = release.manifest
+    return {
+        "arch": manifest.arch,
+        "sequence": manifest.sequence,
+        "python": manifest.needs.python,
+        "commands": list(manifest.needs.commands),
+        "libraries": list(manifest.needs.libraries),
+    }

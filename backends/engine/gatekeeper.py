@@ -12,6 +12,7 @@ from backends.domain.plan import Plan
 from backends.engine.ending import Stopped
 from backends.engine.events import Kind
 from backends.engine.planner import problem_of_refusal, target_of
+from backends.engine.reading import utc
 from backends.engine.scribe import Scribe
 from backends.releases.read import Release
 
@@ -33,7 +34,7 @@ class Gatekeeper:
         read: Callable[[], Awaitable[Sequence[NodeReading]]],
     ) -> None:
         """`read` reads every node of the cluster anew."""
-        self._target = target_of(plan, release)
+        self._target = target_of(plan, release, utc(time.time()))
         self._scribe = scribe
         self._called = called
         self._read = read

@@ -15,7 +15,7 @@ from backends.engine.flow import Flow
 from backends.engine.upload import Message
 from backends.engine.watching import Silence
 from backends.node import wire
-from backends.transport.link import Channel
+from backends.transport.link import Channel, LinkFailed
 from backends.transport.payload import NO_PYTHON
 
 
@@ -68,6 +68,8 @@ class Listener:
                 self._on_recovery(recovery)
             try:
                 await observe(channel, message)
+            except LinkFailed:
+                continue  # it takes no more of us: its end, or that there is none, says why
             except reading.NO_SENSE as error:
                 what = f"{type(error).__name__}: {error}; {raw[:200]!r}"
                 return self._nonsense("what it says makes no sense", what, messages)

@@ -16,6 +16,7 @@ from backends.domain.plan import NodePlan, Plan, Step, Treatment, identified, or
 from backends.domain.policy import Limits, Policy, invariants
 from backends.domain.problem import Exit, LiftlockError, Problem
 from backends.domain.states import NodeState, Phase
+from backends.domain.versions import Ordering
 from backends.engine import service_words
 from backends.engine.answer import Subject
 from backends.engine.switching import switch_of
@@ -79,6 +80,7 @@ def make_plan(
     updater: str,
     policy: Policy,
     limits: Limits,
+    ordering: Ordering,
 ) -> Plan:
     """The plan to bring every selected node to a release.
 
@@ -105,6 +107,7 @@ def make_plan(
             release_version=manifest.version,
             release_digest=release.digest,
             provenance=release.provenance,
+            ordering=ordering,
             updater_digest=updater,
             policy=policy,
             limits=limits,
@@ -257,14 +260,18 @@ def problem_of_refusal(gate_name: str, lines: Sequence[str]) -> Problem:
     )
 
 
-def target_of(plan: Plan, release: Release) -> Target:
-    """What the gates of a plan ask about."""
+def target_of(plan: Plan, release: Release, now: str) -> Target:
+    """What the gates of a plan ask about; `now` as in `Target`."""
     allowed = release.manifest.from_
     return Target(
         run=plan.run,
         version=plan.release_version,
         digest=plan.release_digest,
         from_versions=None if allowed == "*" else tuple(allowed),
+        ordering=plan.ordering,
+        downgrade=plan.policy.downgrade,
+        expires=release.manifest.expires or "",
+        now=now,
         ttl_seconds=plan.policy.reading_ttl_seconds,
         batch=plan.policy.batch,
         patience_seconds=plan.limits.healthy_deadline_seconds,

@@ -92,7 +92,7 @@ class Turn:
             run=self._plan.run,
             version=self._plan.release_version,
             digest=self._plan.release_digest,
-            reason="",
+            reason=policy.downgrade,
             policy={
                 "if_operator_vanishes": policy.if_operator_vanishes.value,
                 "on_failure": policy.on_failure.value,

@@ -12,6 +12,7 @@ from backends.node import (
     clock,
     data,
     hooks,
+    images,
     locks,
     recover,
     second_layer,
@@ -21,6 +22,7 @@ from backends.node import (
     wire,
 )
 from backends.node.call import OK, Answer, Call, refuse_disabled
+from backends.node.canonical import files_digest
 from backends.node.driving import start
 from backends.node.layout import PointerUnreadable
 from backends.node.places import read_json
@@ -47,9 +49,26 @@ def begin(call: Call) -> Answer:
     mark = read_json(os.path.join(call.places.staged, args["version"] + ".json"))
     if mark is None or mark["digest"] != args["digest"] or not mark["checked"]:
         raise Refused("not-checked", "%s is not staged and checked here" % args["version"])
-
+    _refuse_changed(call)
     call.keep_updater()
     return start(call, "install", previous=previous)
+
+
+def _refuse_changed(call: Call) -> None:
+    """What was checked is what is switched to: read once more, before the service is stopped."""
+    version, digest = call.args["version"], call.args["digest"]
+    manifest = call.layout.manifest(version) or {"files": []}
+    if files_digest(manifest["files"]) != digest:
+        raise Refused("staged-changed", "what is recorded of %s was changed" % version)
+    found = images.compare(call.places.staged_tree(version), manifest["files"])
+    placed = call.layout.compare(version, manifest["files"])
+    if not found.is_exact and not placed.is_exact:
+        raise Refused(
+            "staged-changed",
+            "%s was changed here since it was checked" % version,
+            found.text(),
+            "nothing was changed; find out who did that, then stage it again",
+        )
 
 
 def _previous(call: Call) -> Optional[Dict[str, Any]]:

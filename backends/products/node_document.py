@@ -52,6 +52,12 @@ def node_document(profile: Profile, node: Values, limits: Limits) -> dict[str, o
         "values": values,
         "service": _service(profile.service, limits, proof),
         "health": [_check(check, profile.name, proof) for check in profile.health],
+        "check": {
+            "parse": proof.words("[check] parse", profile.check.parse),
+            "directory": proof.text("[check] directory", profile.check.directory),
+            "timeout": profile.check.timeout,
+            "contract": profile.check.contract,
+        },
         "hooks": [_hook(hook, proof) for hook in profile.hooks],
         "data": {
             "directories": proof.words("[data] directories", profile.data.directories),

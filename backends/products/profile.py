@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Protocol
 
 from backends.domain.problem import Exit, LiftlockError, Problem
+from backends.domain.versions import Ordering, VersionOrder
 from backends.products.profile_file import (
+    CheckTable,
     DataTable,
     FactsTable,
     HealthTable,
@@ -33,6 +35,7 @@ class Profile:
     """Each has a name; without any check there is one of kind control, which asks the service
     itself, unless that is started by commands."""
 
+    check: CheckTable
     hooks: tuple[HookTable, ...]
     data: DataTable
     facts: FactsTable
@@ -42,6 +45,15 @@ class Profile:
     def name(self) -> str:
         """The product's name."""
         return self.product.name
+
+    @property
+    def ordering(self) -> Ordering:
+        """How the product's versions order, and which step is allowed."""
+        return Ordering(
+            VersionOrder(self.product.version_order),
+            self.product.sequence or (),
+            self.product.path == "successor",
+        )
 
 
 class NamesProducts(Protocol):
@@ -114,6 +126,7 @@ def read_profile(path: Path) -> Profile:
         product=written.product,
         service=service,
         health=tuple(_named(checks)),
+        check=written.check,
         hooks=written.hooks,
         data=written.data,
         facts=written.facts,

@@ -3,80 +3,26 @@
 Every key in here does something; what is not implemented is refused as unknown.
 """
 
-import re
 from itertools import permutations
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from backends.products.template import Template, TemplateWord, check_template
+from backends.products.profile_fields import (
+    Command,
+    EnvironmentName,
+    FieldName,
+    Url,
+    absolute,
+    address_text,
+    directory_text,
+    inside_tree,
+    kept_name,
+    pattern_text,
+)
+from backends.products.template import Template, TemplateWord
 from backends.settings.fields import Count, Deadline, SafeName, Table, Text
 from backends.settings.toml_file import at
-
-
-def _directory(text: str) -> str:
-    check_template(text, ("node", "address", "role"))
-    if not text.startswith("/"):
-        raise ValueError("must be absolute")
-    if ".." in text.split("/"):
-        raise ValueError("must not contain ..")
-    if not text.strip("/"):
-        raise ValueError("must not be the root directory")
-    return text.rstrip("/")
-
-
-def _inside_tree(text: str) -> str:
-    parts = text.split("/")
-    if text.startswith("/") or any(part in ("", ".", "..") for part in parts):
-        raise ValueError('must be a path inside the version\'s tree, such as "bin/control"')
-    if "{" in text or "}" in text:
-        raise ValueError("takes no placeholders")
-    return text
-
-
-def _absolute(text: str) -> str:
-    if not text.startswith(("/", "{directory}/")):
-        raise ValueError("must begin with / or {directory}/")
-    return text
-
-
-def _url(text: str) -> str:
-    if not text.startswith(("http://", "https://")) or " " in text:
-        raise ValueError("must begin with http:// or https:// and hold no spaces")
-    return text
-
-
-def _address(text: str) -> str:
-    name, colon, port = text.rpartition(":")
-    if not name or not colon or not (port.isdigit() or port.startswith("{")):
-        raise ValueError('must be host:port, such as "127.0.0.1:{vars.port}"')
-    return text
-
-
-def _pattern(text: str) -> str:
-    try:
-        groups = re.compile(text).groups
-    except re.error as error:
-        raise ValueError(f"is no regular expression: {error}") from error
-    if groups > 1:
-        raise ValueError("may have at most one group")
-    return text
-
-
-Command = Annotated[tuple[TemplateWord, ...], Field(min_length=1)]
-"""An argument list; run in the version's tree, never through a shell."""
-
-Url = Annotated[Template, AfterValidator(_url)]
-FieldName = Annotated[str, Field(pattern=r"^[^\s.]+(\.[^\s.]+)*$", max_length=200)]
-"""A value in a JSON answer; dots lead into objects."""
-
-EnvironmentName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,99}$")]
-
-
-def _keep(text: str) -> str:
-    if any(part in ("", ".", "..") for part in text.split("/")):
-        raise ValueError('must be a name or a path inside the tree, such as "etc/*.conf"')
-    return text
 
 
 class ProductTable(Table):
@@ -84,7 +30,7 @@ class ProductTable(Table):
 
     name: SafeName
     layout: Literal["versions", "overlay", "swap"] = "versions"
-    directory: Annotated[Text, AfterValidator(_directory)]
+    directory: Annotated[Text, AfterValidator(directory_text)]
     """Absolute. With `versions` they lie in it: `<directory>/<version>/`; else it holds the one
     that is installed."""
 
@@ -92,11 +38,11 @@ class ProductTable(Table):
     """With `versions`, what says which one the next start runs: a file with its name, or a link
     to it; default ".version"."""
 
-    directories: tuple[Annotated[Text, AfterValidator(_inside_tree)], ...] = ()
+    directories: tuple[Annotated[Text, AfterValidator(inside_tree)], ...] = ()
     """With `swap`, the directories inside `directory` that are exchanged, all or none; default:
     `directory` itself."""
 
-    keep: tuple[Annotated[Text, AfterValidator(_keep)], ...] = ()
+    keep: tuple[Annotated[Text, AfterValidator(kept_name)], ...] = ()
     """Files that live on across versions, as globs: a name in any directory, or a path."""
 
     owner: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]+(:[A-Za-z0-9_.-]+)?$")] | None = None
@@ -107,6 +53,9 @@ class ProductTable(Table):
     sequence: Annotated[tuple[Text, ...], Field(min_length=1)] | None = None
     """All versions, oldest first, for version_order = "sequence"."""
 
+    path: Literal["any", "successor"] = "any"
+    """From which version to which: "successor" leaves none out, of the sequence or the numbers."""
+
     roles: tuple[SafeName, ...] = ()
     """The order in which roles are upgraded; roles not named come after them."""
 
@@ -116,6 +65,8 @@ class ProductTable(Table):
             raise at(("sequence",), 'and version_order = "sequence" go together')
         if self.sequence and len(set(self.sequence)) != len(self.sequence):
             raise at(("sequence",), "names a version twice")
+        if self.path == "successor" and self.version_order not in ("sequence", "integer"):
+            raise at(("path",), '"successor" needs version_order = "sequence" or "integer"')
         if len(set(self.roles)) != len(self.roles):
             raise at(("roles",), "names a role twice")
         self._keys_of_its_layout()
@@ -167,7 +118,7 @@ class ServiceTable(Table):
     """`[service]`"""
 
     kind: Literal["control", "command", "systemd", "sysv"]
-    control: Annotated[Text, AfterValidator(_inside_tree)] | None = None
+    control: Annotated[Text, AfterValidator(inside_tree)] | None = None
     """The script in the version's tree: start, stop, status, restart, tail; default "control"."""
 
     commands: CommandsTable | None = None
@@ -180,7 +131,7 @@ class ServiceTable(Table):
     script: SafeName | None = None
     """With `sysv`, the script's name in /etc/init.d."""
 
-    definition: Annotated[Text, AfterValidator(_inside_tree)] | None = None
+    definition: Annotated[Text, AfterValidator(inside_tree)] | None = None
     """With `systemd` and `sysv`, the file of the release that becomes the unit or the script."""
 
     env: dict[EnvironmentName, TemplateWord] = Field(default_factory=dict)
@@ -243,10 +194,10 @@ class HealthTable(Table):
     command: Command | None = None
     """0 is healthy; run in the version's tree."""
 
-    address: Annotated[Template, AfterValidator(_address)] | None = None
+    address: Annotated[Template, AfterValidator(address_text)] | None = None
     """With `tcp`, host:port; whoever takes a connection there is healthy."""
 
-    path: Annotated[Template, AfterValidator(_absolute)] | None = None
+    path: Annotated[Template, AfterValidator(absolute)] | None = None
     """With `status_file`, what the new version writes once it works, as BindPlane's does."""
 
     package: Template | None = None
@@ -279,10 +230,29 @@ class HookTable(Table):
     timeout: Deadline = 60.0
 
 
+class CheckTable(Table):
+    """`[check]`: what the product and the operator have to say about a staged release."""
+
+    parse: Command | None = None
+    """0: the product can run what is staged, with the files that live on. Run in a tree of both,
+    before the running version is touched."""
+
+    directory: Annotated[Template, AfterValidator(absolute)] | None = None
+    """Executables on the node, run in lexical order. 0 passes, 1 to 31 fail (21: ask again
+    later), 32 to 63 warn."""
+
+    timeout: Deadline = 20.0
+    """For each."""
+
+    contract: Literal["exit", "nagios"] = "exit"
+    """What the exit codes of the operator's mean; "nagios": 0 ok, 1 warning, 2 critical,
+    3 unknown."""
+
+
 class DataTable(Table):
     """`[data]`: what the product keeps, and what becomes of it when a node goes back."""
 
-    directories: tuple[Annotated[Template, AfterValidator(_absolute)], ...] = ()
+    directories: tuple[Annotated[Template, AfterValidator(absolute)], ...] = ()
     """Copied while the service is stopped, kept until the upgrade is finalized."""
 
     old_can_read: Command | None = None
@@ -308,10 +278,10 @@ class FactTable(Table):
     http: Url | None = None
     field: FieldName | None = None
     command: Command | None = None
-    pattern: Annotated[Text, AfterValidator(_pattern)] | None = None
+    pattern: Annotated[Text, AfterValidator(pattern_text)] | None = None
     """What to take of the command's output: the group, else the whole match; default: all."""
 
-    file: Annotated[Template, AfterValidator(_absolute)] | None = None
+    file: Annotated[Template, AfterValidator(absolute)] | None = None
 
     @model_validator(mode="after")
     def _one_way(self) -> "FactTable":
@@ -349,6 +319,7 @@ class ProfileFile(Table):
     product: ProductTable
     service: ServiceTable
     health: tuple[HealthTable, ...] = ()
+    check: CheckTable = CheckTable()
     hooks: tuple[HookTable, ...] = ()
     data: DataTable = DataTable()
     facts: FactsTable = FactsTable()

@@ -97,6 +97,9 @@ class Needs(_Closed):
     commands: Annotated[tuple[SafeName, ...], Field(strict=False)] = ()
     """Programs that must be on the PATH."""
 
+    libraries: Annotated[tuple[SafeName, ...], Field(strict=False)] = ()
+    """Shared libraries, by the names that the loader knows them by: libssl.so.3."""
+
     bytes: Bytes = 0
     """Free space for the unpacked tree."""
 

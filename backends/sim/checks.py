@@ -1,6 +1,6 @@
 """The rows of `check` on a simulated node, in the updater's order and words."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -8,6 +8,12 @@ from backends.node import wire
 from backends.sim.call import Answer, Call
 from backends.sim.content import Comparison, Tree, compare
 from backends.sim.service import first_failure
+
+_BAD = ("refused", "unknown")
+_RUNS = frozenset(["service", "parse"])
+"""Checks that run something of the staged version."""
+
+_DAY_SECONDS = 86_400.0
 
 Row = dict[str, Any]
 Found = tuple[str, str]
@@ -20,7 +26,7 @@ def check(call: Call) -> Answer:
     rows = list(_rows(call, scope))
     for row in rows:
         call.send(row)
-    bad = [row for row in rows if row["result"] in ("refused", "unknown")]
+    bad = [row for row in rows if row["result"] in _BAD]
     if scope == "staged":
         _remember(call, rows, not bad)
     if not bad:
@@ -38,8 +44,12 @@ def _rows(call: Call, scope: str) -> Iterator[Row]:
     if scope == "staged":
         refuses = call.node.behaviour(call.args["version"]).refuses
         told |= {name: ("refused", evidence) for name, evidence in refuses.items()}
+    before = ""
     for name, ask in _SCOPES[scope]:
         result, evidence = told.get(name) or ask(call)
+        if before and name in _RUNS:
+            result, evidence = "unknown", f"not asked: {before} has not passed"
+        before = before or (name if result in _BAD else "")
         yield {
             "t": "row",
             "name": name,
@@ -67,7 +77,7 @@ def _remember(call: Call, rows: list[Row], passed: bool) -> None:
 
 
 def _python(call: Call) -> Found:
-    wanted = str(call.args.get("needs", {}).get("python", "3.6"))
+    wanted = str(_release(call).get("python", "3.6"))
     found = call.node.python
     if _numbers(found)[:2] < _numbers(wanted):
         return "refused", f"{found}, the release needs {wanted}"
@@ -79,8 +89,38 @@ def _numbers(version: str) -> tuple[int, ...]:
 
 
 def _commands(call: Call) -> Found:
-    wanted = [str(name) for name in call.args.get("needs", {}).get("commands", [])]
-    return "ok", ", ".join(wanted) or "none needed"
+    return "ok", ", ".join(map(str, _release(call).get("commands", []))) or "none needed"
+
+
+def _libraries(call: Call) -> Found:
+    return "ok", ", ".join(map(str, _release(call).get("libraries", []))) or "none needed"
+
+
+def _architecture(call: Call) -> Found:
+    wanted = str(_release(call).get("arch", "any"))
+    if wanted in ("any", "x86_64", "amd64"):
+        return "ok", f"x86_64 here, the release is for {wanted}"
+    return "refused", f"this machine is x86_64, the release is for {wanted}"
+
+
+def _sequence(call: Call) -> Found:
+    release, floor = _release(call), call.disk.floor
+    if not release:
+        return "ok", f"no release is asked about; {floor} was finalized here"
+    found, why = int(release["sequence"]), str(call.args.get("downgrade", ""))
+    if found > float(call.args["now"]) + _DAY_SECONDS:
+        text = f"sequence {found} lies in the future: no later release could follow it here"
+        return "refused", text
+    if found >= floor:
+        return "ok", f"sequence {found}, {floor} was finalized here"
+    if why:
+        return "warn", f"DOWNGRADE: sequence {found} is older than {floor}; because: {why}"
+    return "refused", f"sequence {found} is older than {floor}, which was finalized here"
+
+
+def _release(call: Call) -> Mapping[str, Any]:
+    found: Mapping[str, Any] = call.args.get("release") or {}
+    return found
 
 
 def _state(call: Call) -> Found:
@@ -190,13 +230,22 @@ def _signature(call: Call) -> Found:
     return "ok", f"{said['by']}, {said['key']}, verified again here{imported}"
 
 
-def _tree(call: Call) -> Found:
-    version, digest = call.args["version"], call.args["digest"]
+def _digest(call: Call) -> Found:
+    version, wanted = call.args["version"], call.args["digest"]
     manifest, mark = call.disk.manifests.get(version), call.disk.marks.get(version)
     if manifest is None or mark is None:
         return "refused", f"{version} is not staged"
-    if not digest == manifest.digest == mark["digest"]:
-        return "refused", f"other content is staged: {manifest.digest}"
+    for found in (mark["digest"], manifest.digest):
+        if found != wanted:
+            return "refused", f"other content is staged: {found}, planned was {wanted}"
+    return "ok", wanted
+
+
+def _tree(call: Call) -> Found:
+    version = call.args["version"]
+    manifest = call.disk.manifests.get(version)
+    if manifest is None:
+        return "refused", f"{version} is not staged"
     found = compare(_tree_of(call), manifest.files)
     return ("ok" if found.is_exact else "refused"), found.text()
 
@@ -240,6 +289,11 @@ def _rehearsal(call: Call) -> Found:
     return "ok", f"back to {version}: {found.text()}"
 
 
+def _parse(call: Call) -> Found:
+    words = call.document["check"]["parse"]
+    return "ok", "exit 0" if words else "the profile names no parse command"
+
+
 # --- installed ----------------------------------------------------------------------------------
 
 
@@ -280,6 +334,9 @@ _Checks = list[tuple[str, Callable[[Call], Found]]]
 _PREFLIGHT: _Checks = [
     ("python", _python),
     ("needed commands", _commands),
+    ("needed libraries", _libraries),
+    ("architecture", _architecture),
+    ("sequence", _sequence),
     ("state directory", _state),
     ("product directory", _directory),
     ("space", _space),
@@ -295,11 +352,15 @@ _PREFLIGHT: _Checks = [
 
 _STAGED: _Checks = [
     ("signature", _signature),
+    ("digest", _digest),
     ("staged files", _tree),
+    ("architecture", _architecture),
+    ("sequence", _sequence),
     ("service", _control),
     ("same version, other content", _same),
     ("rename and link", _links),
     ("rollback rehearsal", _rehearsal),
+    ("parse", _parse),
 ]
 
 _SCOPES: dict[str, _Checks] = {

@@ -7,6 +7,7 @@ from backends.node import wire
 from backends.sim import checks, facts, keeping, looking, staging
 from backends.sim import records as standing
 from backends.sim.call import OK, Answer, Answering, Call, Refused
+from backends.sim.content import compare
 from backends.sim.driver import begin, forward, launch, recover
 from backends.sim.node import Disk, Transaction
 from backends.sim.opened import Open
@@ -72,6 +73,7 @@ def _install(call: Call) -> Answer:
     if mark is None or mark["digest"] != args["digest"] or not mark["checked"]:
         raise Refused("not-checked", f"{args['version']} is not staged and checked here")
     version = args["version"]
+    _refuse_changed(call, version)
     to = {"version": version, "digest": args["digest"], "path": call.places.tree(version)}
     plan = {
         "schema": "liftlock.transaction/1",
@@ -91,6 +93,20 @@ def _install(call: Call) -> Answer:
     owner = {"run": args["run"], "operator": args["operator"], "command": "install"}
     launch(call.node, forward, **owner)
     return OK
+
+
+def _refuse_changed(call: Call, version: str) -> None:
+    files = call.disk.manifests[version].files
+    found, placed = (
+        compare(trees.get(version), files) for trees in (call.disk.staging, call.disk.trees)
+    )
+    if not found.is_exact and not placed.is_exact:
+        raise Refused(
+            "staged-changed",
+            f"{version} was changed here since it was checked",
+            found.text(),
+            "nothing was changed; find out who did that, then stage it again",
+        )
 
 
 def _previous(call: Call) -> dict[str, Any] | None:

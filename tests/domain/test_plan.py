@@ -90,7 +90,10 @@ def test_every_number_of_policy_and_limits_is_in_the_id(owner):
     seen = {plan_id(plan)}
     for field in dataclasses.fields(owner):
         value = getattr(owner, field.name)
-        value = value + 1 if isinstance(value, int | float) else list(type(value))[-1]
+        if type(value) is str:
+            value = f"{value}x"
+        else:
+            value = value + 1 if isinstance(value, int | float) else list(type(value))[-1]
         changed = dataclasses.replace(owner, **{field.name: value})
         if changed == owner:  # the last word of its enum is the default
             changed = dataclasses.replace(owner, **{field.name: next(iter(type(value)))})

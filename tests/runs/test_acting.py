@@ -280,7 +280,7 @@ async def test_the_whole_cluster_is_looked_at_also_what_is_left_out(theatre: Mak
 def upgrade(here: Theatre, pace: object, **other: object) -> Upgrade:
     made = plan(*here.nodes)
     readings = tuple(each.reading for each in here.nodes.values())
-    target = target_of(made, release())
+    target = target_of(made, release(), "2026-11-20T00:00:00Z")
     gate = before_upgrade(readings, target, "harbor")
     ready = Prepared(release(), made, readings, target, gate, ())
     about = session(here.nodes, **other)
@@ -289,7 +289,9 @@ def upgrade(here: Theatre, pace: object, **other: object) -> Upgrade:
 
 def test_what_is_changing_is_what_is_to_be_done_first() -> None:
     made = plan("n1", item("n2", Treatment.RESUME), item("n3", Treatment.EXCLUDED), "n4")
-    ready = Prepared(release(), made, (), target_of(made, release()), None, ())
+    ready = Prepared(
+        release(), made, (), target_of(made, release(), "2026-11-20T00:00:00Z"), None, ()
+    )
     assert [each.node for each in ready.todo] == ["n2", "n1", "n4"]
 
 

@@ -46,6 +46,13 @@ VOLATILE = frozenset(
 """
 
 RUN = "1120-aaa"
+RELEASE = {
+    "arch": "any",
+    "sequence": 1_700_000_000,
+    "python": "3.6",
+    "commands": ["sh"],
+    "libraries": ["libc.so.6"],
+}
 
 
 class Side:
@@ -85,13 +92,14 @@ class Side:
     def preflight(self, release: Beacon) -> Answer:
         """What is asked before anything is sent."""
         size = sum(entry["size"] for entry in release.files)
-        about = {"needs": {"python": "3.6", "commands": []}, "bytes": size, "files": 3}
-        about["second_layer"] = "none"
+        about = {"bytes": size, "files": 3, "second_layer": "none", "release": RELEASE}
         return self.ask("check", "preflight", scope="preflight", now=time.time(), **about)
 
     def check(self, release: Beacon, run: str = RUN) -> Answer:
         about = {"run": run, "version": release.version, "digest": release.digest}
-        return self.ask("check", "check staged", scope="staged", **about)
+        return self.ask(
+            "check", "check staged", scope="staged", now=time.time(), release=RELEASE, **about
+        )
 
     def install(self, release: Beacon, run: str = RUN, **policy: str) -> Answer:
         about = {"run": run, "version": release.version, "digest": release.digest}

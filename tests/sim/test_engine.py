@@ -12,6 +12,7 @@ from backends.domain.policy import Limits, Pause, Policy
 from backends.domain.problem import Exit, Problem
 from backends.domain.states import HealthState, NodeState, Outcome, Unreachable
 from backends.domain.verdict import VerdictKind, decide
+from backends.domain.versions import AS_DEBIAN
 from backends.engine.acts import Acts
 from backends.engine.answer import Subject
 from backends.engine.conductor import Conductor
@@ -80,6 +81,7 @@ async def upgrade(cluster: SimCluster, release: Release, scribe: Scribe) -> RunO
         updater=pack().sha256,
         policy=Policy(pause=Pause.NONE),
         limits=cluster.limits,
+        ordering=AS_DEBIAN,
     )
     return await Conductor(plan, asked, release, scribe, "harbor").run()
 

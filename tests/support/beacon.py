@@ -127,6 +127,7 @@ def document(directory: str, port: int, lease: str, **changes: Any) -> dict[str,
                 "package": None,
             }
         ],
+        "check": {"parse": None, "directory": None, "timeout": 20.0, "contract": "exit"},
         "hooks": [],
         "data": {"directories": [], "old_can_read": None, "unattended": "keep", "timeout": 60.0},
         "facts": {"version": None},

@@ -200,11 +200,12 @@ class Node:
         process.stdin.write(wire.END_OF_FRAMES)
         process.stdin.flush()
 
-    def check(self, release: Beacon, run: str = "1120-aaa") -> Answer:
-        """The checks of what is staged."""
-        return self.ask(
-            "check", scope="staged", run=run, version=release.version, digest=release.digest
-        )
+    def check(
+        self, release: Beacon, run: str = "1120-aaa", says: dict[str, Any] | None = None
+    ) -> Answer:
+        """The checks of what is staged; `says` is what the release says of itself."""
+        about = {"run": run, "version": release.version, "digest": release.digest}
+        return self.ask("check", scope="staged", now=time.time(), release=says, **about)
 
     def install(self, release: Beacon, run: str = "1120-aaa", **policy: str) -> Answer:
         """Begin to install what is staged and checked."""

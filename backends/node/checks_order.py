@@ -1,0 +1,40 @@
+"""What a check is about, and what every check answers."""
+
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
+
+from backends.node.layout import Layout
+from backends.node.layouts import layout_of
+from backends.node.places import Places, read_json
+
+Answer = Tuple[str, str]
+"""Result (`ok | warn | refused | unknown`) and evidence."""
+
+
+class Order(NamedTuple):
+    """What a check is about."""
+
+    places: Places
+    document: Dict[str, Any]
+    args: Dict[str, Any]
+
+    @property
+    def layout(self) -> Layout:
+        """How the product's versions lie on this node."""
+        return layout_of(self.document, self.places)
+
+    @property
+    def manifest(self) -> Optional[Dict[str, Any]]:
+        """What is recorded of the version that it is about."""
+        return read_json(self.places.manifest(self.args["version"]))
+
+    @property
+    def release(self) -> Dict[str, Any]:
+        """What the release says of itself; empty when none is asked about."""
+        found: Dict[str, Any] = self.args.get("release") or {}
+        return found
+
+
+Check = Callable[[Order], Answer]
+
+Checks = List[Tuple[str, Check]]
+"""Each with its name, in the order in which they are made."""
