@@ -169,6 +169,45 @@ def plan(release: Path, downgrade: str, **given: Any) -> int:
 
 @cli.command()
 @click.argument("cluster")
+@click.argument("release", required=False, type=click.Path(path_type=Path))
+@click.option("--list", "listed", is_flag=True, help="What lies ready on the nodes, since when.")
+@click.option("--fresh", is_flag=True, help="Bring and verify every byte, whatever is there.")
+@click.option("--note", default="", help="Kept with the run, e.g. a change number.")
+@json_option
+@_yes
+@_nodes
+def stage(release: Path | None, listed: bool, fresh: bool, **given: Any) -> int:
+    """Bring a release to the nodes and no further; days before the window, if you like."""
+    if listed == (release is not None) or (listed and fresh):
+        raise click.UsageError("Give a RELEASE, or --list alone.")
+    if release is None:
+        from app.headless import looking
+
+        return looking.stages(_options(**given))
+    from app.headless import upgrading
+    from backends.domain.states import Phase
+
+    return upgrading.upgrade(_options(**given), release, until=Phase.STAGE, fresh=fresh)
+
+
+@cli.command()
+@click.argument("cluster")
+@release_argument
+@click.option("--note", default="", help="Kept with the run, e.g. a change number.")
+@_downgrade
+@json_option
+@_yes
+@_nodes
+def check(release: Path, downgrade: str, **given: Any) -> int:
+    """Stage a release and ask all that comes before an install; nothing that runs is touched."""
+    from app.headless import upgrading
+    from backends.domain.states import Phase
+
+    return upgrading.upgrade(_options(**given), release, until=Phase.CHECK, downgrade=downgrade)
+
+
+@cli.command()
+@click.argument("cluster")
 @release_argument
 @click.option("--batch", type=click.IntRange(1), help="Nodes that are installed at once.")
 @click.option("--pause", type=click.Choice(["first", "all", "none", "after_role"]))

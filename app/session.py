@@ -14,6 +14,7 @@ from pathlib import Path
 from app.wiring import Links, Ways
 from backends.domain.policy import Limits, Policy
 from backends.domain.problem import Exit, LiftlockError, Problem
+from backends.domain.staging import PUSHED, How, Staging
 from backends.engine.answer import Subject
 from backends.engine.contact import Contact
 from backends.products.node_document import node_document
@@ -53,6 +54,8 @@ class Session:
     """Names that were asked for and are no node."""
 
     ways: Ways
+    staging: Staging = PUSHED
+    """How releases come to the nodes."""
 
     @property
     def chosen_contacts(self) -> dict[str, Contact]:
@@ -122,7 +125,13 @@ def open_session(
         chosen=tuple(node.name for node in chosen),
         unknown=unknown,
         ways=ways,
+        staging=_staging(cluster),
     )
+
+
+def _staging(cluster: Cluster) -> Staging:
+    written = cluster.staging
+    return Staging(How(written.how), written.url or "", written.directory or "", written.rate)
 
 
 def read_cluster(argument: str | None) -> Cluster:

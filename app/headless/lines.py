@@ -12,11 +12,12 @@ from backends.domain.facts import Fact, NodeFacts, NodeReading, Unknown
 from backends.domain.gates import Gate
 from backends.domain.plan import NodePlan, Plan
 from backends.domain.problem import Problem
-from backends.domain.states import LETTERS, REACH_WORDS, NodeState
+from backends.domain.states import LETTERS, REACH_WORDS, NodeState, Phase
 from backends.domain.survey import unsigned
 from backends.domain.verdict import Verdict
 from backends.engine.events import Event, Kind
 from backends.engine.results import NodeResult
+from backends.settings.units import format_duration
 from backends.store.book import Entry, Run
 
 WIDTH = 79
@@ -70,8 +71,10 @@ def event(item: Event) -> list[str]:
     return lines
 
 
-def plan(found: Plan) -> list[str]:
-    """The plan, step by step, as it will be carried out."""
+def plan(found: Plan, until: Phase = Phase.FINALIZE) -> list[str]:
+    """The plan, step by step, as it will be carried out, up to a phase."""
+    phases = [*Phase]
+    phases = phases[: phases.index(until) + 1]
     lines = [
         f"plan {found.id}: {found.product} to {found.release_version} on {found.cluster}",
         f"  release  {found.release_digest}",
@@ -83,7 +86,7 @@ def plan(found: Plan) -> list[str]:
     ]
     for item in found.nodes:
         lines += ["", *wrapped(f"{item.node}  {_what(item)}", "    ")]
-        for step in item.steps:
+        for step in (each for each in item.steps if each.phase in phases):
             lines += wrapped(f"  {step.phase:<9} {step.title}", " " * 12)
             for number, act in enumerate(step.actions, 1):
                 lines += wrapped(f"            {number}  {act}", " " * 15)
@@ -92,6 +95,34 @@ def plan(found: Plan) -> list[str]:
             for act in step.undo:
                 lines += wrapped(f"               {act}", " " * 17)
     return lines
+
+
+def stages(readings: Sequence[NodeReading], now: float) -> list[str]:
+    """What lies ready on each node, since when, and what came in part."""
+    rows = [("NODE", "STAGED", "SINCE", "AGE", "CHECKED", "")]
+    for reading in readings:
+        facts = reading.facts if reading.read else None
+        if facts is None or isinstance(facts.staged, Unknown):
+            rows.append((reading.name, "?", "", "", "", ""))
+            continue
+        known = {each.version: each for each in facts.stages}
+        for version in facts.staged:
+            since = known[version].since if version in known else ""
+            rows.append(
+                (
+                    reading.name,
+                    version,
+                    _local(since) if since else "?",
+                    _age(now, since) if since else "?",
+                    "yes" if version in known and known[version].checked else "no",
+                    "NOT SIGNED" if version in facts.unsigned else "",
+                )
+            )
+        if facts.partial_bytes:
+            rows.append((reading.name, "in part", f"{facts.partial_bytes} bytes", "", "", ""))
+        elif not facts.staged:
+            rows.append((reading.name, _NONE, "", "", "", ""))
+    return _table(rows)
 
 
 def gate(found: Gate) -> list[str]:
@@ -181,6 +212,12 @@ def _local(text: str) -> str:
         return when(datetime.fromisoformat(text).timestamp())
     except ValueError:
         return text
+
+
+def _age(now: float, since: str) -> str:
+    """How long ago a node's time was, to the minute."""
+    minutes = (now - datetime.fromisoformat(since).timestamp()) // 60
+    return format_duration(max(0.0, minutes * 60))
 
 
 def _row(reading: NodeReading) -> tuple[str, ...]:

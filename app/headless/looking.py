@@ -59,6 +59,20 @@ def plan(options: Options, release: Path, downgrade: str = "") -> int:
     return Exit.OK if gate.is_open else Exit.REFUSED
 
 
+def stages(options: Options) -> int:
+    """What lies ready on each node, and since when; nothing is changed."""
+    session = open_cluster(options)
+    readings, _ = drive(session, look(session))
+    shown = chosen(session, readings)
+    if options.json:
+        found = shapes.stages(session.cluster.name, time.time(), shown)
+        out([json.dumps(found, sort_keys=True)])
+    else:
+        out(lines.stages(shown, time.time()))
+    unread = any(not reading.read and reading.left_out is None for reading in shown)
+    return Exit.UNREACHABLE if unread else Exit.USAGE if session.unknown else Exit.OK
+
+
 def journal(
     cluster: str | None, run: str | None, *, node: str | None = None, as_json: bool = False
 ) -> int:

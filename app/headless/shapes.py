@@ -122,6 +122,18 @@ def moment(seconds: float) -> str:
     return when.strftime("%Y-%m-%dT%H:%M:%S.") + f"{when.microsecond // 1000:03d}Z"
 
 
+def stages(cluster: str, now: float, readings: Sequence[NodeReading]) -> dict[str, object]:
+    """What lies ready on each node: `liftlock.stages/1`."""
+    keys = ("name", "staged", "stages", "partial_bytes", "unsigned", "problem")
+    nodes = [_node(reading) for reading in readings]
+    return {
+        "schema": "liftlock.stages/1",
+        "cluster": cluster,
+        "time": moment(now),
+        "nodes": [{key: node[key] for key in keys} for node in nodes],
+    }
+
+
 def _run(readings: Sequence[NodeReading], verdict: Verdict) -> dict[str, object] | None:
     opened = _open(readings)
     if opened is None:
@@ -155,6 +167,11 @@ def _node(reading: NodeReading) -> dict[str, object]:
         "running": fact(facts.running),
         "selected": fact(facts.selected),
         "staged": fact(facts.staged) if isinstance(facts.staged, Unknown) else list(facts.staged),
+        "stages": [
+            {"version": each.version, "since": each.since or None, "checked": each.checked}
+            for each in facts.stages
+        ],
+        "partial_bytes": facts.partial_bytes,
         "unsigned": list(facts.unsigned),
         "previous": _version(facts.previous),
         "finalized": _final(facts.finalized),

@@ -28,6 +28,7 @@ from backends.domain.conditions import NODES_READ
 from backends.domain.facts import NodeReading
 from backends.domain.policy import Pause
 from backends.domain.problem import Exit, LiftlockError
+from backends.domain.states import Phase
 from backends.engine.planner import problem_of_refusal
 from backends.engine.results import Outcome
 from backends.releases.read import Release
@@ -43,13 +44,21 @@ def upgrade(
     batch: int | None = None,
     pause: str | None = None,
     downgrade: str = "",
+    until: Phase = Phase.INSTALL,
+    fresh: bool = False,
 ) -> int:
-    """Bring every selected node to a release: accepted, still reversible. Never finalizes."""
+    """Bring every selected node to a release: accepted, still reversible. Never finalizes.
+
+    With `until` stage or check, the release is only brought there, and checked; `fresh` has every
+    byte brought and verified anew.
+    """
     session = with_downgrade(_paced(open_cluster(options), batch, pause), downgrade)
+    session = replace(session, staging=replace(session.staging, fresh=fresh))
     found = open_for(session, release)
-    refuse_silence(options, "upgrade")
+    command = "upgrade" if until is Phase.INSTALL else until.value
+    refuse_silence(options, command)
     try:
-        return drive(session, _upgrade(session, options, found))
+        return drive(session, _upgrade(session, options, found, until, command))
     except LiftlockError as error:
         if options.json:
             said = shapes.refused("", error.exit_code, error.problem)
@@ -57,25 +66,29 @@ def upgrade(
         raise
 
 
-async def _upgrade(session: Session, options: Options, release: Release) -> int:
-    with open_book(session.state_dir) as book, locked(session, "upgrade"):
-        return await _run(session, options, book, release)
+async def _upgrade(
+    session: Session, options: Options, release: Release, until: Phase, command: str
+) -> int:
+    with open_book(session.state_dir) as book, locked(session, command):
+        return await _run(session, options, book, release, until)
 
 
-async def _run(session: Session, options: Options, book: Book, release: Release) -> int:
+async def _run(
+    session: Session, options: Options, book: Book, release: Release, until: Phase
+) -> int:
     try:
         prepared = await prepare(session, book, release)
-        await _agree(options, prepared)
+        await _agree(options, prepared, until)
     except asyncio.CancelledError:
         talk(["", UNTOUCHED])
         raise
     note = options.note or options.reason
-    if prepared.left:
+    if prepared.left and until is Phase.INSTALL:
         stopped = await bring_to_rest(session, book, release, note, observer(options))
         if stopped is not None:
             return await _told(session, options, stopped)
         prepared = await prepare(session, book, release)
-    run = Upgrade(session, book, prepared, observer(options), note=note)
+    run = Upgrade(session, book, prepared, observer(options), note=note, until=until)
     try:
         result = await run.carry_out()
     except asyncio.CancelledError:
@@ -91,7 +104,7 @@ async def _told(session: Session, options: Options, result: Outcome) -> int:
     return result.exit
 
 
-async def _agree(options: Options, prepared: Prepared) -> None:
+async def _agree(options: Options, prepared: Prepared, until: Phase) -> None:
     """Show plan and gate and ask, before anything is done; `--yes` has agreed already.
 
     Nobody is asked about what the gate forbids, unless bringing nodes back to rest may open it.
@@ -99,7 +112,11 @@ async def _agree(options: Options, prepared: Prepared) -> None:
     if options.yes:
         return
     made, gate, left, todo = prepared.plan, prepared.gate, prepared.left, prepared.todo
-    talk([*lines.plan(made), "", *(lines.gate(gate) if gate else ()), ""])
+    if until is not Phase.INSTALL:
+        left = ()  # they are left alone
+    if until is Phase.STAGE:
+        gate = None
+    talk([*lines.plan(made, until), "", *(lines.gate(gate) if gate else ()), ""])
     if gate is not None and not gate.is_open and not left:
         unread = any(condition.name == NODES_READ for condition in gate.blocking)
         why = [f"{c.name}: {c.text}; {c.then}".rstrip("; ") for c in gate.blocking]
@@ -108,6 +125,10 @@ async def _agree(options: Options, prepared: Prepared) -> None:
         )
     first = f"Bring {', '.join(left)} back to rest first, then upgrade" if left else "Upgrade"
     question = f"{first} {lines.count(todo)} of {made.cluster} to {made.release_version}?"
+    if until is not Phase.INSTALL:
+        todo = prepared.fresh
+        doing = "Stage" if until is Phase.STAGE else "Stage and check"
+        question = f"{doing} {made.release_version} on {lines.count(todo)} of {made.cluster}?"
     if (todo or left) and not await agreed(options, question):
         raise declined()
 

@@ -11,7 +11,7 @@ from app.session import Session
 from backends.domain.facts import NodeReading
 from backends.domain.gates import Gate, Target, before_upgrade
 from backends.domain.plan import NodePlan, Plan, Treatment, changing, in_turn
-from backends.domain.states import NodeState
+from backends.domain.states import NodeState, Phase
 from backends.engine.conductor import Conductor
 from backends.engine.events import Observer
 from backends.engine.pace import Pace
@@ -45,6 +45,11 @@ class Prepared:
 
     left: tuple[str, ...]
     """The nodes whose updater died in the middle: they are brought to rest first."""
+
+    @property
+    def fresh(self) -> tuple[NodePlan, ...]:
+        """The nodes that the release has to be brought to."""
+        return tuple(item for item in self.plan.nodes if item.treatment is Treatment.INSTALL)
 
     @property
     def todo(self) -> tuple[NodePlan, ...]:
@@ -95,6 +100,7 @@ def plan_from(
         policy=session.policy,
         limits=session.limits,
         ordering=session.profile.ordering,
+        staging=session.staging,
     )
 
 
@@ -149,16 +155,24 @@ class Upgrade:
         *,
         note: str = "",
         pace: Pace | None = None,
+        until: Phase = Phase.INSTALL,
     ) -> None:
+        """`until` stage or check ends it there, before anything that runs is touched."""
         self._session = session
         self._book = book
         self._prepared = prepared
         self._observe = observe
         self._note = note
+        self._until = until
         self._scribe = Scribe(book, prepared.plan.run, observe)
         self._conductor = Conductor(
             prepared.plan, session.contacts, prepared.release, self._scribe, session.name, pace
         )
+
+    @property
+    def command(self) -> str:
+        """What the history calls it."""
+        return "upgrade" if self._until is Phase.INSTALL else self._until.value
 
     @property
     def begun(self) -> tuple[str, ...]:
@@ -174,10 +188,10 @@ class Upgrade:
         """
         made = self._prepared.plan
         self._book.begin(
-            about(self._session, made.run, "upgrade", self._note, self._prepared.release, made)
+            about(self._session, made.run, self.command, self._note, self._prepared.release, made)
         )
         with always_ended(self._book, self._scribe, self._observe):
-            result = await self._conductor.run()
+            result = await self._conductor.run(self._until)
         unknown = unknown_nodes(self._session)
         if unknown:
             nodes = (*result.nodes, *unknown)

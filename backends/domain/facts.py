@@ -66,6 +66,17 @@ class VersionRef:
 
 
 @dataclass(frozen=True, slots=True)
+class Stage:
+    """A version that lies ready on a node."""
+
+    version: str
+    since: str = ""
+    """When it came, as text with its zone; empty when that is not known."""
+
+    checked: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Finalized:
     """The finalized marker of a node."""
 
@@ -137,6 +148,12 @@ class NodeFacts:
 
     staged: tuple[str, ...] | Unknown = NOT_READ
     """The versions that lie ready on the node."""
+
+    stages: tuple[Stage, ...] = ()
+    """Since when they do."""
+
+    partial_bytes: int = 0
+    """What has come of a release that is not staged yet."""
 
     unsigned: tuple[str, ...] = ()
     """Those of the versions here that came as a release which nobody had signed."""

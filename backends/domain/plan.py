@@ -12,6 +12,7 @@ from enum import StrEnum
 
 from backends.domain.policy import Limits, Pause, Policy
 from backends.domain.provenance import NOBODY, Provenance
+from backends.domain.staging import PUSHED, Staging
 from backends.domain.states import Phase
 from backends.domain.versions import AS_DEBIAN, Ordering
 
@@ -102,6 +103,9 @@ class Plan:
 
     ordering: Ordering = AS_DEBIAN
     """How the product's versions order, and which step from one to another is allowed."""
+
+    staging: Staging = PUSHED
+    """How the release comes to the nodes."""
 
 
 def plan_id(plan: Plan) -> str:

@@ -28,6 +28,7 @@ from backends.engine.ending import Stopped, arrived, has_failed, stopped_by
 from backends.engine.events import Kind
 from backends.engine.gatekeeper import Gatekeeper
 from backends.engine.pace import ByPolicy, Pace
+from backends.engine.rate import Rate
 from backends.engine.results import NodeResult, Result, exit_of_upgrade
 from backends.engine.results import Outcome as RunOutcome
 from backends.engine.scribe import Scribe
@@ -75,16 +76,22 @@ class Conductor:
         """The nodes on which an install was begun or taken up."""
         return tuple(sorted(self._begun))
 
-    async def run(self) -> RunOutcome:
-        """Carry out the plan; the outcome says what became of every node."""
+    async def run(self, until: Phase = Phase.INSTALL) -> RunOutcome:
+        """Carry out the plan; the outcome says what became of every node.
+
+        With `until` stage or check, nothing that runs is touched: the release is brought there,
+        and with check it is held against everything that an install would ask. What is changing
+        already is left alone then.
+        """
+        doing = {Phase.STAGE: "stage", Phase.CHECK: "check"}.get(until, "upgrade to")
         self._scribe.say(
             Kind.RUN,
-            f"run {self._plan.run}: upgrade to {self._plan.release_version}, plan {self._plan.id}",
+            f"run {self._plan.run}: {doing} {self._plan.release_version}, plan {self._plan.id}",
             data={"plan": self._plan.id},
         )
         try:
             self._leave_out()
-            resumed = changing(self._plan)
+            resumed = changing(self._plan) if until is Phase.INSTALL else ()
             await self._take_up(resumed)
             await self._look_at_those_there()
             self._stop_if_reached()
@@ -92,12 +99,19 @@ class Conductor:
             if fresh:
                 await self._may_begin(Phase.PREFLIGHT, fresh)
                 await self._preflight(fresh)
-                await self._gates.before_upgrade(has_begun=bool(self._begun))
+                if until is not Phase.STAGE:  # a window that is days away has a gate of its own
+                    await self._gates.before_upgrade(has_begun=bool(self._begun))
                 await self._may_begin(Phase.STAGE, fresh)
                 await self._stage(fresh)
+                if until is Phase.STAGE:
+                    return self._left_at(until, fresh)
                 await self._may_begin(Phase.CHECK, fresh)
                 await self._check(fresh)
+                if until is Phase.CHECK:
+                    return self._left_at(until, fresh)
                 await self._install(resumed, fresh)
+            elif until is not Phase.INSTALL:
+                return self._left_at(until, fresh)
         except Paused as pause:
             return self._outcome(str(pause), paused=True)
         except Stopped as stop:
@@ -205,6 +219,8 @@ class Conductor:
 
     async def _stage(self, nodes: Sequence[NodePlan]) -> None:
         at_once = asyncio.Semaphore(self._plan.limits.uploads)
+        staging = self._plan.staging
+        rate = Rate(staging.bytes_per_second)
         async with spool(self._release) as source:
 
             async def one(contact: Contact) -> Answer:
@@ -215,6 +231,8 @@ class Conductor:
                         stored(self._plan),
                         source,
                         lambda sent, of: self._progress(contact.node, sent, of),
+                        staging=staging,
+                        rate=rate,
                     )
 
             await self._all(nodes, Phase.STAGE, one)
@@ -323,6 +341,17 @@ class Conductor:
             phase=Phase.STAGE,
             data={"sent": sent, "of": of},
         )
+
+    def _left_at(self, phase: Phase, nodes: Sequence[NodePlan]) -> RunOutcome:
+        """The outcome of a run that was to go no further than this phase."""
+        for item in nodes:
+            self._results[item.node] = NodeResult(item.node, Result.DONE)
+        done = "staged" if phase is Phase.STAGE else "staged and checked"
+        names = ", ".join(item.node for item in nodes)
+        version = self._plan.release_version
+        if not names:
+            return self._outcome(f"nothing to do: no node is to come to {version}")
+        return self._outcome(f"{version} is {done} on {names}; nothing that runs was touched")
 
     def _outcome(
         self,

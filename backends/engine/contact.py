@@ -14,12 +14,14 @@ from backends.domain.clean import line
 from backends.domain.facts import NodeFacts, NodeReading
 from backends.domain.policy import Limits
 from backends.domain.problem import Problem
+from backends.domain.staging import PUSHED, Staging
 from backends.domain.states import Outcome, Unreachable
 from backends.engine import reading, watching
 from backends.engine.answer import Answer, Subject, cause_of, no_end_of, no_word_from
 from backends.engine.flow import Flow, Journal, Watch, Whole
 from backends.engine.kept import Kept
 from backends.engine.listening import Listener
+from backends.engine.rate import UNLIMITED, Rate
 from backends.engine.upload import STALL_SECONDS, Blobs, Message, Upload
 from backends.node import wire
 from backends.releases.read import Release
@@ -214,9 +216,12 @@ class Contact:
         plan: Mapping[str, object],
         blobs: Blobs,
         progress: Callable[[int, int], None],
+        *,
+        staging: Staging = PUSHED,
+        rate: Rate = UNLIMITED,
     ) -> Answer:
-        """Send what the node lacks of a release; `progress(sent, of)` in bytes."""
-        upload = Upload(release, blobs, progress)
+        """Have a release come to the node; `progress(there, of)` in bytes."""
+        upload = Upload(release, blobs, staging, rate, progress)
         try:
             async with self._open(self._link) as channel:
                 seconds = self._limits.install_step_seconds

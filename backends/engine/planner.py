@@ -15,6 +15,7 @@ from backends.domain.gates import Target
 from backends.domain.plan import NodePlan, Plan, Step, Treatment, identified, order_nodes
 from backends.domain.policy import Limits, Policy, invariants
 from backends.domain.problem import Exit, LiftlockError, Problem
+from backends.domain.staging import PUSHED, How, Staging
 from backends.domain.states import NodeState, Phase
 from backends.domain.versions import Ordering
 from backends.engine import service_words
@@ -81,6 +82,7 @@ def make_plan(
     policy: Policy,
     limits: Limits,
     ordering: Ordering,
+    staging: Staging = PUSHED,
 ) -> Plan:
     """The plan to bring every selected node to a release.
 
@@ -108,11 +110,12 @@ def make_plan(
             release_digest=release.digest,
             provenance=release.provenance,
             ordering=ordering,
+            staging=staging,
             updater_digest=updater,
             policy=policy,
             limits=limits,
             nodes=tuple(
-                _node_plan(subjects[name], by_name[name], release, limits, called)
+                _node_plan(subjects[name], by_name[name], release, limits, staging, called)
                 for name in order
             ),
             notes=tuple(notes),
@@ -121,7 +124,12 @@ def make_plan(
 
 
 def _node_plan(
-    subject: Subject, reading: NodeReading, release: Release, limits: Limits, called: str
+    subject: Subject,
+    reading: NodeReading,
+    release: Release,
+    limits: Limits,
+    staging: Staging,
+    called: str,
 ) -> NodePlan:
     version = release.manifest.version
     facts = reading.facts if reading.read else None
@@ -139,7 +147,7 @@ def _node_plan(
         to_version=version,
         treatment=treatment,
         reason=reason,
-        steps=_steps(subject, source, release, limits, called) if acting else (),
+        steps=_steps(subject, source, release, limits, staging, called) if acting else (),
     )
 
 
@@ -166,10 +174,14 @@ def _treatment(
 
 
 def _steps(
-    subject: Subject, source: str | None, release: Release, limits: Limits, called: str
+    subject: Subject,
+    source: str | None,
+    release: Release,
+    limits: Limits,
+    staging: Staging,
+    called: str,
 ) -> tuple[Step, ...]:
     node, version = subject.node, release.manifest.version
-    count = len(release.manifest.files)
 
     def order(verb: str, of: str | None) -> str:
         return service_words.command(subject.document, verb, of)
@@ -196,7 +208,7 @@ def _steps(
         Step(
             node,
             Phase.STAGE,
-            f"send what {node} lacks of {release.manifest.total_bytes} bytes, {count} paths",
+            _staged_how(node, release, staging),
             (f"build {switch.staged}",),
             (f"remove it: liftlock clean {called} --staged",),
             "stage",
@@ -241,6 +253,19 @@ def _steps(
             command="accept",
         ),
     )
+
+
+def _staged_how(node: str, release: Release, staging: Staging) -> str:
+    manifest = release.manifest
+    whence = staging.source(manifest.name, manifest.version)
+    how_much = f"{manifest.total_bytes} bytes, {len(manifest.files)} paths"
+    if staging.how is How.PUSH and staging.fresh:
+        return f"send all of {how_much} to {node}, whatever it has"
+    if staging.how is How.PUSH:
+        return f"send what {node} lacks of {how_much}"
+    if staging.how is How.PULL:
+        return f"{node} gets {whence}, {how_much}"
+    return f"{node} takes {whence}, which lies there: {how_much}"
 
 
 def _health(subject: Subject) -> list[str]:

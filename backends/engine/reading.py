@@ -14,6 +14,7 @@ from backends.domain.facts import (
     Finalized,
     NodeFacts,
     OpenTransaction,
+    Stage,
     Unknown,
     VersionRef,
 )
@@ -58,6 +59,8 @@ def node_facts(node: str, message: Mapping[str, Any]) -> NodeFacts:
         running=_fact(message["running"]),
         selected=_fact(message["selected"]),
         staged=tuple(line(version) for version in _list(message["staged"])),
+        stages=tuple(_stage(each) for each in _list(message["stages"])),
+        partial_bytes=int(number(message.get("partial", 0), 0, _MOST_BYTES)),
         unsigned=tuple(line(version) for version in _list(message["unsigned"])),
         previous=_version(message["previous"]),
         finalized=_unknown(finalized)
@@ -80,6 +83,15 @@ def node_facts(node: str, message: Mapping[str, Any]) -> NodeFacts:
         problem=problem(message["problem"]),
         note=line(message["note"]),
         **_last(message["last"]),
+    )
+
+
+def _stage(message: Mapping[str, Any]) -> Stage:
+    since = message["since"]
+    return Stage(
+        version=line(message["version"]),
+        since="" if since is None else utc(since),
+        checked=message["checked"] is True,
     )
 
 

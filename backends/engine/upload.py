@@ -1,10 +1,15 @@
-"""Sending a release: only what the node says it lacks, from where it already has it."""
+"""Sending a release: only what the node says it lacks, as fast as it may go.
+
+Where a node gets it by itself, it is told whence, and tells how far it is.
+"""
 
 import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any
 
+from backends.domain.staging import How, Staging
+from backends.engine.rate import Rate
 from backends.node import wire
 from backends.releases.read import Blob, Release
 from backends.transport.link import Channel
@@ -22,10 +27,17 @@ class Upload:
     """Answers the node's wants while it is staged to."""
 
     def __init__(
-        self, release: Release, blobs: Blobs, progress: Callable[[int, int], None]
+        self,
+        release: Release,
+        blobs: Blobs,
+        staging: Staging,
+        rate: Rate,
+        progress: Callable[[int, int], None],
     ) -> None:
         self._release = release
         self._blobs = blobs
+        self._staging = staging
+        self._rate = rate
         self._progress = progress
         self._wanted: dict[str, tuple[int, int]] = {}
 
@@ -47,6 +59,8 @@ class Upload:
             "plan": plan,
             "signature": signature if origin.is_signed else None,
             "imported": origin.imported,
+            "way": self._staging.way(release.manifest.name, release.manifest.version),
+            "fresh": self._staging.fresh,
         }
 
     async def on_message(self, channel: Channel, message: Message) -> None:
@@ -59,6 +73,8 @@ class Upload:
                 self._wanted[str(sha256)] = (int(have), int(size))
         elif message["t"] == "send":
             await self._send(channel)
+        elif message["t"] == "progress" and self._staging.how is not How.PUSH:
+            self._progress(int(message["bytes"]), int(message["of"]))
 
     async def _send(self, channel: Channel) -> None:
         of = sum(size - have for have, size in self._wanted.values())
@@ -72,6 +88,7 @@ class Upload:
                     left = blob.size - have
                     await channel.write(wire.frame_header(blob.sha256, have, left))
                     while piece := await asyncio.to_thread(stream.read, wire.CHUNK):
+                        await self._rate.take(len(piece))
                         async with asyncio.timeout(STALL_SECONDS):
                             await channel.write(piece)
                         sent += len(piece)

@@ -9,9 +9,9 @@ from backends.node.journal import Journal
 from backends.node.layout import Layout, PointerUnreadable, is_version_name
 from backends.node.layouts import layout_of
 from backends.node.places import Places, read_json, write_file, write_json
+from backends.node.refusal import Refused
 from backends.node.service import Service
 from backends.node.services import service_of
-from backends.node.stage import Refused
 
 _CLOCK_GRACE_SECONDS = 0.01
 """A process's start is known to a hundredth of a second. More would take files for the service's

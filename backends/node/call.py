@@ -7,7 +7,7 @@ from backends.node import facts
 from backends.node.layout import Layout
 from backends.node.layouts import layout_of, places_of
 from backends.node.places import STATE_DIR, write_file
-from backends.node.stage import Refused
+from backends.node.refusal import Refused
 
 Send = Callable[[Dict[str, Any]], None]
 Answer = Tuple[str, Optional[Dict[str, str]]]

@@ -13,7 +13,7 @@ from backends.node.places import (
     remove_tree,
     sync_directory,
 )
-from backends.node.stage import Refused
+from backends.node.refusal import Refused
 
 
 def preview(

@@ -24,8 +24,8 @@ from backends.node.call import OK, Answer, Call, refuse_disabled
 from backends.node.drivers import busy
 from backends.node.driving import bring_to_rest, take_lock
 from backends.node.places import UnsafePlace, read_json, write_json
+from backends.node.refusal import Refused
 from backends.node.services import service_of
-from backends.node.stage import Refused
 
 _LEAVES_AT_REST = wire.READ_ONLY | {"check", "accept"}
 """Commands that only look, or that must not undo what they were asked to keep."""

@@ -9,6 +9,7 @@ from typing import Any, Dict, List, Optional, Tuple
 
 from backends.node import (
     adopt,
+    blobs,
     clock,
     data,
     health,
@@ -57,6 +58,7 @@ class Reader:
             "boot_id": clock.boot_id(),
             "selected": selected,
             "staged": staged,
+            "stages": [self._stage(version) for version in staged],
             "unsigned": provenance.unsigned(places, here),
             "installed": self.layout.installed(),
             "finalized": self._finalized(),
@@ -78,6 +80,7 @@ class Reader:
         """All facts, the service and its health asked."""
         found = self.quick()
         found.update(self.slow(found["selected"]))
+        found["partial"] = blobs.bytes_here(self.places)
         return found
 
     def slow(self, selected: Any) -> Facts:
@@ -185,6 +188,15 @@ class Reader:
             for name in names
             if name != selected and os.path.isdir(self.places.staged_tree(name))
         ]
+
+    def _stage(self, version: str) -> Dict[str, Any]:
+        """Since when a version lies ready, and whether it was checked."""
+        mark = read_json(os.path.join(self.places.staged, version + ".json")) or {}
+        return {
+            "version": version,
+            "since": mark.get("time"),
+            "checked": bool(mark.get("checked")),
+        }
 
     def _finalized(self) -> Any:
         try:

@@ -26,7 +26,7 @@ from backends.node.canonical import files_digest
 from backends.node.driving import start
 from backends.node.layout import PointerUnreadable
 from backends.node.places import read_json
-from backends.node.stage import Refused
+from backends.node.refusal import Refused
 
 
 def begin(call: Call) -> Answer:

@@ -12,6 +12,7 @@ from backends.settings.cluster_file import (
     DefaultsTable,
     NodeTable,
     PolicyTable,
+    StagingTable,
     Transport,
 )
 from backends.settings.toml_file import Mistake, TomlFile, read_toml
@@ -69,6 +70,9 @@ class Cluster:
     nodes: tuple[Node, ...]
     policy: PolicyTable
     """Only what the file says; `backends.products.policy` adds profile and defaults."""
+
+    staging: StagingTable
+    """How releases come to the nodes."""
 
     notes: tuple[str, ...] = ()
     """What an operator should know about the file although it is valid."""
@@ -129,6 +133,7 @@ def load_cluster(path: Path, *, today: date) -> Cluster:
         releases=path.parent / Path(cluster.releases).expanduser(),
         nodes=nodes,
         policy=written.policy,
+        staging=written.staging,
         notes=tuple(notes),
     )
 

@@ -10,6 +10,7 @@ from backends.settings.fields import (
     Deadline,
     Flag,
     Port,
+    Rate,
     SafeName,
     Table,
     Text,
@@ -28,6 +29,9 @@ Jump = Annotated[str, Field(pattern=r"^[A-Za-z0-9_\[][A-Za-z0-9_.:@%,\[\]\\+-]{0
 Interpreter = Annotated[str, Field(pattern=r"^[A-Za-z0-9_/][A-Za-z0-9_./+-]{0,254}$")]
 Directory = Annotated[str, Field(pattern=r"^/([A-Za-z0-9_.+@ -]+/?)*$")]
 """An absolute path on the node."""
+
+Mirror = Annotated[str, Field(pattern=r"^https?://[A-Za-z0-9.:\[\]-]{1,255}(/[!-~]{0,1000})?$")]
+"""An address of HTTP. It holds no password: what is fetched is held against the release."""
 
 Width = Annotated[Count, Field(ge=1)]
 """How many at once."""
@@ -168,6 +172,31 @@ class PolicyTable(Table):
     handshakes_per_gateway: Width | None = None
 
 
+class StagingTable(Table):
+    """`[staging]`: how releases come to the nodes."""
+
+    how: Literal["push", "pull", "present"] = "push"
+    url: Mirror | None = None
+    """For pull: each node gets {url}/{arch}/{name}-{version}.tar.gz, arch as in linux_amd64."""
+
+    directory: Directory | None = None
+    """For present: where {name}-{version}.tar.gz lies on each node."""
+
+    rate: Rate | None = None
+    """For push: bytes a second to all nodes together, as in "20 MB"."""
+
+    @model_validator(mode="after")
+    def _what_goes_together(self) -> "StagingTable":
+        for key, how in (("url", "pull"), ("directory", "present"), ("rate", "push")):
+            if getattr(self, key) is not None and self.how != how:
+                raise at((key,), f'goes with how = "{how}"')
+        if self.how == "pull" and self.url is None:
+            raise at(("url",), 'is missing: how = "pull" needs the mirror\'s address')
+        if self.how == "present" and self.directory is None:
+            raise at(("directory",), 'is missing: how = "present" needs the place on the nodes')
+        return self
+
+
 class ClusterFile(Table):
     """A whole cluster file."""
 
@@ -175,6 +204,7 @@ class ClusterFile(Table):
     defaults: DefaultsTable = DefaultsTable()
     nodes: dict[SafeName, NodeTable]
     policy: PolicyTable = PolicyTable()
+    staging: StagingTable = StagingTable()
 
     @model_validator(mode="after")
     def _nodes_fit_together(self) -> "ClusterFile":

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, Strict
 
-from backends.settings.units import parse_duration
+from backends.settings.units import parse_duration, parse_size
 
 
 class Table(BaseModel):
@@ -45,6 +45,9 @@ Argv = Annotated[tuple[Text, ...], Field(min_length=1)]
 
 Deadline = Annotated[float, BeforeValidator(parse_duration), Field(gt=0, le=30 * 86400)]
 """Seconds, written as text with a unit; above 0, at most 30 days."""
+
+Rate = Annotated[int, BeforeValidator(parse_size), Field(ge=1024)]
+"""Bytes a second, written as a size with a unit; at least 1 KiB."""
 
 Count = Annotated[int, Strict(), Field(ge=0, le=1_000_000)]
 """How many; a whole number."""

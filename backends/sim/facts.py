@@ -15,6 +15,9 @@ def full(node: SimNode, document: Mapping[str, Any]) -> Facts:
     """All facts, the service and its health asked."""
     found = quick(node, document)
     found.update(slow(node, document))
+    disk = node.disk
+    parts = sum(len(part) for part in disk.parts.values())
+    found["partial"] = parts + sum(disk.blobs.values())
     return found
 
 
@@ -27,6 +30,15 @@ def quick(node: SimNode, document: Mapping[str, Any]) -> Facts:
         "boot_id": node.boot_id,
         "selected": disk.pointer,
         "staged": sorted(version for version in disk.marks if version in disk.staging),
+        "stages": [
+            {
+                "version": version,
+                "since": disk.marks[version].get("time"),
+                "checked": disk.marks[version]["checked"],
+            }
+            for version in sorted(disk.marks)
+            if version in disk.staging
+        ],
         "unsigned": _unsigned(disk),
         "installed": sorted(disk.trees),
         "finalized": {name: marker[name] for name in ("version", "run", "digest", "time")}

@@ -35,10 +35,16 @@ def stage(call: Call) -> Answering:
     disk.run = dict(args["plan"])
     manifest = yield from _receive_manifest(call)
     version = manifest.version
-    lacking = {} if _is_there(call, manifest) else _lacking(call, manifest)
+    _refuse_mirror(call)
+    fresh = bool(args.get("fresh"))
+    if fresh:
+        disk.blobs.clear()
+        disk.parts.clear()
+    there = not fresh and _is_there(call, manifest)
+    lacking = {} if there else _lacking(call, manifest, fresh)
     _ask(call, lacking)
     received = yield from _receive(call, lacking)
-    if not _is_there(call, manifest):
+    if not there:
         disk.staging[version] = Tree(manifest)
     disk.manifests[version] = manifest
     signature = args.get("signature") or {}
@@ -48,7 +54,12 @@ def stage(call: Call) -> Answering:
         "imported": args.get("imported", ""),
         "digest": args["digest"],
     }
-    disk.marks[version] = {"digest": args["digest"], "run": args["run"], "checked": False}
+    disk.marks[version] = {
+        "digest": args["digest"],
+        "run": args["run"],
+        "checked": False,
+        "time": call.node.clock.now(),
+    }
     disk.blobs.clear()
     disk.parts.clear()
     call.book().append(
@@ -76,6 +87,12 @@ def _refuse_version(call: Call) -> None:
             f"finalized: {marker.get('digest')}",
             "give the release another version",
         )
+
+
+def _refuse_mirror(call: Call) -> None:
+    way = call.args.get("way") or {"how": "push"}
+    if way["how"] != "push":
+        raise Refused("pull-refused", "a simulated node reaches no mirror", str(way))
 
 
 def _receive_manifest(call: Call) -> Generator[None, None, Content]:
@@ -116,13 +133,13 @@ def _is_there(call: Call, manifest: Content) -> bool:
     )
 
 
-def _lacking(call: Call, manifest: Content) -> Mapping[str, int]:
+def _lacking(call: Call, manifest: Content, fresh: bool) -> Mapping[str, int]:
     """Digest and size of each blob that is not on this node."""
     disk = call.disk
     have = set(disk.blobs)
     for version, known in disk.manifests.items():
         tree = disk.trees.get(version)
-        if tree is not None:
+        if tree is not None and not fresh:
             here = {each["sha256"] for each in tree.listing()}
             have |= here & set(known.blobs)
     lacking = {sha: size for sha, size in sorted(manifest.blobs.items()) if sha not in have}

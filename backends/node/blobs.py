@@ -1,0 +1,139 @@
+"""The store of blobs: content by its SHA-256, from wherever this node has it.
+
+A blob has its name only when its whole content was hashed and is durable; what is still coming
+has another one.
+"""
+
+import errno
+import hashlib
+import os
+import stat
+from contextlib import suppress
+from typing import Any, Callable, Dict, List, Set, Tuple
+
+from backends.node import images, wire
+from backends.node.places import Places, names_in, read_json, remove_if_there, write_all
+from backends.node.refusal import Refused
+
+_COUNTED = 1000
+"""A look at a node may not take long, however much lies there."""
+
+_NO_SUCH_FILE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO)
+"""Nothing there, or a link or socket, where a file is looked for."""
+
+
+def clear(places: Places) -> None:
+    """Have none, whole or in part."""
+    for name in names_in(places.blobs):
+        remove_if_there(os.path.join(places.blobs, name))
+
+
+def bytes_here(places: Places) -> int:
+    """Bytes that have come of a release that is not staged yet; of many, those of the first."""
+    found = names_in(places.blobs)[:_COUNTED]
+    total = 0
+    for name in found:
+        with suppress(FileNotFoundError):
+            total += os.lstat(os.path.join(places.blobs, name)).st_size
+    return total
+
+
+def path_of(places: Places, sha256: str) -> str:
+    """Where a blob lies."""
+    return os.path.join(places.blobs, sha256)
+
+
+def lacking(
+    places: Places, files: List[Dict[str, Any]], fresh: bool = False, more: int = 0
+) -> List[Tuple[str, int]]:
+    """Digest and size of each blob that is not on this node; what is, is copied to the blobs.
+
+    With `fresh` nothing that is here counts. `more` bytes come beside the blobs.
+
+    Raises:
+        Refused: There is no room for all of it.
+    """
+    wanted = {entry["sha256"]: int(entry["size"]) for entry in files if entry["type"] == "file"}
+    for name in names_in(places.blobs):
+        path = os.path.join(places.blobs, name)
+        if name in wanted and images.hash_file(path) != name:
+            os.unlink(path)
+    have = {name for name in names_in(places.blobs) if name in wanted}
+    if not fresh:
+        have |= _copy_from_versions(places, {sha for sha in wanted if sha not in have})
+    found = sorted((sha, size) for sha, size in wanted.items() if sha not in have)
+    coming = sum(size for _, size in found) + (more if found else 0)
+    _refuse_no_space(places, coming, sum(wanted.values()), len(files))
+    return found
+
+
+def _copy_from_versions(places: Places, wanted: Set[str]) -> Set[str]:
+    """Blobs that a version on this node has: copied, never linked into a live tree."""
+    copied: Set[str] = set()
+    for name in names_in(places.manifests):
+        if not name.endswith(".json"):
+            continue  # what a write left that was killed
+        manifest = read_json(os.path.join(places.manifests, name)) or {"files": [], "version": ""}
+        for entry in manifest["files"]:
+            sha = entry["sha256"]
+            if sha in wanted and sha not in copied:
+                path = os.path.join(places.tree(manifest["version"]), entry["path"])
+                if copy(path, os.path.join(places.blobs, sha), sha):
+                    copied.add(sha)
+    return copied
+
+
+def copy(path: str, goal: str, sha256: str) -> bool:
+    """Copy a regular file if it has this content; False when it is something else by now."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        if error.errno in _NO_SUCH_FILE:
+            return False
+        raise
+    try:
+        is_file = stat.S_ISREG(os.fstat(fd).st_mode)
+        return is_file and write(goal, lambda size: os.read(fd, size), sha256)
+    finally:
+        os.close(fd)
+
+
+def write(goal: str, read: Callable[[int], bytes], sha256: str) -> bool:
+    """Write a blob, durably, if what is read has this content; else False, and nothing is left."""
+    part = goal + ".copy"
+    sha = hashlib.sha256()
+    fd = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    try:
+        while True:
+            piece = read(wire.CHUNK)
+            if not piece:
+                break
+            sha.update(piece)
+            write_all(fd, piece)
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+    if sha.hexdigest() != sha256:
+        os.unlink(part)
+        return False
+    os.rename(part, goal)
+    return True
+
+
+def _refuse_no_space(places: Places, lacking: int, whole: int, files: int) -> None:
+    """Space for what comes, for the tree and 10 % more; and inodes (design.md, section 6)."""
+    if os.stat(places.blobs).st_dev == os.stat(places.staging).st_dev:
+        whole += lacking
+    for path, needed in ((places.blobs, lacking), (places.staging, whole)):
+        found = os.statvfs(path)
+        free = found.f_bavail * found.f_frsize
+        if free < needed * 1.1 + (1 << 20):
+            raise Refused(
+                "disk-full",
+                "%s has %d bytes free, %d are needed"
+                % (path, free, int(needed * 1.1) + (1 << 20)),
+                "",
+                "make room there, then stage again: what has arrived is kept",
+            )
+        if found.f_files and found.f_favail < files + 100:
+            raise Refused("no-inodes", "%s has %d inodes free" % (path, found.f_favail))
