@@ -173,7 +173,8 @@ def results(nodes: Sequence[NodeResult], text: str) -> list[str]:
 
 def run(found: Run) -> list[str]:
     """The head of a run in the journal."""
-    what = f"{found.kind} to {found.version}" if found.version else found.kind
+    to = "" if found.kind in (Phase.STAGE, Phase.CHECK) else "to "
+    what = f"{found.kind} {to}{found.version}" if found.version else found.kind
     end = (
         f"ended {when(found.ended)}, exit {found.exit}: {found.outcome}" if found.ended else "open"
     )

@@ -120,6 +120,12 @@ class SimCluster:
                     "package": None,
                 }
             ],
+            "check": {
+                "parse": None,
+                "directory": None,
+                "timeout": 20.0,
+                "contract": "exit",
+            },
             "hooks": [],
             "data": {
                 "directories": [],

@@ -223,6 +223,7 @@ TABLES: dict[str, type[Table]] = {
     "[defaults]": cluster_file.DefaultsTable,
     "[nodes] n1.": cluster_file.NodeTable,
     "[policy]": cluster_file.PolicyTable,
+    "[staging]": cluster_file.StagingTable,
 }
 
 
@@ -239,13 +240,14 @@ def test_every_misspelt_key_at_every_level_is_refused_and_the_right_one_named(
         "[defaults]": "",
         "[nodes]": 'n1 = { address = "a" }',
         "[policy]": "",
+        "[staging]": "",
     }
     if table.startswith("[nodes]"):
         sections["[nodes]"] = f'n1 = {{ address = "a", {wrong} = 1 }}'
     else:
         sections[table] += f"\n{wrong} = 1"
     text = "\n".join(f"{head}\n{body}" for head, body in sections.items())
-    line = next(n for n, each in enumerate(text.splitlines(), 1) if wrong in each)
+    line = next(n for n, each in enumerate(text.splitlines(), 1) if f"{wrong} = 1" in each)
     label = f"{table}{wrong}" if table.endswith(".") else f"{table} {wrong}"
 
     found = mistakes(tmp_path, text)
@@ -317,3 +319,44 @@ def test_a_mutilated_cluster_file_is_a_problem_or_a_cluster_never_a_crash(
         else:
             codes = set()
     assert codes <= {"file-invalid", "file-not-toml"}
+
+
+# --- staging ------------------------------------------------------------------------------------
+
+
+def with_staging(text: str) -> str:
+    nodes = with_nodes('n1 = { address = "10.0.0.11" }')
+    return f"{nodes}[staging]\n{text}\n"
+
+
+def test_releases_are_pushed_unless_the_file_says_how_else(tmp_path: Path) -> None:
+    assert load(tmp_path, HARBOR).staging.how == "push"
+    assert load(tmp_path, with_staging('rate = "20 MB"')).staging.rate == 20_000_000
+    pull = load(tmp_path, with_staging('how = "pull"\nurl = "https://mirror:8443/beacon"'))
+    assert pull.staging.url == "https://mirror:8443/beacon"
+    there = load(tmp_path, with_staging('how = "present"\ndirectory = "/srv/releases"'))
+    assert there.staging.directory == "/srv/releases"
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ('how = "pull"', "url: is missing"),
+        ('how = "present"', "directory: is missing"),
+        ('url = "https://mirror"', 'goes with how = "pull"'),
+        ('how = "pull"\nurl = "https://mirror"\nrate = "1 MB"', 'goes with how = "push"'),
+        ('how = "pull"\nurl = "https://ann:secret@mirror/"', "url"),
+        ('how = "pull"\nurl = "ftp://mirror/"', "url"),
+        ('how = "pull"\nurl = "https://mirror/a b"', "url"),
+        ('how = "present"\ndirectory = "srv"', "directory"),
+        ('rate = "12"', "rate"),
+        ("rate = 12", "rate"),
+        ('rate = "1 B"', "rate"),
+        ('how = "send"', "how"),
+        ('way = "push"', "way"),
+    ],
+)
+def test_a_way_that_makes_no_sense_is_a_mistake(tmp_path: Path, text: str, says: str) -> None:
+    found = mistakes(tmp_path, with_staging(text))
+    assert says in found
+    assert "[staging]" in found
