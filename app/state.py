@@ -85,6 +85,12 @@ class Progress:
     of: int = 0
     """Bytes."""
 
+    first: tuple[float, int] | None = None
+    """When the first word of bytes came, seconds since 1970, and how many there were."""
+
+    latest: float | None = None
+    """When the newest one came."""
+
     record: str = ""
     """The newest record of the node's own journal in this phase."""
 
@@ -361,7 +367,8 @@ def _further(so_far: Progress, event: Event) -> Progress:
         case Kind.PROGRESS:
             sent, of = data.get("sent"), data.get("of")
             if isinstance(sent, int) and isinstance(of, int):
-                return replace(so_far, sent=sent, of=of)
+                first = so_far.first or (event.time, sent)
+                return replace(so_far, sent=sent, of=of, first=first, latest=event.time)
             return so_far
         case Kind.RECORD:
             return replace(so_far, record=str(data.get("record", "")))

@@ -9,6 +9,7 @@ from app.state import Run, Stage, State
 from app.view.contact import beginning, link_is_gone, lost_in_its_turn, meanwhile
 from app.view.finality import final_version, why_not
 from app.view.gate import followers, gate_of, next_node
+from app.view.sending import on_its_way
 from app.view.words import ALWAYS, PHASE_WORDS, Moment, count, keyed, size, span
 from backends.domain.facts import NodeFacts
 from backends.domain.pace import Upcoming
@@ -85,7 +86,11 @@ def next_step(state: State, verdict: Verdict, moment: Moment) -> NextStep:
         return _press(Does.GO, _begin_words(run, upcoming), about)
     if run is not None and run.stage is Stage.GOING:
         lost = lost_in_its_turn(state, moment)
-        return _nothing((lost, Tone.BAD)) if lost else NextStep(Does.NOTHING, _going(run))
+        return (
+            _nothing((lost, Tone.BAD))
+            if lost
+            else NextStep(Does.NOTHING, _going(run, moment.wall))
+        )
     if link_is_gone(state) is not None:
         return _nothing(meanwhile(state, moment))
     if run is not None and run.failed:
@@ -229,13 +234,15 @@ def _bytes(run: Run) -> str:
     return f" ({size(total)})"
 
 
-def _going(run: Run) -> Line:
+def _going(run: Run, now: float) -> Line:
     upcoming = run.upcoming
     if upcoming is None:
         if run.settling:
             return line((run.settling, Tone.BUSY), "; ", ("x", Tone.KEY), " asks at once")
         return line((_ACTS.get(run.kind, run.kind), Tone.BUSY))
     nodes = listed(upcoming.nodes)
+    if upcoming.phase is Phase.STAGE and (there := on_its_way(run, now)):
+        return line((f"{upcoming.phase} on {nodes}", Tone.BUSY), f"; {there}")
     if upcoming.phase is not Phase.INSTALL:
         return line((f"{upcoming.phase} on {nodes}", Tone.BUSY), "; waits for the nodes")
     if upcoming.settling:

@@ -1,5 +1,7 @@
 """One node: its facts apart, each with what could not be read; and what it would do alone."""
 
+from datetime import datetime
+
 from app.state import Known
 from app.view.words import (
     FAILING_TONES,
@@ -10,10 +12,11 @@ from app.view.words import (
     left_of,
     local_time,
     mark,
+    size,
     span,
     state_of,
 )
-from backends.domain.facts import Fact, NodeFacts, Unknown, VersionRef
+from backends.domain.facts import Fact, NodeFacts, Stage, Unknown, VersionRef
 from backends.domain.problem import Problem
 from backends.domain.states import REACH_WORDS, WORDS
 from widgets.cells import Line, Tone, line
@@ -37,7 +40,7 @@ def lines_of(known: Known, moment: Moment) -> list[Line]:
     if reading.problem is not None:
         found += problem(reading.problem)
     if reading.read and reading.facts is not None:
-        found += _facts(reading.facts)
+        found += _facts(reading.facts, moment.wall)
         left = left_of(reading)
         if left is not None and reading.facts.transaction is not None:
             then, at = reading.facts.transaction.then, clock(moment.wall + left)
@@ -49,7 +52,7 @@ def lines_of(known: Known, moment: Moment) -> list[Line]:
     elif known.last is not None and known.last.reading.facts is not None:
         ago = span(moment.monotonic - known.last.at)
         found += [line((f"when it was last read, {ago} ago:", Tone.QUIET))]
-        found += _facts(known.last.reading.facts)
+        found += _facts(known.last.reading.facts, moment.wall)
     return found
 
 
@@ -62,12 +65,13 @@ def problem(found: Problem) -> list[Line]:
     ]
 
 
-def _facts(facts: NodeFacts) -> list[Line]:
+def _facts(facts: NodeFacts, now: float) -> list[Line]:
     pid = f"   pid {facts.pid}" if facts.pid is not None else ""
     found = [
         _fact("runs", facts.running, pid),
         _fact("next start", facts.selected),
-        _staged(facts),
+        _staged(facts, now),
+        *([_in_part(facts.partial_bytes)] if facts.partial_bytes else []),
         *(line(("not signed ", Tone.QUIET), (each, Tone.WARN)) for each in facts.unsigned),
         _previous(facts),
         _final(facts),
@@ -90,10 +94,24 @@ def _fact(name: str, value: Fact, rest: str = "") -> Line:
     return line(label, (fact(value), Tone.STRONG), rest)
 
 
-def _staged(facts: NodeFacts) -> Line:
+def _in_part(count: int) -> Line:
+    return line(("in part    ", Tone.QUIET), f"{size(count)} of a release that is not staged yet")
+
+
+def _staged(facts: NodeFacts, now: float) -> Line:
     if isinstance(facts.staged, Unknown):
         return _fact("staged", facts.staged)
-    return _fact("staged", ", ".join(facts.staged) or None)
+    since = {each.version: each for each in facts.stages}
+    told = [_told(version, since.get(version), now) for version in facts.staged]
+    return _fact("staged", ", ".join(told) or None)
+
+
+def _told(version: str, stage: Stage | None, now: float) -> str:
+    """A staged version, how old it is, and whether it was checked."""
+    if stage is None or not stage.since:
+        return version
+    age = span(now - datetime.fromisoformat(stage.since).timestamp())
+    return f"{version} ({age} ago{', checked' if stage.checked else ''})"
 
 
 def _previous(facts: NodeFacts) -> Line:

@@ -20,6 +20,9 @@ Send = Callable[[Dict[str, Any]], None]
 
 _SAY_SECONDS = 0.5
 
+_OF_THE_WHOLE = ("truncated", "damaged", "trailing", "not-gzip")
+"""What can be wrong with an archive and not with one of its members."""
+
 _GO = {
     "x86_64": "amd64",
     "i386": "386",
@@ -158,7 +161,8 @@ def _take_blobs(
                     _refuse("member-changed", whence, "%s has other bytes" % _shown(member))
                 del lacking[entry["sha256"]]
     except archive.ArchiveError as error:
-        _refuse("member-%s" % error.code, whence, str(error))
+        about = "" if error.code in _OF_THE_WHOLE else "member-"
+        _refuse(about + error.code, whence, str(error))
     if lacking:
         _refuse("member-missing", whence, "%d files are not in it" % len(lacking))
     sync_directory(places.blobs)

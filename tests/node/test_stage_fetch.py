@@ -15,6 +15,7 @@ import pytest
 from backends.node import download, stage_fetch, wire
 from backends.node.download import Download
 from backends.node.refusal import Refused
+from tests.hostile.archives import HOSTILE
 from tests.support.beacon import CREATED, Beacon
 from tests.support.interpreters import Interpreter
 from tests.support.mirror import Mirror, a_mirror
@@ -325,6 +326,27 @@ def test_a_tarball_that_does_not_hold_what_the_manifest_says_is_refused(
     assert (answer.outcome, answer.code) == ("refused", code)
     assert bare.facts()["staged"] == []
     assert state_of(bare) == before
+
+
+def test_row_69_an_enemys_archives_are_refused_on_the_node_too(bare: Node) -> None:
+    """The whole corpus, each by its name, and nothing is written but whole contents."""
+    places = bare.places
+    places.make_home()
+    place = bare.top / "beacon-2.0.tar.gz"
+    wanted = [(entry["sha256"], entry["size"]) for entry in RELEASE.files if entry["sha256"]]
+    assert len(HOSTILE) >= 40
+    for name, (code, data) in HOSTILE.items():
+        place.write_bytes(data)
+        before = picture(bare.top)
+        way = {"how": "present", "path": str(place)}
+        with pytest.raises(Refused) as caught:
+            stage_fetch.fetch(places, way, json.loads(manifest(data)), wanted, lambda _: None)
+        # What the manifest does not have is refused first, where the archive is sound so far.
+        assert caught.value.problem["code"] in (
+            f"tarball-member-{code}",
+            "tarball-member-extra",
+        ), name
+        assert picture(bare.top) == before, name
 
 
 @pytest.mark.parametrize(
