@@ -1,10 +1,12 @@
-"""What is on its way is told as it is: bytes, a rate from what was seen, and silence as silence."""
+"""What is on its way is told as it is: bytes, a rate that was seen, and silence as silence."""
 
 import pytest
 
 from app.state import Progress, Run, Stage
 from app.view.sending import on_its_way
 from backends.domain.states import Phase
+
+WHOLE = 8_000_000
 
 
 def run(**nodes: Progress) -> Run:
@@ -28,8 +30,8 @@ def sent(bytes_: int, of: int, since: float, now: float, before: int = 0) -> Pro
         ({"n1": sent(6_000_000, 9_000_000, 1.0, 3.0, 4_000_000)}, 3.0, "6.0/9.0 MB, 1.0 MB/s"),
         (
             {
-                "n1": sent(4_000_000, 8_000_000, 1.0, 3.0),
-                "n2": sent(2_000_000, 8_000_000, 1.0, 3.0),
+                "n1": sent(4_000_000, WHOLE, 1.0, 3.0),
+                "n2": sent(2_000_000, WHOLE, 1.0, 3.0),
             },
             3.0,
             "6.0/16.0 MB, 3.0 MB/s",
@@ -37,8 +39,8 @@ def sent(bytes_: int, of: int, since: float, now: float, before: int = 0) -> Pro
         # A node that has it all has no rate any more.
         (
             {
-                "n1": sent(8_000_000, 8_000_000, 1.0, 2.0),
-                "n2": sent(2_000_000, 8_000_000, 1.0, 3.0),
+                "n1": sent(WHOLE, WHOLE, 1.0, 2.0),
+                "n2": sent(2_000_000, WHOLE, 1.0, 3.0),
             },
             3.0,
             "10.0/16.0 MB, 1.0 MB/s",
