@@ -173,10 +173,11 @@ def plan(release: Path, downgrade: str, **given: Any) -> int:
 @click.option("--list", "listed", is_flag=True, help="What lies ready on the nodes, since when.")
 @click.option("--fresh", is_flag=True, help="Bring and verify every byte, whatever is there.")
 @click.option("--note", default="", help="Kept with the run, e.g. a change number.")
+@_downgrade
 @json_option
 @_yes
 @_nodes
-def stage(release: Path | None, listed: bool, fresh: bool, **given: Any) -> int:
+def stage(release: Path | None, listed: bool, fresh: bool, downgrade: str, **given: Any) -> int:
     """Bring a release to the nodes and no further; days before the window, if you like."""
     if listed == (release is not None) or (listed and fresh):
         raise click.UsageError("Give a RELEASE, or --list alone.")
@@ -187,7 +188,9 @@ def stage(release: Path | None, listed: bool, fresh: bool, **given: Any) -> int:
     from app.headless import upgrading
     from backends.domain.states import Phase
 
-    return upgrading.upgrade(_options(**given), release, until=Phase.STAGE, fresh=fresh)
+    return upgrading.upgrade(
+        _options(**given), release, until=Phase.STAGE, fresh=fresh, downgrade=downgrade
+    )
 
 
 @cli.command()

@@ -77,7 +77,7 @@ async def _run(
     session: Session, options: Options, book: Book, release: Release, until: Phase
 ) -> int:
     try:
-        prepared = await prepare(session, book, release)
+        prepared = await prepare(session, book, release, until=until)
         await _agree(options, prepared, until)
     except asyncio.CancelledError:
         talk(["", UNTOUCHED])

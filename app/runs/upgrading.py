@@ -84,11 +84,19 @@ def with_downgrade(session: Session, reason: str) -> Session:
 
 
 def plan_from(
-    session: Session, release: Release, readings: Sequence[NodeReading], fresh: str
+    session: Session,
+    release: Release,
+    readings: Sequence[NodeReading],
+    fresh: str,
+    *,
+    takes_up: bool = True,
 ) -> Plan:
-    """The plan for a release on the chosen nodes; an open run of the cluster is taken up again."""
+    """The plan for a release on the chosen nodes; an open run of the cluster is taken up again.
+
+    Not so where it `takes_up` nothing: a run that only stages is one of its own.
+    """
     return make_plan(
-        run=open_run(readings, release) or fresh,
+        run=(open_run(readings, release) if takes_up else None) or fresh,
         cluster=session.cluster.name,
         called=session.name,
         product=session.profile.name,
@@ -105,14 +113,20 @@ def plan_from(
 
 
 async def prepare(
-    session: Session, book: Book, release: Release, run: str | None = None
+    session: Session,
+    book: Book,
+    release: Release,
+    run: str | None = None,
+    until: Phase = Phase.INSTALL,
 ) -> Prepared:
     """Read the cluster and plan; nodes are read, nothing is changed.
 
-    `run` is the id that a new run gets; without it, one that the book does not have.
+    `run` is the id that a new run gets; without it, one that the book does not have. `until` is
+    how far it is to go.
     """
     readings, _ = await look(session)
-    made = plan_from(session, release, readings, run or fresh_run(book))
+    takes_up = until is Phase.INSTALL
+    made = plan_from(session, release, readings, run or fresh_run(book), takes_up=takes_up)
     target = target_of(made, release, utc(time.time()))
     installs = any(item.treatment is Treatment.INSTALL for item in made.nodes)
     asked = installs and not changing(made)

@@ -77,6 +77,9 @@ class Target:
     downgrade: str = ""
     """Why an older version is wanted, where that was said."""
 
+    nodes: frozenset[str] | None = None
+    """The nodes that are to come to it; None: all."""
+
     expires: str = ""
     """Until when the release may be begun with, UTC; empty: for ever."""
 
@@ -91,6 +94,10 @@ class Target:
 
     batch: int = 1
     """Nodes that may change at once."""
+
+    def concerns(self, node: str) -> bool:
+        """Whether this node is to come to it."""
+        return self.nodes is None or node in self.nodes
 
 
 NODES_READ = "nodes read"

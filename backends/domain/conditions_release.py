@@ -44,7 +44,9 @@ def path_allowed(seen: Survey, target: Target) -> Condition:
         skipping = [
             f"{facts.node} is on {facts.version if is_value(facts.version) else 'an unknown one'}"
             for facts in seen.read
-            if facts.version is not None and not _follows(facts.version, target)
+            if target.concerns(facts.node)
+            and facts.version is not None
+            and not _follows(facts.version, target)
         ]
         if skipping:
             return Condition(
@@ -59,7 +61,8 @@ def path_allowed(seen: Survey, target: Target) -> Condition:
     off = [
         f"{facts.node} is on {facts.version if is_value(facts.version) else 'an unknown version'}"
         for facts in seen.read
-        if facts.version is not None
+        if target.concerns(facts.node)
+        and facts.version is not None
         and not (is_value(facts.version) and facts.version in (*allowed, target.version))
     ]
     if off:
@@ -101,7 +104,7 @@ def newer(seen: Survey, target: Target) -> Condition:
     name = "newer than what runs"
     older, unordered = [], []
     for facts in seen.read:
-        if not is_value(facts.version):
+        if not target.concerns(facts.node) or not is_value(facts.version):
             continue
         found = target.ordering.compare(target.version, facts.version)
         if found is not None and found < 0:

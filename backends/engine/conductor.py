@@ -349,8 +349,20 @@ class Conductor:
         done = "staged" if phase is Phase.STAGE else "staged and checked"
         names = ", ".join(item.node for item in nodes)
         version = self._plan.release_version
+        busy = [item.node for item in self._treated(Treatment.RESUME)]
+        if busy:
+            problem = Problem(
+                "upgrade-open",
+                f"{', '.join(busy)}: in the middle of an upgrade, and left alone.",
+                advice=f"liftlock upgrade {self._called} takes it up again.",
+            )
+            for node in busy:
+                self._results[node] = NodeResult(node, Result.NOT_STARTED, problem)
+            text = f"{version} is {done} on {names or 'no node'}; {', '.join(busy)} left alone"
+            return self._outcome(text, problem=problem)
         if not names:
-            return self._outcome(f"nothing to do: no node is to come to {version}")
+            _, nobody = arrived(self._plan, self._results.values())
+            return self._outcome(f"no node is to come to {version}", problem=nobody)
         return self._outcome(f"{version} is {done} on {names}; nothing that runs was touched")
 
     def _outcome(

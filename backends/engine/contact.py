@@ -28,6 +28,9 @@ from backends.releases.read import Release
 from backends.transport.link import Channel, Link, LinkFailed
 from backends.transport.payload import Payload
 
+_CHECKS_SECONDS = 86_400.0
+"""All rows of a check together; what hangs is found out long before, by its silence."""
+
 
 class Contact:
     """Speaks with the updater on one node."""
@@ -148,9 +151,13 @@ class Contact:
             if message["t"] == "row":
                 observe(message)
 
-        seconds = self._limits.install_step_seconds
+        # Each row has its time: a directory of checks of the operator's own may be long.
+        check = self.subject.document["check"]
+        own = float(check["timeout"]) if isinstance(check, dict) else 0.0
+        silence = self._limits.install_step_seconds + own
+        asked = {"scope": scope, "now": time.time(), **args}
         return await self._converse(
-            self._link, "check", {"scope": scope, "now": time.time(), **args}, seconds, see
+            self._link, "check", asked, _CHECKS_SECONDS, see, silence=silence
         )
 
     async def accept(self, run: str, how: str, reason: str = "") -> Answer:
@@ -296,7 +303,7 @@ class Contact:
                 else:
                     if answer.has_end:
                         await self._kept.put(stack, channel)
-                    if answer.has_end or heard() or answer.outcome is Outcome.TIMED_OUT:
+                    if answer.has_end or heard():
                         return answer
         # It had gone, or the connection had, and nothing was heard: it may be asked once more.
         async with AsyncExitStack() as stack:

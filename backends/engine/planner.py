@@ -295,6 +295,7 @@ def target_of(plan: Plan, release: Release, now: str) -> Target:
         from_versions=None if allowed == "*" else tuple(allowed),
         ordering=plan.ordering,
         downgrade=plan.policy.downgrade,
+        nodes=frozenset(item.node for item in plan.nodes if item.treatment is Treatment.INSTALL),
         expires=release.manifest.expires or "",
         now=now,
         ttl_seconds=plan.policy.reading_ttl_seconds,

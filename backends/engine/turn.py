@@ -43,6 +43,9 @@ class Turn:
         self._soft: list[str] = []
         self._accepting: asyncio.Event = asyncio.Event()
         self._begun_with: Problem | None = None
+        self._may_begin_yet = False
+        """Whether it was not heard what came of the order to install."""
+
         self._taken_back_by = ""
         self._told = ""
 
@@ -88,7 +91,9 @@ class Turn:
         policy = self._plan.policy
         answer = await self._contact.ask(
             "install",
-            seconds=self._plan.limits.operator_request_seconds + 60,
+            # It reads the staged tree once more before it begins.
+            seconds=self._plan.limits.operator_request_seconds
+            + self._plan.limits.install_step_seconds,
             run=self._plan.run,
             version=self._plan.release_version,
             digest=self._plan.release_digest,
@@ -107,6 +112,7 @@ class Turn:
             result = Result.LOCKED if locked else Result.REFUSED
             return NodeResult(self._node, result, answer.problem)
         self._begun_with = answer.problem
+        self._may_begin_yet = answer.outcome in (Outcome.TIMED_OUT, Outcome.UNREACHABLE)
         return None  # begun, or unknown: the node's own journal tells
 
     async def _follow_and_accept(self) -> bool:
@@ -232,6 +238,8 @@ class Turn:
                         f"on {node}",
                     ),
                 )
+            case _ if self._may_begin_yet:
+                return NodeResult(node, Result.LOST, self._begun_with)
             case _:
                 problem = self._begun_with or Problem(
                     "not-begun", f"{node} did not begin; nothing was changed", advice="start again"

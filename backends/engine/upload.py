@@ -14,6 +14,8 @@ from backends.node import wire
 from backends.releases.read import Blob, Release
 from backends.transport.link import Channel
 
+_MOST_BYTES = 1 << 53
+
 STALL_SECONDS = 60.0
 """When the node takes no byte for so long, an upload counts as cut."""
 
@@ -70,11 +72,12 @@ class Upload:
             await channel.write(wire.frame_header(sha256_of(content), 0, len(content)) + content)
         elif message["t"] == "need":
             for sha256, have, size in message["blobs"]:
-                self._wanted[str(sha256)] = (int(have), int(size))
+                self._wanted[str(sha256)] = (_count(have, _MOST_BYTES), _count(size, _MOST_BYTES))
         elif message["t"] == "send":
             await self._send(channel)
         elif message["t"] == "progress" and self._staging.how is not How.PUSH:
-            self._progress(int(message["bytes"]), int(message["of"]))
+            whole = self._release.manifest.tarball.size
+            self._progress(_count(message["bytes"], whole), _count(message["of"], whole))
 
     async def _send(self, channel: Channel) -> None:
         of = sum(size - have for have, size in self._wanted.values())
@@ -95,6 +98,17 @@ class Upload:
                         self._progress(sent, of)
                         await asyncio.sleep(0)  # `drain` alone does not let others run
         await channel.write(wire.END_OF_FRAMES)
+
+
+def _count(value: object, most: int) -> int:
+    """Bytes, as a node says them.
+
+    Raises:
+        ValueError: It is no number of bytes that could be.
+    """
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= most:
+        raise ValueError(f"{str(value)[:80]!r} is no number of bytes")
+    return value
 
 
 def sha256_of(content: bytes) -> str:

@@ -38,6 +38,14 @@ def bytes_here(places: Places) -> int:
     return total
 
 
+def size_of(places: Places, name: str) -> int:
+    """Bytes of a file in the store; 0 for none."""
+    try:
+        return os.lstat(os.path.join(places.blobs, name)).st_size
+    except FileNotFoundError:
+        return 0
+
+
 def path_of(places: Places, sha256: str) -> str:
     """Where a blob lies."""
     return os.path.join(places.blobs, sha256)
@@ -62,7 +70,9 @@ def lacking(
     if not fresh:
         have |= _copy_from_versions(places, {sha for sha in wanted if sha not in have})
     found = sorted((sha, size) for sha, size in wanted.items() if sha not in have)
-    coming = sum(size for _, size in found) + (more if found else 0)
+    # What has come in part needs no room a second time.
+    there = sum(size_of(places, sha + ".part") for sha, _ in found)
+    coming = sum(size for _, size in found) + (more if found else 0) - there
     _refuse_no_space(places, coming, sum(wanted.values()), len(files))
     return found
 

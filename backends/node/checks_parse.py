@@ -5,17 +5,22 @@ that runs: what the new program will read is what it is asked about. Whatever it
 with that tree. Source: feature R6; design.md, section 6.
 """
 
+import errno
 import os
 import stat
+from contextlib import suppress
 from typing import Any, Dict, Tuple
 
 from backends.node import images, keeping, processes
-from backends.node.copying import copy_exactly, make_like
+from backends.node.copying import copy_as_it_is, make_like
 from backends.node.layout import Layout
 from backends.node.places import remove_if_there, remove_tree
 from backends.node.service import Service
 
 Answer = Tuple[str, str]
+
+_SPARE_BYTES = 64 << 20
+"""What runs goes on to write meanwhile."""
 
 
 def check(
@@ -30,6 +35,7 @@ def check(
         return "ok", "the profile names no parse command"
     tree = os.path.join(layout.places.staging, ".check-" + version)
     remove_tree(tree)
+    _refuse_no_space(layout, staged)
     try:
         lives_on = _build(layout, staged, tree)
         argv = [service.expand(word) for word in settings["parse"]]
@@ -40,6 +46,29 @@ def check(
     return ("ok" if ran.status == 0 else "refused"), said
 
 
+def _refuse_no_space(layout: Layout, staged: str) -> None:
+    """What it takes must not fill the disk of what runs.
+
+    Raises:
+        OSError: There is no room for it.
+    """
+    needed = sum(about.st_size for _, about in images.walk(staged))
+    selected = layout.selected()
+    if selected is not None:
+        old = layout.places.tree(selected)
+        needed += sum(
+            about.st_size
+            for relative, about in images.walk(old)
+            if layout.is_kept(relative) and not keeping.ours(relative)
+        )
+    found = os.statvfs(layout.places.staging)
+    free = found.f_bavail * found.f_frsize
+    if free < needed * 1.1 + _SPARE_BYTES:
+        raise OSError(
+            errno.ENOSPC, "%d bytes free, %d are needed to ask it" % (free, needed), staged
+        )
+
+
 def _build(layout: Layout, staged: str, tree: str) -> int:
     """The tree that will be there; how many of its files live on from the old version."""
     make_like(staged, tree)
@@ -48,7 +77,7 @@ def _build(layout: Layout, staged: str, tree: str) -> int:
         if stat.S_ISDIR(about.st_mode):
             make_like(source, goal)
         else:
-            _have_too(source, goal)
+            copy_as_it_is(source, goal)
     selected = layout.selected()
     if selected is None:
         return 0
@@ -64,13 +93,6 @@ def _build(layout: Layout, staged: str, tree: str) -> int:
             make_like(source, goal)
         else:
             remove_if_there(goal)
-            copy_exactly(source, goal)
+            with suppress(FileNotFoundError):  # the service runs, and removes what it likes
+                copy_as_it_is(source, goal)
     return len(found)
-
-
-def _have_too(source: str, goal: str) -> None:
-    """By another name for it: a release may be large, and is read again before the switch."""
-    try:
-        os.link(source, goal, follow_symlinks=False)
-    except OSError:
-        copy_exactly(source, goal)  # file systems without hard links, or too many of them

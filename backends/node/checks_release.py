@@ -58,6 +58,8 @@ def sequence(order: Order) -> Answer:
         return "refused", (
             "sequence %d lies in the future: no later release could follow it here" % found
         )
+    if floor < 0:
+        return "ok", "sequence %d, nothing was finalized here yet" % found
     if found >= floor:
         return "ok", "sequence %d, %d was finalized here" % (found, floor)
     if downgrade:
@@ -66,7 +68,10 @@ def sequence(order: Order) -> Answer:
             floor,
             downgrade,
         )
-    return "refused", "sequence %d is older than %d, which was finalized here" % (found, floor)
+    return "refused", (
+        "sequence %d is older than %d, which was finalized here; if that is meant, say why: "
+        "--downgrade REASON" % (found, floor)
+    )
 
 
 def read_floor(path: str) -> int:

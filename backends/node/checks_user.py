@@ -28,6 +28,7 @@ def run(
     `settings` has `timeout` in seconds, and `contract`: "exit" as above, or "nagios" (0 ok,
     1 warning, 2 critical, 3 unknown).
     """
+    directory = os.path.realpath(directory)  # where it is, not by which links one comes to it
     try:
         names = sorted(os.listdir(directory))
     except OSError as error:
@@ -53,6 +54,8 @@ def _one(path: str, settings: Dict[str, Any], environment: Dict[str, str], cwd: 
     slow = "took %.1f s; " % took if took > SLOW_SECONDS else ""
     if ran.status is None:
         return "refused", slow + ran.said()
+    if settings["contract"] == "exit" and ran.status == LATER:
+        return "refused", "not now, ask again later; %s%s" % (slow, ran.said())
     result = _result(ran.status, settings["contract"])
     return ("warn" if slow and result == "ok" else result), slow + ran.said()
 
@@ -69,7 +72,10 @@ def _result(status: int, contract: str) -> str:
 
 def _unsafe(path: str) -> str:
     """Why it is not run; empty when only we and root could have written it, and it can be run."""
-    found = os.lstat(path)
+    try:
+        found = os.lstat(path)
+    except OSError as error:
+        return "it cannot be looked at: %s" % (error.strerror or error)
     if not stat.S_ISREG(found.st_mode):
         return "it is no regular file"
     if not os.access(path, os.X_OK):

@@ -44,6 +44,30 @@ def copy_exactly(source: str, goal: str) -> None:
         raise OSError(errno.EIO, "the copy differs in %s" % ", ".join(changed), goal)
 
 
+def copy_as_it_is(source: str, goal: str) -> None:
+    """A copy with owner, mode and times of what may change meanwhile, for a look and no more.
+
+    It need not last, and need not be like its source at any one moment.
+
+    Raises:
+        OSError: It could not be made; FileNotFoundError, it is gone.
+    """
+    about = os.lstat(source)
+    if stat.S_ISLNK(about.st_mode):
+        os.symlink(os.readlink(source), goal)
+    elif stat.S_ISREG(about.st_mode):
+        fd = os.open(goal, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        try:
+            with open(source, "rb", buffering=0) as stream:
+                if not _cloned(stream.fileno(), fd):
+                    _copy_content(stream, fd)
+            os.fchown(fd, about.st_uid, about.st_gid)
+            os.fchmod(fd, stat.S_IMODE(about.st_mode))
+        finally:
+            os.close(fd)
+        os.utime(goal, ns=(about.st_atime_ns, about.st_mtime_ns))
+
+
 def other_differences(before: images.Image, now: images.Image) -> Tuple[str, ...]:
     """How a copy differs; it never has the other names of the original."""
     return tuple(name for name in images.differences(before, now) if name != "links")

@@ -6,17 +6,18 @@ that came another way. Rules: reliability requirement N9; Uptane's slow retrieva
 
 import http.client
 import os
-import ssl
+import re
 import time
 import urllib.parse
-from typing import Callable, Dict, Optional, Tuple
+from typing import Callable, Dict, Optional, Tuple, TypeVar
 
 from backends.node import wire
 from backends.node.places import write_all
+from backends.node.probe import Limit, TimeIsUp
 from backends.node.refusal import Refused
 
 STALL_SECONDS = 30.0
-"""So long nothing may come."""
+"""So long nothing may come, whatever a server does instead."""
 
 FLOOR_BYTES_PER_SECOND = 1024
 """Less than that, over `FLOOR_SECONDS`, is a server that holds us up."""
@@ -24,11 +25,15 @@ FLOOR_BYTES_PER_SECOND = 1024
 FLOOR_SECONDS = 60.0
 
 _TRIES = 4
-"""Connections that may break while nothing has come over them."""
+"""Connections that may break one after the other before there is more than there ever was."""
 
 _PAUSE_SECONDS = 1.0
 _REDIRECTS = 5
 _MOVED = (301, 302, 303, 307, 308)
+
+_SCHEMES = ("http", "https")
+
+Found = TypeVar("Found")
 
 Tell = Callable[[int], None]
 """Is told how many bytes there are by now."""
@@ -50,6 +55,9 @@ class Download:
         self.received = 0
         """Bytes that came over the network."""
 
+        self._measured = 0.0, 0
+        """Since when the rate is measured, and what had been received then."""
+
     def run(self) -> None:
         """Bring all of it.
 
@@ -57,20 +65,23 @@ class Download:
             Refused: No such file, another size, too slow, or cut too often; what came is kept.
             OSError: The disk said no.
         """
-        broken = 0
         fd = os.open(self._part, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         try:
             if os.fstat(fd).st_size > self._size:
                 os.ftruncate(fd, 0)
+            self._measured = time.monotonic(), 0
+            broken, most = 0, os.fstat(fd).st_size
             while os.fstat(fd).st_size < self._size:
-                before = self.received
                 try:
                     self._take(fd)
                 except _Cut as error:
-                    broken = 0 if self.received > before else broken + 1
+                    there = os.fstat(fd).st_size
+                    broken = 0 if there > most else broken + 1
+                    most = max(most, there)
                     if broken == _TRIES:
                         raise self._refused("pull-cut", str(error)) from error
                     time.sleep(_PAUSE_SECONDS)
+                    self._refuse_slow()
             os.fsync(fd)
         finally:
             os.close(fd)
@@ -87,8 +98,8 @@ class Download:
                 os.ftruncate(fd, 0)
                 have = os.lseek(fd, 0, os.SEEK_SET)
             elif answer.status in (206, 416) and have:
-                os.ftruncate(fd, 0)  # it cannot go on from there: from the beginning
-                return
+                os.ftruncate(fd, 0)
+                raise _Cut("it cannot go on from byte %d" % have)
             else:
                 raise self._refused("pull-refused", "HTTP %d %s" % (answer.status, answer.reason))
             self._copy(answer, fd, have)
@@ -97,24 +108,27 @@ class Download:
             connection.close()
 
     def _copy(self, answer: http.client.HTTPResponse, fd: int, have: int) -> None:
-        began, since = time.monotonic(), 0
         while have < self._size:
-            try:
-                piece = answer.read1(min(wire.CHUNK, self._size - have))
-            except (OSError, http.client.HTTPException) as error:
-                raise _Cut(_words(error)) from error
+            most = min(wire.CHUNK, self._size - have)
+            piece = _in_time(lambda most=most: answer.read1(most))  # type: ignore[misc]
             if not piece:
                 raise _Cut("it ended after %d of %d bytes" % (have, self._size))
             write_all(fd, piece)
             have += len(piece)
-            since += len(piece)
             self.received += len(piece)
             self._tell(have)
-            if time.monotonic() - began > FLOOR_SECONDS:
-                if since < FLOOR_BYTES_PER_SECOND * FLOOR_SECONDS:
-                    text = "%d bytes in %.0f s" % (since, time.monotonic() - began)
-                    raise self._refused("pull-slow", text)
-                began, since = time.monotonic(), 0
+            self._refuse_slow()
+
+    def _refuse_slow(self) -> None:
+        """Measured over the whole download: a server that cuts often is slow, too."""
+        since, before = self._measured
+        seconds = time.monotonic() - since
+        if seconds <= FLOOR_SECONDS:
+            return
+        came = self.received - before
+        if came < FLOOR_BYTES_PER_SECOND * FLOOR_SECONDS:
+            raise self._refused("pull-slow", "%d bytes in %.0f s" % (came, seconds))
+        self._measured = time.monotonic(), self.received
 
     def _asked(self, have: int) -> Tuple[http.client.HTTPConnection, http.client.HTTPResponse]:
         """The answer, wherever the server sent us for it; close the connection in the end."""
@@ -122,31 +136,42 @@ class Download:
         for _ in range(_REDIRECTS + 1):
             connection = self._connection(url)
             try:
-                connection.request("GET", _path(url), headers=_headers(have))
-                answer = connection.getresponse()
-            except (OSError, http.client.HTTPException) as error:
+                answer = _in_time(lambda: _answered(connection, url, have))  # noqa: B023
+            except _Cut as error:
                 connection.close()
-                raise _Cut("%s: %s" % (url, _words(error))) from error
+                raise _Cut("%s: %s" % (url, error)) from error
             if answer.status not in _MOVED:
                 return connection, answer
             answer.close()
             connection.close()
-            goal = urllib.parse.urljoin(url, answer.getheader("Location") or "")
-            if url.startswith("https:") and not goal.startswith("https:"):
-                raise self._refused("pull-refused", "%s sends us to %s, unprotected" % (url, goal))
-            url = goal
+            url = self._moved(url, answer.getheader("Location") or "")
         raise self._refused("pull-refused", "it sends us on more than %d times" % _REDIRECTS)
 
+    def _moved(self, url: str, location: str) -> str:
+        try:
+            goal = urllib.parse.urljoin(url, location)
+        except ValueError as error:
+            raise self._refused("pull-refused", "it sends us to %r" % location[:200]) from error
+        if url.startswith("https:") and not goal.startswith("https:"):
+            raise self._refused("pull-refused", "%s sends us to %s, unprotected" % (url, goal))
+        return goal
+
     def _connection(self, url: str) -> http.client.HTTPConnection:
-        parts = urllib.parse.urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
+        try:
+            parts = urllib.parse.urlsplit(url)
+            host, port = parts.hostname, parts.port
+        except ValueError as error:
+            raise self._refused("pull-refused", "%s: %s" % (url, error)) from error
+        if parts.scheme not in _SCHEMES or not host or not re.match(r"[!-~]+\Z", url):
             raise self._refused("pull-refused", "%s is no address of HTTP" % url)
-        if parts.scheme == "https":
-            trusted = ssl.create_default_context()
-            return http.client.HTTPSConnection(
-                parts.hostname, parts.port, timeout=STALL_SECONDS, context=trusted
-            )
-        return http.client.HTTPConnection(parts.hostname, parts.port, timeout=STALL_SECONDS)
+        if parts.scheme == "http":
+            return http.client.HTTPConnection(host, port, timeout=STALL_SECONDS)
+        try:
+            import ssl  # a Python that was built without it does everything else
+        except ImportError as error:
+            raise self._refused("pull-refused", "this Python has no TLS: %s" % error) from error
+        trusted = ssl.create_default_context()
+        return http.client.HTTPSConnection(host, port, timeout=STALL_SECONDS, context=trusted)
 
     def _refuse_other_size(self, answer: http.client.HTTPResponse, wanted: int) -> None:
         stated = answer.getheader("Content-Length")
@@ -175,9 +200,29 @@ def _headers(have: int) -> Dict[str, str]:
 
 def _first_byte(answer: http.client.HTTPResponse) -> Optional[int]:
     """Where a part begins, by its header; None when that says nothing."""
-    words = (answer.getheader("Content-Range") or "").split("-")[0].split()
-    return int(words[1]) if len(words) == 2 and words[1].isdigit() else None
+    found = re.match(r"bytes ([0-9]{1,18})-", answer.getheader("Content-Range") or "")
+    return int(found.group(1)) if found else None
 
 
-def _words(error: Exception) -> str:
-    return str(error) or type(error).__name__
+def _answered(
+    connection: http.client.HTTPConnection, url: str, have: int
+) -> http.client.HTTPResponse:
+    connection.request("GET", _path(url), headers=_headers(have))
+    return connection.getresponse()
+
+
+def _in_time(work: Callable[[], Found]) -> Found:
+    """Whatever a server does: each header and each piece has its time.
+
+    Raises:
+        _Cut: It broke, spoke no HTTP, or did not end.
+    """
+    limit = Limit(STALL_SECONDS)
+    try:
+        with limit:
+            return work()
+    except TimeIsUp:
+        limit.end()  # it may have rung before the `with` could do that
+        raise _Cut("nothing for %g s" % STALL_SECONDS) from None
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        raise _Cut(str(error) or type(error).__name__) from error

@@ -80,11 +80,14 @@ class Reader:
         """All facts, the service and its health asked."""
         found = self.quick()
         found.update(self.slow(found["selected"]))
-        found["partial"] = blobs.bytes_here(self.places)
         return found
 
     def slow(self, selected: Any) -> Facts:
-        """What the running service says; runs the profile's commands and checks."""
+        """What takes a look of its own: the running service, by the profile's commands and
+        checks, and what has come of a release in part."""
+        return dict(self._service(selected), partial=blobs.bytes_here(self.places))
+
+    def _service(self, selected: Any) -> Facts:
         version = selected if isinstance(selected, str) else self._told(selected)
         serving = self._serving(version)
         service = service_of(self.document, self.places, serving) if serving else None
@@ -191,12 +194,19 @@ class Reader:
 
     def _stage(self, version: str) -> Dict[str, Any]:
         """Since when a version lies ready, and whether it was checked."""
-        mark = read_json(os.path.join(self.places.staged, version + ".json")) or {}
+        mark = self._mark(version)
         return {
             "version": version,
             "since": mark.get("time"),
             "checked": bool(mark.get("checked")),
         }
+
+    def _mark(self, version: str) -> Dict[str, Any]:
+        """What was recorded when it was staged; a damaged record says nothing, of nothing else."""
+        try:
+            return read_json(os.path.join(self.places.staged, version + ".json")) or {}
+        except (OSError, WireError):
+            return {}
 
     def _finalized(self) -> Any:
         try:
@@ -243,7 +253,7 @@ class Reader:
             found["note"] = "rolled back from %s: %s" % (last["to"]["version"], last["why"])
         if found["state"] == "idle" and found["staged"]:
             name = found["staged"][-1]
-            mark = read_json(os.path.join(self.places.staged, name + ".json")) or {}
+            mark = self._mark(name)
             found["state"] = "checked" if mark.get("checked") else "staged"
 
 

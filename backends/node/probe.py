@@ -21,8 +21,8 @@ class NoAnswer(Exception):
     """Nothing that can be read as a value came back; the text says what did."""
 
 
-class _TimeIsUp(Exception):
-    pass
+class TimeIsUp(Exception):
+    """What `Limit` ends something with."""
 
 
 class Limit:
@@ -53,7 +53,7 @@ class Limit:
 
     def _ring(self, number: int, frame: Optional[FrameType]) -> None:
         if self._is_on:
-            raise _TimeIsUp
+            raise TimeIsUp
 
 
 def get(url: str, seconds: float) -> Tuple[int, bytes]:
@@ -75,7 +75,7 @@ def get(url: str, seconds: float) -> Tuple[int, bytes]:
                 return answer.status, answer.read(BODY_LIMIT)
             finally:
                 connection.close()
-    except _TimeIsUp:
+    except TimeIsUp:
         limit.end()  # it may have rung before the `with` could do that
         raise NoAnswer("%s: no answer within %g s" % (url, seconds)) from None
     except (OSError, http.client.HTTPException, ValueError) as error:
@@ -96,7 +96,7 @@ def connect(address: str, seconds: float) -> Tuple[bool, str]:
         with limit:
             socket.create_connection((name.strip("[]"), int(port)), seconds).close()
             return True, "%s takes connections" % address
-    except _TimeIsUp:
+    except TimeIsUp:
         limit.end()
         return False, "%s: no answer within %g s" % (address, seconds)
     except (OSError, OverflowError) as error:

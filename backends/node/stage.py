@@ -97,7 +97,7 @@ def _bring(
     fresh = bool(args.get("fresh"))
     if way["how"] == "push":
         return stage_push.receive(places, blobs.lacking(places, files, fresh), source, send)
-    more = int(stage_fetch.tarball_of(manifest)["size"]) if way["how"] == "pull" else 0
+    more = stage_fetch.left_of(places, manifest) if way["how"] == "pull" else 0
     lacking = blobs.lacking(places, files, fresh, more)
     return stage_fetch.fetch(places, way, manifest, lacking, send) if lacking else 0
 

@@ -19,6 +19,7 @@ from backends.node.refusal import Refused
 Send = Callable[[Dict[str, Any]], None]
 
 _SAY_SECONDS = 0.5
+_TARBALL = ".tarball"
 
 _OF_THE_WHOLE = ("truncated", "damaged", "trailing", "not-gzip")
 """What can be wrong with an archive and not with one of its members."""
@@ -60,15 +61,17 @@ def fetch(
             _take_blobs(path, places, stream, manifest, dict(lacking))
         return 0
     url = way["url"].replace("{arch}", arch())
-    part = os.path.join(places.blobs, stated["sha256"] + ".tarball")
+    part = os.path.join(places.blobs, stated["sha256"] + _TARBALL)
     download = Download(url, part, int(stated["size"]), _teller(int(stated["size"]), send))
     download.run()
     try:
         with open(part, "rb") as stream:
             _refuse_other(url, stream, stated)
             _take_blobs(url, places, stream, manifest, dict(lacking))
-    finally:
-        remove_if_there(part)  # other bytes are no beginning of these, and these are blobs now
+    except Refused:
+        remove_if_there(part)  # other bytes are no beginning of these
+        raise
+    remove_if_there(part)
     return download.received
 
 
@@ -87,6 +90,12 @@ def tarball_of(manifest: Dict[str, Any]) -> Dict[str, Any]:
     ):
         raise Refused("manifest-unsafe", "the manifest says nothing of its tarball", str(stated))
     return stated
+
+
+def left_of(places: Places, manifest: Dict[str, Any]) -> int:
+    """Bytes of the tarball that have not come yet."""
+    stated = tarball_of(manifest)
+    return max(0, int(stated["size"]) - blobs.size_of(places, stated["sha256"] + _TARBALL))
 
 
 def arch() -> str:

@@ -5,6 +5,7 @@ living one or a new one, carries it out.
 """
 
 import os
+import select
 import time
 from typing import Any, Dict, Optional
 
@@ -50,6 +51,7 @@ def begin(call: Call) -> Answer:
     if mark is None or mark["digest"] != args["digest"] or not mark["checked"]:
         raise Refused("not-checked", "%s is not staged and checked here" % args["version"])
     _refuse_changed(call)
+    _refuse_unheard()
     call.keep_updater()
     return start(call, "install", previous=previous)
 
@@ -60,15 +62,26 @@ def _refuse_changed(call: Call) -> None:
     manifest = call.layout.manifest(version) or {"files": []}
     if files_digest(manifest["files"]) != digest:
         raise Refused("staged-changed", "what is recorded of %s was changed" % version)
-    found = images.compare(call.places.staged_tree(version), manifest["files"])
-    placed = call.layout.compare(version, manifest["files"])
-    if not found.is_exact and not placed.is_exact:
+    staged = call.places.staged_tree(version)
+    if os.path.lexists(staged):
+        found = images.compare(staged, manifest["files"])
+    else:
+        found = call.layout.compare(version, manifest["files"])  # it is in place from before
+    if not found.is_exact:
         raise Refused(
             "staged-changed",
             "%s was changed here since it was checked" % version,
             found.text(),
             "nothing was changed; find out who did that, then stage it again",
         )
+
+
+def _refuse_unheard() -> None:
+    """To read a tree takes time. Whoever gave up meanwhile was told nothing, so nothing begins."""
+    poll = select.poll()
+    poll.register(1, 0)
+    if poll.poll(0):  # an end that nobody reads is told without being asked for
+        raise Refused("nobody-waits", "whoever asked for the install has gone; nothing was begun")
 
 
 def _previous(call: Call) -> Optional[Dict[str, Any]]:

@@ -15,9 +15,6 @@ def full(node: SimNode, document: Mapping[str, Any]) -> Facts:
     """All facts, the service and its health asked."""
     found = quick(node, document)
     found.update(slow(node, document))
-    disk = node.disk
-    parts = sum(len(part) for part in disk.parts.values())
-    found["partial"] = parts + sum(disk.blobs.values())
     return found
 
 
@@ -73,6 +70,13 @@ def _unsigned(disk: Disk) -> list[str]:
 
 
 def slow(node: SimNode, document: Mapping[str, Any]) -> Facts:
+    """What the running service says, and what has come in part."""
+    disk = node.disk
+    parts = sum(len(part) for part in disk.parts.values())
+    return _service(node, document) | {"partial": parts + sum(disk.blobs.values())}
+
+
+def _service(node: SimNode, document: Mapping[str, Any]) -> Facts:
     """What the running service says."""
     selected = node.disk.pointer
     process = node.process

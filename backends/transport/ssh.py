@@ -162,7 +162,8 @@ class _Waiting:
     def on(self, connection: asyncssh.SSHClientConnection) -> Iterator[None]:
         """While somebody waits, ask often whether the node is still there."""
         self._count += 1
-        connection.set_keepalive(*_ALERT)
+        if not connection.is_closed():
+            connection.set_keepalive(*_ALERT)
         try:
             yield
         finally:

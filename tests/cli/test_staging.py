@@ -104,6 +104,31 @@ def test_check_says_what_forbids_the_upgrade(settled: Cluster) -> None:
     assert stage(settled).status == 0  # to be there is not to be good
 
 
+def test_who_stages_beside_an_upgrade_does_not_write_its_history(
+    make_cluster: Callable[..., Cluster],
+) -> None:
+    cluster = make_cluster(2, pause="first")
+    cluster.settle("4.11.0")
+    cluster.release(RELEASE)
+    assert cluster.upgrade(RELEASE).status == 10
+    first = cluster.run("journal", str(cluster.file)).out.splitlines()[0]
+    assert stage(cluster).status == 0
+    head, *_ = cluster.run("journal", str(cluster.file)).out.splitlines()
+    assert head != first
+    run = first.split()[1]
+    assert cluster.run("journal", str(cluster.file), run).out.splitlines()[0] == first
+
+
+def test_where_no_node_counts_nothing_was_staged(settled: Cluster) -> None:
+    text = settled.file.read_text().replace(
+        'transport = "local"', 'exclude = "x", transport = "local"'
+    )
+    settled.file.write_text(text)
+    ran = stage(settled)
+    assert ran.status != 0, ran
+    assert "[nobody-counts]" in ran.err
+
+
 def test_what_was_staged_can_be_cleared(settled: Cluster) -> None:
     stage(settled)
     assert settled.run("clean", str(settled.file), "--staged", "--yes").status == 0

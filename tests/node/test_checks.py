@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from backends.node import checks_release, checks_user
+from backends.node import checks_release, checks_user, images
 from backends.node.journal import scan
 from tests.support.beacon import Beacon
 from tests.support.node import Answer, Node
@@ -262,18 +263,38 @@ def test_a_parse_command_that_says_no_keeps_the_running_one(node: Node) -> None:
     assert untouched(node) == before
 
 
-def test_a_parse_command_that_changes_what_is_staged_is_found_before_the_switch(
-    node: Node,
-) -> None:
+def test_what_a_parse_command_writes_goes_with_its_tree(node: Node) -> None:
     before = untouched(node)
-    asks(node, "sh", "-c", "echo more >> VERSION")
+    asks(node, "sh", "-c", "echo more >> VERSION; chmod 0 beacon.py; rm control")
     node.stage(NEW)
+
     assert node.check(NEW, says=RELEASE).outcome == "ok"
 
-    answer = node.install(NEW)
-
-    assert answer.code == "staged-changed"
+    assert images.compare(node.places.staged_tree("2.0"), NEW.files).is_exact
     assert untouched(node) == before
+    assert node.install(NEW).outcome == "ok"
+
+
+def test_what_lives_on_may_change_while_it_is_asked_about(node: Node) -> None:
+    """The service runs: its files are a look, and no proof."""
+    log = node.tree("1.0") / "live.log"
+    log.write_text("begun\n")
+    stop = threading.Event()
+
+    def write() -> None:
+        while not stop.wait(0.001):
+            with log.open("a") as stream:
+                stream.write("more\n" * 100)
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        asks(node, "sh", "-c", "grep -q begun live.log", keep=["*.log"])
+        node.stage(NEW)
+        assert node.check(NEW, says=RELEASE).outcome == "ok"
+    finally:
+        stop.set()
+        writer.join()
 
 
 @pytest.mark.parametrize("words", [["/no/such/program"], ["sleep", "60"]])

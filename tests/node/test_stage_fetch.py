@@ -167,6 +167,45 @@ def test_a_mirror_that_sends_us_on_is_followed(bare: Node, mirror: Mirror) -> No
     assert pull(bare, mirror).outcome == "ok"
 
 
+def test_a_mirror_that_always_cuts_and_cannot_go_on_is_left(
+    tmp_path: Path, mirror: Mirror, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(download, "_PAUSE_SECONDS", 0.0)
+    mirror.knows_ranges = False
+    mirror.cuts = [1000] * 50
+    (path,) = mirror.files
+    with pytest.raises(Refused) as caught:
+        Download(mirror.url + path, str(tmp_path / "part"), len(TARBALL), lambda _: None).run()
+    assert caught.value.problem["code"] == "pull-cut"
+    assert len(mirror.asked) == 5  # the first one brought something, and four brought no more
+
+
+def test_a_mirror_that_never_ends_its_headers_is_left(
+    tmp_path: Path, mirror: Mirror, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(download, "_PAUSE_SECONDS", 0.0)
+    monkeypatch.setattr(download, "STALL_SECONDS", 0.3)
+    mirror.drips = True
+    (path,) = mirror.files
+    with pytest.raises(Refused) as caught:
+        Download(mirror.url + path, str(tmp_path / "part"), len(TARBALL), lambda _: None).run()
+    assert caught.value.problem["code"] == "pull-cut"
+    assert "nothing for 0.3 s" in caught.value.problem["evidence"]
+
+
+@pytest.mark.parametrize(
+    "goal", ["http://h:abc/", "http://[::1/x", "http://h:99999/", "http://\u00e4/", "", "//"]
+)
+def test_a_mirror_that_sends_us_to_no_address_is_refused(
+    tmp_path: Path, mirror: Mirror, goal: str
+) -> None:
+    (path,) = mirror.files
+    mirror.moved[path] = goal
+    with pytest.raises(Refused) as caught:
+        Download(mirror.url + path, str(tmp_path / "part"), 10, lambda _: None).run()
+    assert caught.value.problem["code"] == "pull-refused"
+
+
 def other_bytes(mirror: Mirror) -> None:
     (path,) = mirror.files
     content = bytearray(TARBALL)

@@ -334,6 +334,7 @@ def test_an_install_that_was_begun_already_says_so_and_begins_nothing(node: Node
 
 
 def test_what_was_not_checked_is_not_installed(node: Node) -> None:
+    wait_until((node.directory / "1.0" / "beacon.log").read_text)  # what it writes at its start
     before = picture(node.directory)
     release = Beacon("2.0")
     assert node.install(release).code == "not-checked"

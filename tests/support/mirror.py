@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
@@ -20,6 +20,9 @@ class Mirror:
         self.cuts: list[int] = []
         """After so many bytes of a body the connection breaks, once each."""
 
+        self.drips = False
+        """Whether it sends headers without end."""
+
         self.length: int | None = None
         """What it says of the length of a body, instead of the truth; -1: nothing."""
 
@@ -29,6 +32,7 @@ class Mirror:
         self.sent = 0
         """Bytes of bodies."""
 
+        self._ends = threading.Event()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
         self._thread.start()
@@ -40,6 +44,7 @@ class Mirror:
 
     def stop(self) -> None:
         """Serve no more; whoever asks is refused."""
+        self._ends.set()
         if self._thread.is_alive():
             self._server.shutdown()
             self._server.server_close()
@@ -66,6 +71,13 @@ class Mirror:
             request.send_response(302)
             request.send_header("Location", self.moved[request.path])
             request.end_headers()
+            return
+        if self.drips:
+            request.send_response(200)
+            request.flush_headers()
+            with suppress(OSError):
+                while not self._ends.wait(0.05):
+                    request.wfile.write(b"X-More: more\r\n")
             return
         content = self.files.get(request.path)
         if content is None:
