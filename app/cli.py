@@ -7,14 +7,24 @@ asks for the status does not pay for a screen.
 import os
 import re
 import sys
-from collections.abc import Callable
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 import click
 
-from app.cli_release import json_option, release, release_argument
+from app.cli_options import (
+    downgrade_option,
+    json_option,
+    nodes_option,
+    note_option,
+    options,
+    product_option,
+    reason_option,
+    release_argument,
+    yes_option,
+)
+from app.cli_release import release
 from backends.domain.problem import Exit, LiftlockError
 
 EXIT_CODES = """\b
@@ -86,46 +96,12 @@ def cli(ctx: click.Context) -> int:
     return _open(None)
 
 
-def _product(function: Callable[..., int]) -> Callable[..., int]:
-    return click.option(
-        "--product", metavar="NAME", help="Which product, where there are several."
-    )(function)
-
-
-def _nodes(function: Callable[..., int]) -> Callable[..., int]:
-    return click.option(
-        "-n", "--nodes", metavar="SEL", help="Only these: n1,n2 or role:voter, with commas."
-    )(_product(function))
-
-
-def _yes(function: Callable[..., int]) -> Callable[..., int]:
-    return click.option(
-        "--yes", is_flag=True, help="Agree in advance to what would be asked; never to a pause."
-    )(function)
-
-
-def _reason(function: Callable[..., int]) -> Callable[..., int]:
-    return click.option("--reason", default="", help="Why; it is kept in every journal.")(function)
-
-
-def _downgrade(function: Callable[..., int]) -> Callable[..., int]:
-    return click.option(
-        "--downgrade", metavar="REASON", default="", help="Why an older version is wanted."
-    )(function)
-
-
 _cluster = click.argument("cluster", required=False)
-
-
-def _options(**given: Any) -> Any:
-    from app.headless.options import Options
-
-    return Options(**given)
 
 
 @cli.command(hidden=True)
 @_cluster
-@_product
+@product_option
 def screen(cluster: str | None, product: str | None) -> int:
     """The cluster, live, with every step on it. Without a terminal: its status."""
     return _open(cluster, product)
@@ -138,7 +114,7 @@ def _open(cluster: str | None, product: str | None = None) -> int:
         return open_screen(cluster, product=product)
     from app.headless import looking
 
-    return looking.status(_options(cluster=cluster, product=product))
+    return looking.status(options(cluster=cluster, product=product))
 
 
 @cli.command()
@@ -146,25 +122,25 @@ def _open(cluster: str | None, product: str | None = None) -> int:
 @click.option("--expect", metavar="V", help="Exit 0 only when settled on this version.")
 @click.option("--watch", is_flag=True, help="Go on and tell every change.")
 @json_option
-@_nodes
+@nodes_option
 def status(expect: str | None, watch: bool, **given: Any) -> int:
     """What every node runs, what is final, and one verdict."""
     from app.headless import looking
 
-    return looking.status(_options(**given), expect=expect, watch=watch)
+    return looking.status(options(**given), expect=expect, watch=watch)
 
 
 @cli.command()
 @click.argument("cluster")
 @release_argument
-@_downgrade
+@downgrade_option
 @json_option
-@_nodes
+@nodes_option
 def plan(release: Path, downgrade: str, **given: Any) -> int:
     """Every step of an upgrade and its undo; changes nothing."""
     from app.headless import looking
 
-    return looking.plan(_options(**given), release, downgrade)
+    return looking.plan(options(**given), release, downgrade)
 
 
 @cli.command()
@@ -172,11 +148,11 @@ def plan(release: Path, downgrade: str, **given: Any) -> int:
 @click.argument("release", required=False, type=click.Path(path_type=Path))
 @click.option("--list", "listed", is_flag=True, help="What lies ready on the nodes, since when.")
 @click.option("--fresh", is_flag=True, help="Bring and verify every byte, whatever is there.")
-@click.option("--note", default="", help="Kept with the run, e.g. a change number.")
-@_downgrade
+@note_option
+@downgrade_option
 @json_option
-@_yes
-@_nodes
+@yes_option
+@nodes_option
 def stage(release: Path | None, listed: bool, fresh: bool, downgrade: str, **given: Any) -> int:
     """Bring a release to the nodes and no further; days before the window, if you like."""
     if listed == (release is not None) or (listed and fresh):
@@ -184,29 +160,29 @@ def stage(release: Path | None, listed: bool, fresh: bool, downgrade: str, **giv
     if release is None:
         from app.headless import looking
 
-        return looking.stages(_options(**given))
+        return looking.stages(options(**given))
     from app.headless import upgrading
     from backends.domain.states import Phase
 
     return upgrading.upgrade(
-        _options(**given), release, until=Phase.STAGE, fresh=fresh, downgrade=downgrade
+        options(**given), release, until=Phase.STAGE, fresh=fresh, downgrade=downgrade
     )
 
 
 @cli.command()
 @click.argument("cluster")
 @release_argument
-@click.option("--note", default="", help="Kept with the run, e.g. a change number.")
-@_downgrade
+@note_option
+@downgrade_option
 @json_option
-@_yes
-@_nodes
+@yes_option
+@nodes_option
 def check(release: Path, downgrade: str, **given: Any) -> int:
     """Stage a release and ask all that comes before an install; nothing that runs is touched."""
     from app.headless import upgrading
     from backends.domain.states import Phase
 
-    return upgrading.upgrade(_options(**given), release, until=Phase.CHECK, downgrade=downgrade)
+    return upgrading.upgrade(options(**given), release, until=Phase.CHECK, downgrade=downgrade)
 
 
 @cli.command()
@@ -214,11 +190,11 @@ def check(release: Path, downgrade: str, **given: Any) -> int:
 @release_argument
 @click.option("--batch", type=click.IntRange(1), help="Nodes that are installed at once.")
 @click.option("--pause", type=click.Choice(["first", "all", "none", "after_role"]))
-@click.option("--note", default="", help="Kept with the run, e.g. a change number.")
-@_downgrade
+@note_option
+@downgrade_option
 @json_option
-@_yes
-@_nodes
+@yes_option
+@nodes_option
 def upgrade(
     release: Path, batch: int | None, pause: str | None, downgrade: str, **given: Any
 ) -> int:
@@ -229,7 +205,7 @@ def upgrade(
     from app.headless import upgrading
 
     return upgrading.upgrade(
-        _options(**given), release, batch=batch, pause=pause, downgrade=downgrade
+        options(**given), release, batch=batch, pause=pause, downgrade=downgrade
     )
 
 
@@ -237,21 +213,21 @@ def upgrade(
 @click.argument("cluster")
 @click.argument("node", nargs=-1, required=True)
 @json_option
-@_reason
-@_product
+@reason_option
+@product_option
 def accept(node: tuple[str, ...], **given: Any) -> int:
     """Stop the dead-man timer of a node: it stays, still reversible."""
     from app.headless import acting
 
-    return acting.accept(_options(nodes=",".join(node), **given))
+    return acting.accept(options(nodes=",".join(node), **given))
 
 
 @cli.command()
 @click.argument("cluster")
 @json_option
-@_yes
-@_reason
-@_nodes
+@yes_option
+@reason_option
+@nodes_option
 @click.option(
     "--data",
     type=click.Choice(["keep", "restore"]),
@@ -264,45 +240,45 @@ def rollback(**given: Any) -> int:
     """
     from app.headless import acting
 
-    return acting.rollback(_options(**given))
+    return acting.rollback(options(**given))
 
 
 @cli.command()
 @click.argument("cluster")
 @json_option
-@_yes
-@_reason
-@_nodes
+@yes_option
+@reason_option
+@nodes_option
 def takeover(**given: Any) -> int:
     """End an updater that hangs on a node; another one goes on."""
     from app.headless import acting
 
-    return acting.takeover(_options(**given))
+    return acting.takeover(options(**given))
 
 
 @cli.command()
 @click.argument("cluster")
 @click.argument("version", required=False)
 @json_option
-@_yes
-@_product
+@yes_option
+@product_option
 def finalize(version: str | None, **given: Any) -> int:
     """Make the accepted version final everywhere: no way back."""
     from app.headless import acting
 
-    return acting.finalize(_options(**given), version)
+    return acting.finalize(options(**given), version)
 
 
 @cli.command()
 @click.argument("cluster")
 @json_option
-@_yes
-@_nodes
+@yes_option
+@nodes_option
 def adopt(**given: Any) -> int:
     """Record what runs, and its content, as finalized."""
     from app.headless import acting
 
-    return acting.adopt(_options(**given))
+    return acting.adopt(options(**given))
 
 
 @cli.command()
@@ -310,27 +286,27 @@ def adopt(**given: Any) -> int:
 @click.option("--staged", is_flag=True, help="Staged releases (the default).")
 @click.option("--everything", is_flag=True, help="Every trace of this program; products stay.")
 @json_option
-@_yes
-@_nodes
+@yes_option
+@nodes_option
 def clean(staged: bool, everything: bool, **given: Any) -> int:
     """Give back what is kept on the nodes."""
     from app.headless import acting
 
     if staged and everything:
         raise click.UsageError("--staged and --everything exclude each other.")
-    return acting.clean(_options(**given), everything=everything)
+    return acting.clean(options(**given), everything=everything)
 
 
 @cli.command()
 @click.argument("cluster")
 @json_option
-@_yes
-@_nodes
+@yes_option
+@nodes_option
 def trust(**given: Any) -> int:
     """Record unknown host keys, after showing their fingerprints."""
     from app.headless import trusting
 
-    return trusting.trust(_options(**given))
+    return trusting.trust(options(**given))
 
 
 @cli.command()
@@ -353,12 +329,12 @@ def journal(cluster: str | None, run: str | None, node: str | None, json: bool) 
 @cli.command()
 @_cluster
 @json_option
-@_nodes
+@nodes_option
 def doctor(**given: Any) -> int:
     """Is this workstation, and is each node, fit for an upgrade?"""
     from app.headless.doctor import doctor as examine
 
-    return examine(_options(**given))
+    return examine(options(**given))
 
 
 @cli.command()

@@ -6,13 +6,7 @@ from typing import Any
 
 import click
 
-
-def json_option(function: Callable[..., int]) -> Callable[..., int]:
-    """Adds `--json`."""
-    return click.option("--json", "json", is_flag=True, help="JSON on standard output.")(function)
-
-
-release_argument = click.argument("release", type=click.Path(path_type=Path))
+from app.cli_options import json_option, release_argument
 
 
 @click.group()

@@ -159,19 +159,19 @@ class Download:
     def _connection(self, url: str) -> http.client.HTTPConnection:
         try:
             parts = urllib.parse.urlsplit(url)
-            host, port = parts.hostname, parts.port
+            where, port = parts.hostname, parts.port
         except ValueError as error:
             raise self._refused("pull-refused", "%s: %s" % (url, error)) from error
-        if parts.scheme not in _SCHEMES or not host or not re.match(r"[!-~]+\Z", url):
+        if parts.scheme not in _SCHEMES or not where or not re.match(r"[!-~]+\Z", url):
             raise self._refused("pull-refused", "%s is no address of HTTP" % url)
         if parts.scheme == "http":
-            return http.client.HTTPConnection(host, port, timeout=STALL_SECONDS)
+            return http.client.HTTPConnection(where, port, timeout=STALL_SECONDS)
         try:
             import ssl  # a Python that was built without it does everything else
         except ImportError as error:
             raise self._refused("pull-refused", "this Python has no TLS: %s" % error) from error
         trusted = ssl.create_default_context()
-        return http.client.HTTPSConnection(host, port, timeout=STALL_SECONDS, context=trusted)
+        return http.client.HTTPSConnection(where, port, timeout=STALL_SECONDS, context=trusted)
 
     def _refuse_other_size(self, answer: http.client.HTTPResponse, wanted: int) -> None:
         stated = answer.getheader("Content-Length")

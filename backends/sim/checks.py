@@ -111,11 +111,14 @@ def _sequence(call: Call) -> Found:
     if found > float(call.args["now"]) + _DAY_SECONDS:
         text = f"sequence {found} lies in the future: no later release could follow it here"
         return "refused", text
+    if floor < 0:
+        return "ok", f"sequence {found}, nothing was finalized here yet"
     if found >= floor:
         return "ok", f"sequence {found}, {floor} was finalized here"
     if why:
         return "warn", f"DOWNGRADE: sequence {found} is older than {floor}; because: {why}"
-    return "refused", f"sequence {found} is older than {floor}, which was finalized here"
+    said = f"sequence {found} is older than {floor}, which was finalized here"
+    return "refused", f"{said}; if that is meant, say why: --downgrade REASON"
 
 
 def _release(call: Call) -> Mapping[str, Any]:

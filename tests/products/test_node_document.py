@@ -132,6 +132,7 @@ def test_the_document_is_exactly_what_the_updater_reads(profile: Profile, tmp_pa
                 "package": None,
             },
         ],
+        "check": {"parse": None, "directory": None, "timeout": 20.0, "contract": "exit"},
         "hooks": [],
         "data": {"directories": [], "old_can_read": None, "unattended": "keep", "timeout": 60},
         "facts": {

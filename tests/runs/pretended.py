@@ -59,7 +59,7 @@ class Pretended:
             return Answer(Outcome.REFUSED, Problem("no", f"{self.node} says no."), ())
         return FINE
 
-    async def stage(self, release: Release, *_: object) -> Answer:
+    async def stage(self, release: Release, *_: object, **__: object) -> Answer:
         self.said.append(f"stage {self.node}")
         return FINE
 

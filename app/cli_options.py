@@ -1,0 +1,63 @@
+"""What several commands can be told, each word with one meaning. It imports nothing heavy."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+Command = Callable[..., int]
+
+release_argument = click.argument("release", type=click.Path(path_type=Path))
+
+
+def json_option(function: Command) -> Command:
+    """Adds `--json`."""
+    return click.option("--json", "json", is_flag=True, help="JSON on standard output.")(function)
+
+
+def product_option(function: Command) -> Command:
+    """Adds `--product`."""
+    return click.option(
+        "--product", metavar="NAME", help="Which product, where there are several."
+    )(function)
+
+
+def nodes_option(function: Command) -> Command:
+    """Adds `--nodes` and `--product`."""
+    return click.option(
+        "-n", "--nodes", metavar="SEL", help="Only these: n1,n2 or role:voter, with commas."
+    )(product_option(function))
+
+
+def yes_option(function: Command) -> Command:
+    """Adds `--yes`."""
+    return click.option(
+        "--yes", is_flag=True, help="Agree in advance to what would be asked; never to a pause."
+    )(function)
+
+
+def reason_option(function: Command) -> Command:
+    """Adds `--reason`."""
+    return click.option("--reason", default="", help="Why; it is kept in every journal.")(function)
+
+
+def downgrade_option(function: Command) -> Command:
+    """Adds `--downgrade`."""
+    return click.option(
+        "--downgrade", metavar="REASON", default="", help="Why an older version is wanted."
+    )(function)
+
+
+def note_option(function: Command) -> Command:
+    """Adds `--note`."""
+    return click.option("--note", default="", help="Kept with the run, e.g. a change number.")(
+        function
+    )
+
+
+def options(**given: Any) -> Any:
+    """All of it as a value, `app.headless.options.Options`."""
+    from app.headless.options import Options
+
+    return Options(**given)
