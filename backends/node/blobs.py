@@ -5,21 +5,60 @@ has another one.
 """
 
 import errno
+import fcntl
 import hashlib
 import os
 import stat
-from contextlib import suppress
-from typing import Any, Callable, Dict, List, Set, Tuple
+import time
+from contextlib import contextmanager, suppress
+from typing import Any, Callable, Dict, Iterator, List, Set, Tuple
 
 from backends.node import images, wire
 from backends.node.places import Places, names_in, read_json, remove_if_there, write_all
 from backends.node.refusal import Refused
+
+_PATIENCE_SECONDS = 1.0
+"""One that was just cut may need a moment to notice."""
 
 _COUNTED = 1000
 """A look at a node may not take long, however much lies there."""
 
 _NO_SUCH_FILE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO)
 """Nothing there, or a link or socket, where a file is looked for."""
+
+
+@contextmanager
+def held(places: Places) -> Iterator[None]:
+    """One at a time stages here, or checks what is staged: they use the same names.
+
+    It is no driver's lock: what runs is not touched, and who looks is not told of an upgrade.
+
+    Raises:
+        Refused: Somebody else does.
+    """
+    fd = os.open(places.blobs, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        give_up = time.monotonic() + _PATIENCE_SECONDS
+        while not _is_ours(fd):
+            if time.monotonic() > give_up:
+                raise Refused(
+                    "locked",
+                    "somebody else stages on this node, or checks what is staged",
+                    "",
+                    "wait until that has ended, then start again",
+                )
+            time.sleep(0.02)
+        yield
+    finally:
+        os.close(fd)
+
+
+def _is_ours(fd: int) -> bool:
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def clear(places: Places) -> None:

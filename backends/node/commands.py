@@ -9,6 +9,7 @@ from typing import Any, Callable, Dict
 
 from backends.node import (
     adopt,
+    blobs,
     checks,
     clean,
     data,
@@ -78,25 +79,19 @@ def _stage(call: Call) -> Answer:
     if transaction.is_open(call.places):
         raise Refused("upgrade-open", "an upgrade is open on this node; nothing is staged over it")
     refuse_disabled(call)
-    lock = take_lock(call)  # two who stage at once would take each other's blobs away
-    try:
-        if transaction.is_open(call.places):
-            raise Refused("upgrade-open", "an upgrade was begun on this node meanwhile")
+    call.places.make_home()
+    with blobs.held(call.places):
         call.keep_updater()
         call.send(dict(stage.stage(call.layout, call.args, call.source, call.send), t="staged"))
-    finally:
-        lock.release()
     return OK
 
 
 def _check(call: Call) -> Answer:
     if call.args["scope"] != "staged":
         return _checked(call)
-    lock = take_lock(call)  # it builds a tree, and records what came of it
-    try:
+    call.places.make_home()
+    with blobs.held(call.places):  # it builds a tree, and records what came of it
         return _checked(call)
-    finally:
-        lock.release()
 
 
 def _checked(call: Call) -> Answer:

@@ -463,3 +463,17 @@ def test_row_17_a_full_disk_does_not_keep_a_node_from_going_back(small: Node) ->
     facts = small.wait_for(lambda facts: facts["transaction"] is None)
     assert facts["state"] == "rolled_back"
     assert small.product() == before
+
+
+def test_two_who_stage_at_once_do_not_take_each_others_bytes_away(bare: Node) -> None:
+    release = big("1.0")
+    first = Line(bare, release)
+    wanted = first.needs()
+    second = Line(bare, release)
+    answer = second.end()
+    assert (answer.outcome, answer.code) == ("refused", "locked")
+    for sha in wanted:
+        first.send(sha)
+    first.write(wire.END_OF_FRAMES)
+    assert first.end().outcome == "ok"
+    assert bare.facts()["partial"] == 0

@@ -107,10 +107,13 @@ async def test_a_plan_is_put_away_and_another_one_made(harbor: Cluster) -> None:
 
 
 @pytest.mark.drill
+@pytest.mark.slow_keys
 async def test_a_key_that_is_pressed_twice_begins_once(harbor: Cluster) -> None:
     async with at_the_screen(harbor) as operator:
         await operator.sees("SETTLED 4.11.0")
         await operator.chooses(harbor.releases["4.12.0"])
+        screen = operator.app.screen_stack[-1]
+        await operator.waits(lambda: getattr(screen, "is_armed"), "armed")  # noqa: B009
         await operator.pilot.press("n", "n")
         await operator.sees("send 4.12.0")
         assert "not done" not in operator.words
