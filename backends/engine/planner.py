@@ -216,7 +216,8 @@ def _steps(
         Step(
             node,
             Phase.CHECK,
-            "hold the staged tree against the manifest, rehearse the way back",
+            "verify signature and staged files, rehearse the way back",
+            tuple(_asked(subject)),
             command="check",
         ),
         Step(
@@ -266,6 +267,16 @@ def _staged_how(node: str, release: Release, staging: Staging) -> str:
     if staging.how is How.PULL:
         return f"{node} gets {whence}, {how_much}"
     return f"{node} takes {whence}, which lies there: {how_much}"
+
+
+def _asked(subject: Subject) -> list[str]:
+    """Who else is asked before the switch: the product itself, and checks of the operator's."""
+    check = subject.document.get("check")
+    if not isinstance(check, dict):
+        return []
+    parse = [f"ask the product: {' '.join(check['parse'])}"] if check["parse"] else []
+    own = [f"run the checks in {check['directory']}"] if check["directory"] else []
+    return parse + own
 
 
 def _health(subject: Subject) -> list[str]:
