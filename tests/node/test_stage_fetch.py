@@ -1,5 +1,6 @@
 """Releases that a node gets by itself: from a mirror, or where they lie; nobody is believed."""
 
+import gzip
 import hashlib
 import io
 import json
@@ -28,12 +29,12 @@ RELEASE = Beacon("2.0", more={"big": BIG, "etc/default": b"level = 2\n"})
 def tarball(content: dict[str, tuple[int, bytes]]) -> bytes:
     """As a build makes it."""
     buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w:gz", format=tarfile.PAX_FORMAT) as bundle:
+    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT) as bundle:
         for name, (mode, data) in sorted(content.items()):
             info = tarfile.TarInfo(name)
             info.size, info.mode, info.mtime = len(data), mode, CREATED
             bundle.addfile(info, io.BytesIO(data))
-    return buffer.getvalue()
+    return gzip.compress(buffer.getvalue(), mtime=CREATED)
 
 
 TARBALL = tarball(RELEASE.content)
@@ -353,6 +354,7 @@ def linked() -> bytes:
         (TARBALL[:-20], "tarball-truncated"),
         (b"no archive at all", "tarball-not-gzip"),
     ],
+    ids=["bytes", "extra", "missing", "name", "link", "cut", "none"],
 )
 def test_a_tarball_that_does_not_hold_what_the_manifest_says_is_refused(
     bare: Node, mirror: Mirror, content: bytes, code: str
