@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
-from backends.node import checks_release, checks_user, images
+from backends.node import checks_release, checks_user, images, upgrading
 from backends.node.journal import scan
+from backends.node.refusal import Refused
 from tests.support.beacon import Beacon
 from tests.support.node import Answer, Node
 
@@ -333,6 +334,35 @@ def test_what_was_checked_is_what_is_switched_to(node: Node, what: str) -> None:
     assert answer.code == "staged-changed", answer.messages
     assert untouched(node) == before
     assert node.facts()["transaction"] is None
+
+
+def test_what_is_in_place_from_before_is_looked_at_there(node: Node) -> None:
+    node.stage(NEW)
+    assert node.check(NEW, says=RELEASE).outcome == "ok"
+    Path(node.places.staged_tree("2.0")).rename(node.tree("2.0"))
+    extra = node.tree("2.0") / "extra"
+    extra.write_text("x")
+
+    assert node.install(NEW).code == "staged-changed"
+
+    extra.unlink()
+    assert node.install(NEW).outcome == "ok"
+
+
+def test_for_somebody_who_has_gone_nothing_is_begun() -> None:
+    reading, writing = os.pipe()
+    before = os.dup(1)
+    os.dup2(writing, 1)
+    try:
+        upgrading._refuse_unheard()
+        os.close(reading)
+        with pytest.raises(Refused) as caught:
+            upgrading._refuse_unheard()
+    finally:
+        os.dup2(before, 1)
+        os.close(before)
+        os.close(writing)
+    assert caught.value.problem["code"] == "nobody-waits"
 
 
 # --- the operator's own -------------------------------------------------------------------------

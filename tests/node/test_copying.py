@@ -91,3 +91,28 @@ def test_p7_what_cannot_be_moved_stays(tmp_path: Path, monkeypatch: pytest.Monke
     with pytest.raises(PermissionError):
         copying.set_aside(str(tmp_path / "file"), str(tmp_path / "conflicts"))
     assert (tmp_path / "file").read_text() == "theirs\n"
+
+
+def test_a_look_copies_files_and_links_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, goal = tmp_path / "source", tmp_path / "goal"
+    source.mkdir()
+    goal.mkdir()
+    (source / "file").write_text("mine\n")
+    (source / "file").chmod(0o640)
+    os.utime(source / "file", ns=(1, 2_000_000_000))
+    (source / "link").symlink_to("file")
+    os.mkfifo(source / "pipe")
+    for name in ("file", "link", "pipe"):
+        copying.copy_as_it_is(str(source / name), str(goal / name))
+    assert sorted(os.listdir(goal)) == ["file", "link"]
+    about = (goal / "file").stat()
+    assert (stat.S_IMODE(about.st_mode), about.st_mtime_ns) == (0o640, 2_000_000_000)
+    assert os.readlink(goal / "link") == "file"
+
+    monkeypatch.setattr(copying, "_cloned", lambda *_: True)
+    copying.copy_as_it_is(str(source / "file"), str(goal / "shared"))
+    assert (goal / "shared").exists()
+    with pytest.raises(FileNotFoundError):
+        copying.copy_as_it_is(str(source / "gone"), str(goal / "gone"))
