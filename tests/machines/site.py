@@ -230,8 +230,11 @@ class Site:
         return process
 
     def _environment(self) -> dict[str, str]:
-        """It is compiled once, as an installed program is."""
+        """It is compiled once, as an installed program is; what it leaves goes with the site."""
+        temporary = self.top / "tmp"
+        temporary.mkdir(exist_ok=True)
         found = {**os.environ, "LIFTLOCK_CONFIG_DIR": str(self.top / "config")}
+        found["TMPDIR"] = str(temporary)
         found.pop("PYTHONDONTWRITEBYTECODE", None)
         return {**found, "PYTHONPYCACHEPREFIX": str(self.top / "compiled")}
 

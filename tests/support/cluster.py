@@ -143,14 +143,17 @@ timeout = "2s"
         return built.tarball
 
     def start(self, *words: str) -> "subprocess.Popen[str]":
-        """Start a command line in a process of its own."""
+        """Start a command line in a process of its own: what it leaves when it is killed goes with
+        the cluster."""
+        temporary = self.top / "tmp"
+        temporary.mkdir(exist_ok=True)
         return subprocess.Popen(
             [sys.executable, "-m", "app", *words],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            env=self.environment,
+            env={**self.environment, "TMPDIR": str(temporary)},
         )
 
     @property
