@@ -359,7 +359,7 @@ class Conductor:
             for node in busy:
                 self._results[node] = NodeResult(node, Result.NOT_STARTED, problem)
             text = f"{version} is {done} on {names or 'no node'}; {', '.join(busy)} left alone"
-            return self._outcome(text, problem=problem)
+            return self._outcome(text, paused=True)
         if not names:
             _, nobody = arrived(self._plan, self._results.values())
             return self._outcome(f"no node is to come to {version}", problem=nobody)

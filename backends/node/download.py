@@ -9,6 +9,7 @@ import os
 import re
 import time
 import urllib.parse
+from functools import partial
 from typing import Callable, Dict, Optional, Tuple, TypeVar
 
 from backends.node import wire
@@ -110,7 +111,7 @@ class Download:
     def _copy(self, answer: http.client.HTTPResponse, fd: int, have: int) -> None:
         while have < self._size:
             most = min(wire.CHUNK, self._size - have)
-            piece = _in_time(lambda most=most: answer.read1(most))  # type: ignore[misc]
+            piece = _in_time(partial(answer.read1, most))
             if not piece:
                 raise _Cut("it ended after %d of %d bytes" % (have, self._size))
             write_all(fd, piece)
@@ -136,7 +137,7 @@ class Download:
         for _ in range(_REDIRECTS + 1):
             connection = self._connection(url)
             try:
-                answer = _in_time(lambda: _answered(connection, url, have))  # noqa: B023
+                answer = _in_time(partial(_answered, connection, url, have))
             except _Cut as error:
                 connection.close()
                 raise _Cut("%s: %s" % (url, error)) from error

@@ -13,19 +13,11 @@ import pytest
 from backends.node import checks_release, checks_user, images, upgrading
 from backends.node.journal import scan
 from backends.node.refusal import Refused
-from tests.support.beacon import Beacon
+from tests.support.beacon import RELEASE, Beacon
 from tests.support.node import Answer, Node
 
 NEW = Beacon("2.0")
 MACHINE = os.uname().machine
-
-RELEASE = {
-    "arch": "any",
-    "sequence": 1_700_000_000,
-    "python": "3.6",
-    "commands": ["sh"],
-    "libraries": ["libc.so.6"],
-}
 
 STAGED = [
     "signature",

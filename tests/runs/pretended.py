@@ -12,7 +12,7 @@ from backends.domain.pace import Upcoming
 from backends.domain.plan import Plan
 from backends.domain.policy import Limits
 from backends.domain.problem import Problem
-from backends.domain.states import HealthState, NodeState, Outcome
+from backends.domain.states import HealthState, NodeState, Outcome, Phase
 from backends.engine.answer import Answer, Subject
 from backends.engine.conductor import Conductor
 from backends.engine.events import Event
@@ -45,6 +45,8 @@ class Pretended:
         """So often it is read as failing after it was rolled back."""
 
         self.refuses = ""
+        self.unheard = Outcome.OK
+        """What is heard of an order to install instead of an answer; then none was begun."""
 
     async def read(self) -> NodeReading:
         facts = self.reading.facts
@@ -65,6 +67,8 @@ class Pretended:
 
     async def ask(self, command: str, **args: object) -> Answer:
         self.said.append(f"{command} {self.node}")
+        if command == "install" and self.unheard is not Outcome.OK:
+            return Answer(self.unheard, Problem("lost", f"{self.node}: what came of it?"), ())
         if command == "install":
             self._becomes(NodeState.MONITORING)
             return Answer(Outcome.OK, None, ({"t": "begun", "txn": "t1"},))
@@ -146,14 +150,16 @@ class Theatre:
         self.nodes = {each.name: Pretended(each.name, self.said, each) for each in readings}
         self.events: list[Event] = []
 
-    async def carries_out(self, made: Plan, pace: Any = None) -> RunOutcome:
+    async def carries_out(
+        self, made: Plan, pace: Any = None, until: Phase = Phase.INSTALL
+    ) -> RunOutcome:
         """Drive a plan to its end."""
         self.book.begin(Start(made.run, "harbor", "netstack", "upgrade", "ann", 1.0))
         scribe = Scribe(self.book, made.run, self.events.append)
         contacts: Mapping[str, Any] = self.nodes
         conductor = Conductor(made, contacts, release(), scribe, "harbor", pace)
         async with asyncio.timeout(10):
-            return await conductor.run()
+            return await conductor.run(until)
 
 
 def session(nodes: Mapping[str, Pretended], chosen: tuple[str, ...] = (), **other: Any) -> Session:

@@ -297,3 +297,30 @@ async def test_what_a_node_did_while_it_was_not_heard_is_told_before_it_is_judge
     problem = result.nodes[0].problem
     assert problem is not None
     assert "ann@jump" in problem.summary
+
+
+@pytest.mark.parametrize("heard", [Outcome.TIMED_OUT, Outcome.UNREACHABLE])
+async def test_an_order_whose_answer_was_not_heard_is_not_called_unchanged(
+    theatre: Make, heard: Outcome
+) -> None:
+    """The node may still be at work on it: contact is lost, exit 8, and no other node is begun."""
+    here = theatre(old("n1"), old("n2"))
+    here.nodes["n1"].unheard = heard
+    result = await here.carries_out(plan("n1", "n2", policy=Policy(pause=Pause.NONE)))
+    assert [each.result for each in result.nodes] == [Result.LOST, Result.NOT_STARTED]
+    assert result.exit is Exit.CONTACT_LOST
+    assert "install n2" not in here.said
+
+
+@pytest.mark.parametrize(("until", "rest"), [(Phase.STAGE, []), (Phase.CHECK, ["may check n2"])])
+async def test_who_only_stages_leaves_a_changing_node_alone_and_says_so(
+    theatre: Make, until: Phase, rest: list[str]
+) -> None:
+    here = theatre(in_trial("n1"), old("n2"))
+    made = plan(item("n1", Treatment.RESUME), "n2", policy=Policy(pause=Pause.NONE))
+    here.nodes["n1"].refuses = "staged"  # it is not even asked
+    result = await here.carries_out(made, Asked(here.said), until)
+    assert result.exit is Exit.WAITING
+    assert [each.result for each in result.nodes] == [Result.NOT_STARTED, Result.DONE]
+    assert here.said == ["may preflight n2", "may stage n2", "stage n2", *rest]
+    assert "n1 left alone" in result.text

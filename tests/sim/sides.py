@@ -26,7 +26,7 @@ from backends.sim.link import SimChannel, SimLink
 from backends.sim.node import SimNode
 from backends.transport.payload import pack
 from tests.support import beacon
-from tests.support.beacon import Beacon
+from tests.support.beacon import RELEASE, Beacon
 from tests.support.node import POLICY, Answer, Node, wait_until, within
 
 Message = dict[str, Any]
@@ -46,13 +46,6 @@ VOLATILE = frozenset(
 """
 
 RUN = "1120-aaa"
-RELEASE = {
-    "arch": "any",
-    "sequence": 1_700_000_000,
-    "python": "3.6",
-    "commands": ["sh"],
-    "libraries": ["libc.so.6"],
-}
 
 
 class Side:

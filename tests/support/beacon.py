@@ -12,6 +12,15 @@ from backends.node.canonical import files_digest
 _PRODUCT = files("backends.demo") / "product"
 CREATED = 1_700_000_000
 
+RELEASE = {
+    "arch": "any",
+    "sequence": CREATED,
+    "python": "3.6",
+    "commands": ["sh"],
+    "libraries": ["libc.so.6"],
+}
+"""What a node is asked about before a release may come to it."""
+
 
 class Beacon:
     """One version's content: path -> (mode, bytes)."""
