@@ -154,7 +154,10 @@ def plan(release: Path, downgrade: str, **given: Any) -> int:
 @yes_option
 @nodes_option
 def stage(release: Path | None, listed: bool, fresh: bool, downgrade: str, **given: Any) -> int:
-    """Bring a release to the nodes and no further; days before the window, if you like."""
+    """Bring a release to the nodes, and no further.
+
+    Days before the window, if you like: nothing that runs is touched.
+    """
     if listed == (release is not None) or (listed and fresh):
         raise click.UsageError("Give a RELEASE, or --list alone.")
     if release is None:
@@ -178,7 +181,10 @@ def stage(release: Path | None, listed: bool, fresh: bool, downgrade: str, **giv
 @yes_option
 @nodes_option
 def check(release: Path, downgrade: str, **given: Any) -> int:
-    """Stage a release and ask all that comes before an install; nothing that runs is touched."""
+    """All that comes before an install, and no further.
+
+    It stages what is not there, and asks every check; nothing that runs is touched.
+    """
     from app.headless import upgrading
     from backends.domain.states import Phase
 
