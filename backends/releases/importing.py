@@ -94,6 +94,7 @@ def _unpack(archive: Path, top: Path, strip: int, sha256: str) -> None:
     links: list[tuple[Path, str, int]] = []
     try:
         with archive.open("rb") as stream:
+            # All that `read` asks of a stream, which is less than `BinaryIO` has.
             for member in read(_Hashing(stream, hashed.update)):  # type: ignore[arg-type]
                 inside = member.path.split("/")[strip:]
                 if not inside:

@@ -408,6 +408,7 @@ def test_r7_exit_codes(node: Node, status: int, result: str) -> None:
 
     found = rows(answer)
     assert found["user check a"][0] == result
+    assert ("not now, ask again later" in found["user check a"][1]) == (status == 21)
     assert ("user check b" in found) == (result in ("ok", "warn"))
     assert (answer.outcome == "ok") == (result in ("ok", "warn"))
 
