@@ -32,6 +32,8 @@ def may(action: str, picture: Picture, node: str) -> bool | None:
             return act is None or not act.is_under_way
         case "accept":
             return acceptable(picture.state, node)
+        case "verify":
+            return None if picture.state.is_busy else True
         case "adopt":
             if picture.verdict.kind is not VerdictKind.UNMANAGED:
                 return False

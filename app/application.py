@@ -39,6 +39,7 @@ from app.screens.dialogs import Asked, Confirm, ProblemScreen, PromptScreen, Tex
 from app.screens.journal import JournalScreen
 from app.screens.leave import Leave, LeaveScreen
 from app.screens.live import LiveScreen
+from app.screens.node import NodeScreen
 from app.screens.releases import ReleasesScreen
 from app.screens.rollback import RollbackScreen
 from app.screens.upgrade import UpgradeScreen
@@ -224,6 +225,8 @@ class LiftlockApp(App[int]):
                 self.action_roll_back()
             case Does.ADOPT:
                 self.action_adopt()
+            case Does.VERIFY:
+                self.action_verify()
             case Does.NOTHING:
                 pass
 
@@ -331,6 +334,12 @@ class LiftlockApp(App[int]):
     def action_adopt(self) -> None:
         """Record what runs as finalized; it is shown first."""
         self.bridge.adopt()
+
+    def action_verify(self) -> None:
+        """Verify the node that is open, else all of them."""
+        screen = self.screen
+        nodes = [screen.node] if isinstance(screen, NodeScreen) else list(self._state.known)
+        self.bridge.verify(nodes)
 
     def action_journal(self) -> None:
         """The whole journal."""

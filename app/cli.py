@@ -14,8 +14,8 @@ from typing import Any
 import click
 
 from app.cli_options import (
-    downgrade_option,
     json_option,
+    meant_options,
     nodes_option,
     note_option,
     options,
@@ -133,14 +133,14 @@ def status(expect: str | None, watch: bool, **given: Any) -> int:
 @cli.command()
 @click.argument("cluster")
 @release_argument
-@downgrade_option
+@meant_options
 @json_option
 @nodes_option
-def plan(release: Path, downgrade: str, **given: Any) -> int:
+def plan(release: Path, downgrade: str, reinstall: str, **given: Any) -> int:
     """Every step of an upgrade and its undo; changes nothing."""
     from app.headless import looking
 
-    return looking.plan(options(**given), release, downgrade)
+    return looking.plan(options(**given), release, downgrade=downgrade, reinstall=reinstall)
 
 
 @cli.command()
@@ -149,11 +149,13 @@ def plan(release: Path, downgrade: str, **given: Any) -> int:
 @click.option("--list", "listed", is_flag=True, help="What lies ready on the nodes, since when.")
 @click.option("--fresh", is_flag=True, help="Bring and verify every byte, whatever is there.")
 @note_option
-@downgrade_option
+@meant_options
 @json_option
 @yes_option
 @nodes_option
-def stage(release: Path | None, listed: bool, fresh: bool, downgrade: str, **given: Any) -> int:
+def stage(
+    release: Path | None, listed: bool, fresh: bool, downgrade: str, reinstall: str, **given: Any
+) -> int:
     """Bring a release to the nodes, and no further.
 
     Days before the window, if you like: nothing that runs is touched.
@@ -168,7 +170,12 @@ def stage(release: Path | None, listed: bool, fresh: bool, downgrade: str, **giv
     from backends.domain.states import Phase
 
     return upgrading.upgrade(
-        options(**given), release, until=Phase.STAGE, fresh=fresh, downgrade=downgrade
+        options(**given),
+        release,
+        until=Phase.STAGE,
+        fresh=fresh,
+        downgrade=downgrade,
+        reinstall=reinstall,
     )
 
 
@@ -176,11 +183,11 @@ def stage(release: Path | None, listed: bool, fresh: bool, downgrade: str, **giv
 @click.argument("cluster")
 @release_argument
 @note_option
-@downgrade_option
+@meant_options
 @json_option
 @yes_option
 @nodes_option
-def check(release: Path, downgrade: str, **given: Any) -> int:
+def check(release: Path, downgrade: str, reinstall: str, **given: Any) -> int:
     """All that comes before an install, and no further.
 
     It stages what is not there, and asks every check; nothing that runs is touched.
@@ -188,7 +195,9 @@ def check(release: Path, downgrade: str, **given: Any) -> int:
     from app.headless import upgrading
     from backends.domain.states import Phase
 
-    return upgrading.upgrade(options(**given), release, until=Phase.CHECK, downgrade=downgrade)
+    return upgrading.upgrade(
+        options(**given), release, until=Phase.CHECK, downgrade=downgrade, reinstall=reinstall
+    )
 
 
 @cli.command()
@@ -197,12 +206,17 @@ def check(release: Path, downgrade: str, **given: Any) -> int:
 @click.option("--batch", type=click.IntRange(1), help="Nodes that are installed at once.")
 @click.option("--pause", type=click.Choice(["first", "all", "none", "after_role"]))
 @note_option
-@downgrade_option
+@meant_options
 @json_option
 @yes_option
 @nodes_option
 def upgrade(
-    release: Path, batch: int | None, pause: str | None, downgrade: str, **given: Any
+    release: Path,
+    batch: int | None,
+    pause: str | None,
+    downgrade: str,
+    reinstall: str,
+    **given: Any,
 ) -> int:
     """Stage, check, install, watch and accept. Never finalizes.
 
@@ -211,7 +225,12 @@ def upgrade(
     from app.headless import upgrading
 
     return upgrading.upgrade(
-        options(**given), release, batch=batch, pause=pause, downgrade=downgrade
+        options(**given),
+        release,
+        batch=batch,
+        pause=pause,
+        downgrade=downgrade,
+        reinstall=reinstall,
     )
 
 
@@ -285,6 +304,20 @@ def adopt(**given: Any) -> int:
     from app.headless import acting
 
     return acting.adopt(options(**given))
+
+
+@cli.command()
+@click.argument("cluster")
+@json_option
+@nodes_option
+def verify(**given: Any) -> int:
+    """Is what runs still what was installed? Every byte is read.
+
+    Exit 6 where something is changed or missing; files beside what was shipped are named.
+    """
+    from app.headless import acting
+
+    return acting.verify(options(**given))
 
 
 @cli.command()

@@ -42,11 +42,18 @@ def reason_option(function: Command) -> Command:
     return click.option("--reason", default="", help="Why; it is kept in every journal.")(function)
 
 
-def downgrade_option(function: Command) -> Command:
-    """Adds `--downgrade`."""
-    return click.option(
+def meant_options(function: Command) -> Command:
+    """Adds `--downgrade` and `--reinstall`: what is only done where somebody says why."""
+    downgrade = click.option(
         "--downgrade", metavar="REASON", default="", help="Why an older version is wanted."
-    )(function)
+    )
+    reinstall = click.option(
+        "--reinstall",
+        metavar="REASON",
+        default="",
+        help="Why what is there already is installed again.",
+    )
+    return downgrade(reinstall(function))
 
 
 def note_option(function: Command) -> Command:

@@ -99,6 +99,16 @@ ADOPT = Command(
     True,
     "adopt",
 )
+VERIFY = Command(
+    "node.verify",
+    "app.verify",
+    "v",
+    "verify",
+    "Read every byte of what runs and hold it against what was installed; on all nodes, or on "
+    "the one that is open",
+    False,
+    spoken="verify",
+)
 JOURNAL = Command(
     "cluster.journal",
     "app.journal",
@@ -124,6 +134,7 @@ ALL = (
     STOP,
     ACCEPT,
     ADOPT,
+    VERIFY,
     JOURNAL,
     SORT,
     OPEN,

@@ -42,6 +42,7 @@ _BAD = frozenset(
         Result.INCONSISTENT,
         Result.LOST,
         Result.UNHEALTHY,
+        Result.DRIFTED,
         Result.REFUSED,
         Result.UNREACHABLE,
         Result.LOCKED,

@@ -261,6 +261,14 @@ class Bridge:
 
         self._begin("adopt", Result.FINALIZED, work)
 
+    def verify(self, nodes: Collection[str]) -> None:
+        """Hold what runs on these nodes against what was recorded of it."""
+
+        async def work(scene: Scene) -> list[NodeResult]:
+            return await scene.acts.verify(scene.chosen)
+
+        self._begin("verify", Result.DONE, work, nodes)
+
     # --- in the engine's thread ---------------------------------------------------------------
 
     async def _do_upgrade(self, prepared: Prepared) -> None:

@@ -1,4 +1,4 @@
-"""The single acts on the terminal: accept, roll back, finalize, adopt, clean."""
+"""The single acts on the terminal: accept, roll back, finalize, adopt, verify, clean."""
 
 import json
 from collections.abc import Sequence
@@ -178,6 +178,15 @@ def adopt(options: Options) -> int:
         return done + [item for item in shown if isinstance(item, NodeResult)] + _left_out(scene)
 
     return _act(options, "adopt", Result.FINALIZED, work)
+
+
+def verify(options: Options) -> int:
+    """Hold what runs against what was recorded of it; nothing that runs is touched."""
+
+    async def work(scene: Scene) -> list[NodeResult]:
+        return await scene.acts.verify(scene.chosen)
+
+    return _act(options, "verify", Result.DONE, work, locks=False)
 
 
 def clean(options: Options, *, everything: bool) -> int:

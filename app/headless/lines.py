@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
-from backends.domain.facts import Fact, NodeFacts, NodeReading, Unknown
+from backends.domain.facts import Drift, Fact, NodeFacts, NodeReading, Unknown
 from backends.domain.gates import Gate
 from backends.domain.plan import NodePlan, Plan
 from backends.domain.problem import Problem
@@ -282,6 +282,8 @@ def _remarks(readings: Sequence[NodeReading], verdict: Verdict) -> list[str]:
         for found in (reading.problem, facts.problem if facts else None):
             if found is not None:
                 lines += [f"{reading.name}:", *(f"  {line}" for line in problem(found))]
+        if facts is not None and isinstance(facts.drift, Drift) and facts.has_drifted:
+            lines += wrapped(f"{reading.name}: drifted: {facts.drift.in_words()}", "  ")
         unknown = facts.missing if facts else ()
         lines += [f"{reading.name}: {name} unknown: {reason}" for name, reason in unknown]
     lines += [f"{name} is left out: {reason}" for name, reason in verdict.excluded]

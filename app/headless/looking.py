@@ -15,7 +15,7 @@ from app.headless.say import out, show_status, talk
 from app.headless.work import drive, open_cluster
 from app.runs.keeping import plain, today
 from app.runs.looking import chosen, look
-from app.runs.upgrading import open_for, plan_from, with_downgrade
+from app.runs.upgrading import meaning, open_for, plan_from
 from app.session import Session, open_book, operator_state, read_cluster
 from backends.domain.facts import NodeReading
 from backends.domain.gates import before_upgrade
@@ -42,9 +42,9 @@ def status(options: Options, *, expect: str | None = None, watch: bool = False) 
     return Exit.OK
 
 
-def plan(options: Options, release: Path, downgrade: str = "") -> int:
+def plan(options: Options, release: Path, *, downgrade: str = "", reinstall: str = "") -> int:
     """Show the plan and the gate before it; nodes are read, nothing is changed."""
-    session = with_downgrade(open_cluster(options), downgrade)
+    session = meaning(open_cluster(options), downgrade=downgrade, reinstall=reinstall)
     found = open_for(session, release)
     readings, verdict = drive(session, look(session))
     made = plan_from(session, found, readings, new_run(today(), lambda _: False))

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from backends.domain.facts import (
+    Drift,
     Fact,
     Finalized,
     NodeFacts,
@@ -42,6 +43,7 @@ def status(
             "nodes_total": verdict.nodes_total,
             "because": list(verdict.because),
             "down": list(verdict.down),
+            "drifted": list(verdict.drifted),
             "excluded": [{"name": name, "reason": reason} for name, reason in verdict.excluded],
             "next": verdict.next_action,
             "way_back": verdict.way_back,
@@ -177,6 +179,7 @@ def _node(reading: NodeReading) -> dict[str, object]:
         "finalized": _final(facts.finalized),
         "service": facts.service.value,
         "health": facts.health.value,
+        "drift": _drift(facts.drift),
         "age_seconds": None if reading.age_seconds is None else round(reading.age_seconds, 3),
         "note": facts.note,
         "transaction": _transaction(facts.transaction),
@@ -206,6 +209,19 @@ def _version(value: VersionRef | Unknown | None) -> object:
 def _final(value: Finalized | Unknown | None) -> object:
     if isinstance(value, Finalized):
         return {"version": value.version, "run": value.run}
+    return {"unknown": value.reason} if isinstance(value, Unknown) else None
+
+
+def _drift(value: Drift | Unknown | None) -> object:
+    if isinstance(value, Drift):
+        return {
+            "version": value.version,
+            "files": value.files,
+            "changed": list(value.changed),
+            "missing": list(value.missing),
+            "count": value.count,
+            "read": value.read,
+        }
     return {"unknown": value.reason} if isinstance(value, Unknown) else None
 
 

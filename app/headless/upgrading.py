@@ -19,9 +19,9 @@ from app.runs.upgrading import (
     Prepared,
     Upgrade,
     bring_to_rest,
+    meaning,
     open_for,
     prepare,
-    with_downgrade,
 )
 from app.session import Session, open_book
 from backends.domain.conditions import NODES_READ
@@ -44,6 +44,7 @@ def upgrade(
     batch: int | None = None,
     pause: str | None = None,
     downgrade: str = "",
+    reinstall: str = "",
     until: Phase = Phase.INSTALL,
     fresh: bool = False,
 ) -> int:
@@ -52,7 +53,8 @@ def upgrade(
     With `until` stage or check, the release is only brought there, and checked; `fresh` has every
     byte brought and verified anew.
     """
-    session = with_downgrade(_paced(open_cluster(options), batch, pause), downgrade)
+    session = _paced(open_cluster(options), batch, pause)
+    session = meaning(session, downgrade=downgrade, reinstall=reinstall)
     session = replace(session, staging=replace(session.staging, fresh=fresh))
     found = open_for(session, release)
     command = "upgrade" if until is Phase.INSTALL else until.value

@@ -78,9 +78,10 @@ def signature_rule(cluster: Cluster) -> Rule:
     return Rule(is_required, cluster.allowed_signers, cluster.revoked_keys)
 
 
-def with_downgrade(session: Session, reason: str) -> Session:
-    """The session, in which an older version may be installed, if somebody said why."""
-    return replace(session, policy=replace(session.policy, downgrade=reason.strip()))
+def meaning(session: Session, *, downgrade: str = "", reinstall: str = "") -> Session:
+    """The session in which an older version, or the same again, is installed if it is said why."""
+    policy = replace(session.policy, downgrade=downgrade.strip(), reinstall=reinstall.strip())
+    return replace(session, policy=policy)
 
 
 def plan_from(

@@ -18,6 +18,7 @@ from app.commands import (
     ROLL_BACK,
     SORT,
     UPGRADE,
+    VERIFY,
 )
 from app.picture import Picture
 from app.screens.live import LiveScreen, offers
@@ -40,7 +41,7 @@ class ClusterScreen(LiveScreen):
     CSS_PATH = "cluster.tcss"
 
     BINDINGS: ClassVar[list[BindingType]] = offers(
-        NEXT, UPGRADE, ROLL_BACK, FINALIZE, HOLD, ACCEPT, ADOPT, OPEN, JOURNAL, SORT
+        NEXT, UPGRADE, ROLL_BACK, FINALIZE, HOLD, ACCEPT, ADOPT, VERIFY, OPEN, JOURNAL, SORT
     )
 
     def __init__(self) -> None:

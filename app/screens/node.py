@@ -6,7 +6,7 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Container
 
-from app.commands import ACCEPT, HOLD, JOURNAL, NEXT, ROLL_BACK
+from app.commands import ACCEPT, HOLD, JOURNAL, NEXT, ROLL_BACK, VERIFY
 from app.picture import Picture
 from app.screens.live import LiveScreen, offers
 from app.view import node_panel
@@ -19,7 +19,7 @@ class NodeScreen(LiveScreen):
 
     CSS_PATH = "node.tcss"
 
-    BINDINGS: ClassVar[list[BindingType]] = offers(NEXT, ROLL_BACK, HOLD, ACCEPT, JOURNAL)
+    BINDINGS: ClassVar[list[BindingType]] = offers(NEXT, ROLL_BACK, HOLD, ACCEPT, VERIFY, JOURNAL)
 
     def __init__(self, node: str) -> None:
         super().__init__()

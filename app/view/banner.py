@@ -55,7 +55,9 @@ def _what(state: State, verdict: Verdict, moment: Moment) -> Line:
     stopped = _stopped(state)
     if stopped:
         parts += [Cell("STOPPED", Tone.BAD), Cell(f": {stopped}; now ")]
-    tone = Tone.BAD if verdict.down else _TONES[verdict.kind]
+    if verdict.drifted:
+        parts += [Cell(f"DRIFT {listed(verdict.drifted)}", Tone.BAD), Cell("; ")]
+    tone = Tone.BAD if verdict.down or verdict.drifted else _TONES[verdict.kind]
     parts.append(Cell(verdict.title(), tone))
     cause = _begins(state) or ("" if stopped else _cause(verdict))
     return (*parts, Cell(f": {cause}")) if cause else tuple(parts)

@@ -16,7 +16,16 @@ from app.view.words import (
     span,
     state_of,
 )
-from backends.domain.facts import Fact, NodeFacts, NodeReading, ReadStatus, Unknown, is_value, same
+from backends.domain.facts import (
+    Drift,
+    Fact,
+    NodeFacts,
+    NodeReading,
+    ReadStatus,
+    Unknown,
+    is_value,
+    same,
+)
 from backends.domain.states import REACH_WORDS, HealthState, NodeState, ServiceState
 from widgets.cells import Cell, Tone
 from widgets.grid import Column, Row
@@ -165,6 +174,9 @@ def _note(reading: NodeReading, facts: NodeFacts) -> Cell:
     if facts.unsigned:
         said.append(f"{', '.join(facts.unsigned)} NOT SIGNED")
         tone = Tone.WARN if tone is Tone.PLAIN else tone
+    if isinstance(facts.drift, Drift) and facts.has_drifted:
+        said.append(f"DRIFT: {facts.drift.in_words()}")
+        tone = Tone.BAD
     failing = FAILING_TONES.get(facts.health)
     if failing is not None and facts.health_text:
         said.append(facts.health_text)

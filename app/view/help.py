@@ -12,6 +12,7 @@ _WORDS = (
     ("finalize", "write the finalized marker, then give up the rollback copy; never automatic"),
     ("trial", "the new version serves; without an accept the node decides by itself"),
     ("gate", "conditions between two phases, all shown, none silent"),
+    ("drift", "what lies in place is not what was installed: changed or missing"),
     ("verdict", "what the cluster is, from what the nodes say now; never remembered"),
     ("?", "unknown: it could not be read; it never counts as success"),
     ("–", "it was read, and there is none"),

@@ -32,6 +32,7 @@ class Does(StrEnum):
     FINALIZE = "finalize"
     ROLL_BACK = "roll_back"
     ADOPT = "adopt"
+    VERIFY = "verify"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +69,7 @@ _ACTS: Final[Mapping[str, str]] = {
     "finalize": "finalizing: what has begun is finished, also without you",
     "accept": "accepting",
     "adopt": "recording what runs",
+    "verify": "reading every byte of what runs",
 }
 
 
@@ -93,7 +95,7 @@ def next_step(state: State, verdict: Verdict, moment: Moment) -> NextStep:
         )
     if link_is_gone(state) is not None:
         return _nothing(meanwhile(state, moment))
-    if run is not None and run.failed:
+    if run is not None and run.failed and run.kind != "verify":
         return _press(Does.ROLL_BACK, f"what failed in run {run.id}, and what can be done now")
     outcome = run.outcome if run is not None and run is state.upgrade else None
     if outcome is not None and outcome.exit is Exit.WAITING:
@@ -150,6 +152,10 @@ def _by_verdict(state: State, verdict: Verdict) -> NextStep:
     text = keyed(verdict.next_action, state.called, can)
     if busy or verdict.down:
         return _nothing(f"next  {text}")  # a service is started on its node, by no key
+    if verdict.kind is VerdictKind.SETTLED and verdict.drifted:
+        names = listed(verdict.drifted)
+        words = f"verify {names}: what differs is named; u and the same release repair it"
+        return _press(Does.VERIFY, words, verdict.drifted)
     if verdict.kind is VerdictKind.SETTLED:
         lies = verdict.cause.partition("; ")[2] or "nothing is under way"
         return _press(Does.CHOOSE, f"choose a release to upgrade to; {lies}", verdict.kind)

@@ -75,6 +75,7 @@ def _facts(facts: NodeFacts, now: float) -> list[Line]:
         *(line(("not signed ", Tone.QUIET), (each, Tone.WARN)) for each in facts.unsigned),
         _previous(facts),
         _final(facts),
+        _drift(facts),
         line(("service    ", Tone.QUIET), facts.service.value),
         _health(facts),
     ]
@@ -124,6 +125,20 @@ def _final(facts: NodeFacts) -> Line:
     final = facts.finalized
     run = "" if final is None or isinstance(final, Unknown) else f"   run {final.run}"
     return _fact("finalized", facts.final_version, run)
+
+
+def _drift(facts: NodeFacts) -> Line:
+    """Whether what lies in place is as recorded, and when every byte was read last."""
+    found = facts.drift
+    label = ("files      ", Tone.QUIET)
+    if found is None:
+        return line(label, (NONE, Tone.QUIET), " not looked at yet")
+    if isinstance(found, Unknown):
+        return line(label, ("unknown", Tone.WARN), f": {found.reason}")
+    if found.count:
+        words = f": {found.count} of {found.files}, {found.in_words()}"
+        return line(label, ("DRIFT", Tone.BAD), words)
+    return line(label, f"{found.files} as recorded, read {local_time(found.read)}")
 
 
 def _health(facts: NodeFacts) -> Line:

@@ -109,6 +109,7 @@ _KEYS: Final[Mapping[str, str]] = {
     "finalize": "F",
     "adopt": "A",
     "accept": "a",
+    "verify": "v",
 }
 """What a command of the command line is on the screen."""
 
@@ -134,7 +135,7 @@ def fact(value: Fact) -> str:
     return NONE if value is None else value
 
 
-ALWAYS: Final = frozenset({"upgrade", "rollback", "accept"})
+ALWAYS: Final = frozenset({"upgrade", "rollback", "accept", "verify"})
 """Commands whose keys lead somewhere in every state."""
 
 

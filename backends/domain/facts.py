@@ -77,6 +77,35 @@ class Stage:
 
 
 @dataclass(frozen=True, slots=True)
+class Drift:
+    """How what lies in place differs from what was recorded of it, as a watch found it."""
+
+    version: str
+    files: int
+    """Paths that are recorded, but for those that live on across versions."""
+
+    changed: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
+    """The first ones of each."""
+
+    count: int = 0
+    """All that are changed or missing."""
+
+    read: str = ""
+    """When every byte was read last, as text with its zone."""
+
+    def in_words(self) -> str:
+        """What differs, on one line."""
+        named = [
+            f"{word} {', '.join(paths[:3])}"
+            for word, paths in (("changed", self.changed), ("missing", self.missing))
+            if paths
+        ]
+        more = self.count - min(3, len(self.changed)) - min(3, len(self.missing))
+        return "; ".join([*named, *([f"{more} more"] if more > 0 else [])])
+
+
+@dataclass(frozen=True, slots=True)
 class Finalized:
     """The finalized marker of a node."""
 
@@ -174,6 +203,9 @@ class NodeFacts:
     health_since: str = ""
     """Since when health is what it is, as text with its zone."""
 
+    drift: Drift | Unknown | None = None
+    """Whether what lies in place is what was recorded; None: nobody has looked yet."""
+
     transaction: OpenTransaction | None = None
     problem: Problem | None = None
     note: str = ""
@@ -262,6 +294,11 @@ class NodeFacts:
             return False
         is_there = any(map(is_value, (self.running, self.selected, self.final_version)))
         return is_there and self.nothing_runs
+
+    @property
+    def has_drifted(self) -> bool:
+        """Whether it was seen that what lies in place is not what was recorded."""
+        return isinstance(self.drift, Drift) and self.drift.count > 0
 
     @property
     def missing(self) -> tuple[tuple[str, str], ...]:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from backends.domain import deviations
-from backends.domain.facts import Fact, NodeFacts, Unknown, is_value, same
+from backends.domain.facts import Drift, Fact, NodeFacts, Unknown, is_value, same
 from backends.domain.states import (
     REACH_WORDS,
     NodeState,
@@ -183,8 +183,10 @@ def settled(seen: Survey) -> Finding:
         f"liftlock upgrade {seen.cluster} RELEASE installs it, or liftlock clean {seen.cluster}"
     )
     return Finding(
-        cause="; ".join([f"no upgrade in progress, version {version}", *staged]),
-        next_action=_restart_first(seen) or (clean if staged else "none: nothing is under way"),
+        cause="; ".join([f"no upgrade in progress, version {version}", *staged, *_drift(seen)]),
+        next_action=_restart_first(seen)
+        or _repair(seen)
+        or (clean if staged else "none: nothing is under way"),
         way_back=f"none: {version} is finalized",
         to_version=version,
     )
@@ -232,6 +234,26 @@ def _staged(seen: Survey) -> list[str]:
         for version in () if isinstance(facts.staged, Unknown) else facts.staged:
             found.setdefault(version, []).append(facts.node)
     return [f"{version} is staged on {listed(nodes)}" for version, nodes in found.items()]
+
+
+def _drift(seen: Survey) -> list[str]:
+    """What lies in place that is not what was recorded, node by node."""
+    return [
+        f"{facts.node} has drifted: {facts.drift.in_words()}"
+        for facts in seen.drifted[:3]
+        if isinstance(facts.drift, Drift)
+    ]
+
+
+def _repair(seen: Survey) -> str:
+    """What to do about what has drifted; empty when nothing has."""
+    if not seen.drifted:
+        return ""
+    chosen = seen.selector(seen.drifted)
+    return (
+        f"liftlock verify {seen.cluster}{chosen} says what differs; "
+        f"liftlock upgrade {seen.cluster} RELEASE{chosen} --reinstall WHY repairs it"
+    )
 
 
 def _nothing_counts(seen: Survey) -> Finding:

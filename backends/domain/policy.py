@@ -95,6 +95,10 @@ class Limits:
     handshakes_per_gateway: int = 8
     heart_beat_idle_seconds: float = 10
     heart_beat_upgrade_seconds: float = 1
+    verify_every_seconds: float = 3600
+    """From one time to the next at which a watch reads every byte of what runs; what differs in
+    its inode, size or times is read within ten seconds."""
+
     stale_beats: float = 2.5
     """So many heart beats missed, and what is on the screen is stale."""
 
@@ -113,6 +117,9 @@ class Policy:
     second_layer: SecondLayer = SecondLayer.AUTO
     downgrade: str = ""
     """Why an older version may be installed, where somebody said so; empty: it may not."""
+
+    reinstall: str = ""
+    """Why what is there already is to be installed again, where somebody said so."""
 
     limit_failed: int = 0
     """The run stops when so many nodes failed; 0 and 1 both mean: at the first."""

@@ -43,6 +43,11 @@ class Survey:
         return names(facts for facts in self.read if facts.is_down)
 
     @property
+    def drifted(self) -> tuple[NodeFacts, ...]:
+        """Where what lies in place is not what was recorded."""
+        return tuple(facts for facts in self.read if facts.has_drifted)
+
+    @property
     def moving(self) -> tuple[NodeFacts, ...]:
         """The nodes that an upgrade has begun on and is not final on."""
         return tuple(

@@ -14,7 +14,7 @@ from backends.domain.facts import Fact, NodeFacts, NodeReading, Unknown, is_valu
 from backends.domain.guidance import Finding
 from backends.domain.problem import Exit, worst
 from backends.domain.states import NodeState
-from backends.domain.survey import Survey, course, listed, survey
+from backends.domain.survey import Survey, course, listed, names, survey
 
 
 class VerdictKind(StrEnum):
@@ -46,7 +46,8 @@ EXITS: Final[Mapping[VerdictKind, Exit]] = {
     VerdictKind.SETTLED: Exit.OK,
     VerdictKind.MIXED: Exit.NEEDS_PERSON,
 }
-"""The exit code of `status` (design.md, section 4), as long as no service is down."""
+"""The exit code of `status` (design.md, section 4), as long as no service is down and
+nothing has drifted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +75,9 @@ class Verdict:
     down: tuple[str, ...]
     """The nodes whose service is down while no step runs."""
 
+    drifted: tuple[str, ...]
+    """The nodes on which what lies in place is not what was recorded."""
+
     excluded: tuple[tuple[str, str], ...]
     """Name and reason of the nodes that do not count."""
 
@@ -90,6 +94,8 @@ class Verdict:
             words += f", because {listed(self.because)}"
         if self.down:
             words += f"; down: {listed(self.down)}"
+        if self.drifted:
+            words += f"; drifted: {listed(self.drifted)}"
         if self.nodes_read < self.nodes_total:
             words += f"; not certain: {self.nodes_read} of {self.nodes_total} read"
         return words
@@ -101,8 +107,9 @@ class Verdict:
         return what.replace(kind, kind.upper(), 1) if kind in what else what.upper()
 
     def exit_code(self) -> Exit:
-        """What `status` exits with: a service that is down needs a person, whatever else holds."""
-        return worst([EXITS[self.kind], *([Exit.NEEDS_PERSON] if self.down else [])])
+        """What `status` exits with: what is down or has drifted needs a person in any case."""
+        needs_person = [Exit.NEEDS_PERSON] if self.down or self.drifted else []
+        return worst([EXITS[self.kind], *needs_person])
 
     def _what(self) -> str:
         kind = self.kind.replace("_", " ")
@@ -116,6 +123,8 @@ class Verdict:
         if old is None:
             verb = "installing" if self.kind is VerdictKind.UPGRADING else kind
             return f"{verb} {new} (first install)"
+        if same(old, new):
+            return f"{kind} {new}, the same again"
         return f"{kind} {_word(old)} -> {new}"
 
 
@@ -257,6 +266,7 @@ def decide(readings: Sequence[NodeReading], cluster: str = "CLUSTER") -> Verdict
         nodes_total=len(seen.counted),
         because=words.because,
         down=seen.down,
+        drifted=names(seen.drifted),
         excluded=seen.left_out,
         next_action=words.next_action,
         way_back=words.way_back,

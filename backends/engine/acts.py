@@ -1,4 +1,4 @@
-"""The single acts beside an upgrade: accept, roll back, finalize, adopt, clean.
+"""The single acts beside an upgrade: accept, roll back, finalize, adopt, verify, clean.
 
 Each works node by node, says what it does, and believes only what the node says afterwards.
 """
@@ -165,6 +165,36 @@ class Acts:
         self._say(preview.node, Phase.FINALIZE, f"adopted {message['version']}, finalized")
         return NodeResult(preview.node, Result.FINALIZED)
 
+    async def verify(self, readings: Sequence[NodeReading]) -> list[NodeResult]:
+        """Hold what runs against what was recorded of it, on all these nodes at once."""
+        return list(await asyncio.gather(*(self._verify_one(each) for each in readings)))
+
+    async def _verify_one(self, reading: NodeReading) -> NodeResult:
+        node = reading.name
+        if reading.left_out is not None:
+            return self._left_alone(reading)
+        self._scribe.say(Kind.PHASE, "verify", node=node, phase=Phase.CHECK)
+        answer = await self._contacts[node].verify(
+            lambda row: self._scribe.row(row, node=node, phase=Phase.CHECK)
+        )
+        for message in answer.all("verified"):
+            self._tell_verified(node, message)
+        if answer.is_ok:
+            self._say(node, Phase.CHECK, "what runs is as recorded")
+            return NodeResult(node, Result.DONE)
+        if answer.outcome is Outcome.FAILED and answer.all("verified"):
+            problem = answer.problem or Problem("drift", f"{node} is not as recorded")
+            self._scribe.problem(problem, node=node, phase=Phase.CHECK)
+            return NodeResult(node, Result.DRIFTED, problem)
+        return self._failed(node, Phase.CHECK, answer)
+
+    def _tell_verified(self, node: str, message: Message) -> None:
+        """Every path by name: rows have only the first ones."""
+        for word in ("changed", "missing", "foreign"):
+            paths = [line(str(path)) for path in message[word]]
+            for path in paths:
+                self._say(node, Phase.CHECK, f"{word}: {path}")
+
     async def clean(self, preview: Preview, *, everything: bool) -> NodeResult:
         """Remove what was shown."""
         answer = await self._contacts[preview.node].ask("clean", everything=everything)
@@ -236,7 +266,8 @@ class Acts:
             reading = await contact.read()
             facts = reading.facts
             if facts is not None and facts.transaction is None:
-                if facts.is_finalized:
+                undone = facts.last_txn == txn and facts.last_outcome == "undone"
+                if facts.is_finalized and not undone:
                     self._say(contact.node, Phase.FINALIZE, f"{facts.final_version} is final")
                     return NodeResult(contact.node, Result.FINALIZED, forward=True)
                 return self._stuck(contact.node, Phase.FINALIZE, facts.problem)

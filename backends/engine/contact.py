@@ -146,7 +146,15 @@ class Contact:
 
     async def rows(self, scope: str, observe: Callable[[Message], None], **args: object) -> Answer:
         """Run checks on the node; each row is shown as it comes."""
+        return await self._rows("check", observe, scope=scope, now=time.time(), **args)
 
+    async def verify(self, observe: Callable[[Message], None]) -> Answer:
+        """Hold what runs against what was recorded of it; each row is shown as it comes."""
+        return await self._rows("verify", observe)
+
+    async def _rows(
+        self, command: str, observe: Callable[[Message], None], **args: object
+    ) -> Answer:
         def see(message: Message) -> None:
             if message["t"] == "row":
                 observe(message)
@@ -155,9 +163,8 @@ class Contact:
         check = self.subject.document["check"]
         own = float(check["timeout"]) if isinstance(check, dict) else 0.0
         silence = self._limits.install_step_seconds + own
-        asked = {"scope": scope, "now": time.time(), **args}
         return await self._converse(
-            self._link, "check", asked, _CHECKS_SECONDS, see, silence=silence
+            self._link, command, args, _CHECKS_SECONDS, see, silence=silence
         )
 
     async def accept(self, run: str, how: str, reason: str = "") -> Answer:

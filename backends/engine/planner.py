@@ -115,7 +115,7 @@ def make_plan(
             policy=policy,
             limits=limits,
             nodes=tuple(
-                _node_plan(subjects[name], by_name[name], release, limits, staging, called)
+                _node_plan(subjects[name], by_name[name], release, limits, policy, staging, called)
                 for name in order
             ),
             notes=tuple(notes),
@@ -128,6 +128,7 @@ def _node_plan(
     reading: NodeReading,
     release: Release,
     limits: Limits,
+    policy: Policy,
     staging: Staging,
     called: str,
 ) -> NodePlan:
@@ -135,7 +136,7 @@ def _node_plan(
     facts = reading.facts if reading.read else None
     selected = facts.selected if facts else None
     source = selected if is_value(selected) else None
-    treatment, reason = _treatment(reading, facts, release)
+    treatment, reason = _treatment(reading, facts, release, policy.reinstall)
     transaction = facts.transaction if facts else None
     if treatment is Treatment.RESUME and transaction is not None:
         source = transaction.from_version
@@ -152,7 +153,7 @@ def _node_plan(
 
 
 def _treatment(
-    reading: NodeReading, facts: NodeFacts | None, release: Release
+    reading: NodeReading, facts: NodeFacts | None, release: Release, reinstall: str
 ) -> tuple[Treatment, str]:
     if reading.left_out is not None:
         return Treatment.EXCLUDED, reading.left_out
@@ -163,13 +164,15 @@ def _treatment(
         release.manifest.version,
         release.digest,
     )
-    if isinstance(final, Finalized) and same_final and facts.selected == final.version:
-        return Treatment.ALREADY, f"{final.version} is finalized there, run {final.run}"
     transaction = facts.transaction
     if transaction is not None and _goes_to(transaction, release):
         if facts.state is NodeState.ACCEPTED:
             return Treatment.ACCEPTED, f"accepted in run {transaction.run}"
         return Treatment.RESUME, f"{facts.state} in run {transaction.run}"
+    if isinstance(final, Finalized) and same_final and facts.selected == final.version:
+        if reinstall:
+            return Treatment.INSTALL, f"again: {reinstall}"
+        return Treatment.ALREADY, f"{final.version} is finalized there, run {final.run}"
     return Treatment.INSTALL, ""
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from backends.domain.clean import clean, line
 from backends.domain.facts import (
+    Drift,
     Fact,
     Finalized,
     NodeFacts,
@@ -79,10 +80,26 @@ def node_facts(node: str, message: Mapping[str, Any]) -> NodeFacts:
         service_text=clean(message["service_text"]),
         health=HealthState(message["health"]),
         health_text=line(message["health_text"]),
+        drift=_drift(message["drift"]),
         transaction=_transaction(message["state"], message["transaction"]),
         problem=problem(message["problem"]),
         note=line(message["note"]),
         **_last(message["last"]),
+    )
+
+
+def _drift(message: Mapping[str, Any] | None) -> Drift | Unknown | None:
+    if message is None:
+        return None
+    if _is_unknown(message):
+        return _unknown(message)
+    return Drift(
+        version=line(message["version"]),
+        files=int(number(message["files"], 0, _MOST_BYTES)),
+        changed=tuple(line(path) for path in _list(message["changed"])),
+        missing=tuple(line(path) for path in _list(message["missing"])),
+        count=int(number(message["count"], 0, _MOST_BYTES)),
+        read=utc(message["read"]),
     )
 
 

@@ -33,6 +33,9 @@ class Result(StrEnum):
     LOST = "lost"
     """Contact was lost while it was changing; the node decides by itself."""
 
+    DRIFTED = "drifted"
+    """What runs is not what was recorded of it."""
+
     INCONSISTENT = "inconsistent"
     NOT_STARTED = "not_started"
     EXCLUDED = "excluded"
@@ -69,6 +72,7 @@ _EXITS = {
     Result.HELD: Exit.NEEDS_PERSON,
     Result.INCONSISTENT: Exit.NEEDS_PERSON,
     Result.UNHEALTHY: Exit.NEEDS_PERSON,
+    Result.DRIFTED: Exit.NEEDS_PERSON,
     Result.LOST: Exit.CONTACT_LOST,
     Result.REFUSED: Exit.REFUSED,
     Result.UNREACHABLE: Exit.UNREACHABLE,

@@ -54,12 +54,14 @@ def _versions(
         f"{directory}/.liftlock/staging/{version}",
         (
             *((f"copy what lives on into it: {', '.join(kept)}",) if kept and source else ()),
+            *((f"set {tree} aside",) if source == version else ()),
             f"move the staged tree to {tree}",
             f"{pointer}: {source or 'nothing'} -> {version}",
         ),
         (
             f"{pointer}: back to {source}" if source else f"remove {pointer}",
             f"take {tree} away",
+            *((f"put the {tree} of before back",) if source == version else ()),
         ),
     )
 

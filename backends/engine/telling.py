@@ -162,6 +162,13 @@ def _accept(record: Record) -> str:
     return f"accepted by {record['by']} ({record['how']}){reason}"
 
 
+def _verify(record: Record) -> str:
+    word = (
+        "is as recorded" if record["ok"] else f"NOT as recorded ({', '.join(record['refused'])})"
+    )
+    return f"verified by {record['operator']}: {record['version']} {word}: {record['text']}"
+
+
 def _unproven(record: Record) -> str:
     return f"not proven: {'; '.join(record['paths'])}"
 
@@ -210,5 +217,6 @@ _TELLERS: Final[Mapping[str, Callable[[Record], str]]] = {
     "STAGE": lambda r: f"staged {r['version']}, {r['received']} bytes received",
     "ROW": lambda r: f"check {r['name']}: {r['result']}, {r['evidence']}",
     "ADOPT": lambda r: f"adopted {r['version']}, {r['files']} files, by {r['operator']}",
+    "VERIFY": _verify,
     "CLEAN": lambda r: f"cleaned by {r['operator']}: {', '.join(r['paths'])}",
 }

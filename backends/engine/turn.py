@@ -10,7 +10,7 @@ from contextlib import suppress
 from typing import Any
 
 from backends.domain.clean import line
-from backends.domain.facts import NodeReading
+from backends.domain.facts import Finalized, NodeFacts, NodeReading
 from backends.domain.plan import Plan
 from backends.domain.policy import Accept
 from backends.domain.problem import Problem
@@ -97,7 +97,7 @@ class Turn:
             run=self._plan.run,
             version=self._plan.release_version,
             digest=self._plan.release_digest,
-            reason=policy.downgrade,
+            reason="; ".join(filter(None, (policy.downgrade, policy.reinstall))),
             policy={
                 "if_operator_vanishes": policy.if_operator_vanishes.value,
                 "on_failure": policy.on_failure.value,
@@ -213,8 +213,6 @@ class Turn:
                 return NodeResult(node, Result.INCONSISTENT, facts.problem)
             case state if state in CHANGING:
                 return None
-            case _ if facts.is_finalized and facts.final_version == self._plan.release_version:
-                return NodeResult(node, Result.FINALIZED, forward=True)
             case NodeState.ROLLED_BACK if facts.last_run == self._plan.run:
                 self._end(Phase.ROLLBACK, back_in_words(facts))
                 journal = f"liftlock journal {self._called} {self._plan.run}"
@@ -228,6 +226,8 @@ class Turn:
                         f"{journal} tells what failed, and each undo",
                     ),
                 )
+            case _ if self._is_final(facts):
+                return NodeResult(node, Result.FINALIZED, forward=True)
             case _ if facts.transaction is not None:
                 return NodeResult(
                     node,
@@ -245,6 +245,17 @@ class Turn:
                     "not-begun", f"{node} did not begin; nothing was changed", advice="start again"
                 )
                 return NodeResult(node, Result.REFUSED, problem)
+
+    def _is_final(self, facts: NodeFacts) -> bool:
+        """Whether somebody has finalized it; what is installed again was final before, too."""
+        final = facts.finalized
+        again = bool(self._plan.policy.reinstall)
+        return (
+            facts.is_finalized
+            and isinstance(final, Finalized)
+            and final.version == self._plan.release_version
+            and (not again or final.run == self._plan.run)
+        )
 
     def _asked_by(self) -> str:
         """Whose decision it was; the updater's own is the node's."""

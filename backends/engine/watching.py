@@ -72,6 +72,7 @@ async def _once(way: Way, limits: Limits, observe: Observe) -> bool:
         "beat": limits.heart_beat_idle_seconds,
         "busy_beat": limits.heart_beat_upgrade_seconds,
         "slow": _SLOW_LOOK_SECONDS,
+        "verify_every": limits.verify_every_seconds,
     }
     try:
         async with way.open() as channel:

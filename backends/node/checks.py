@@ -2,7 +2,7 @@
 
 `preflight` and `installed` read only and leave nothing; `staged` looks at the staged tree, tries
 what the switch will need, rehearses the way back, and asks the product and the operator's own
-checks. Source: design.md, section 6.
+checks. The rows of `verify` are made here, too. Source: design.md, section 6.
 """
 
 import time
@@ -12,7 +12,7 @@ from backends.node import checks_installed, checks_preflight, checks_staged, che
 from backends.node.checks_order import Answer, Check, Checks, Order
 from backends.node.layout import PointerUnreadable
 
-__all__ = ["Order", "run"]
+__all__ = ["Order", "rows", "run"]
 
 Row = Dict[str, Any]
 
@@ -27,12 +27,20 @@ def run(order: Order, scope: str) -> Iterator[Row]:
     when a check before it has not passed.
     """
     bad = ""
-    for name, check in _SCOPES[scope]:
-        row = _row(name, _not_asked(bad) if bad and name in _RUNS else check, order)
-        bad = bad or (name if row["result"] in BAD else "")
+    for row in rows(order, _SCOPES[scope]):
+        bad = bad or (row["name"] if row["result"] in BAD else "")
         yield row
     if scope == "staged" and order.document["check"]["directory"]:
         yield from _of_the_operator(order, bad)
+
+
+def rows(order: Order, checks: Checks) -> Iterator[Row]:
+    """The rows of these checks; nothing of the product is run behind one that has not passed."""
+    bad = ""
+    for name, check in checks:
+        row = _row(name, _not_asked(bad) if bad and name in _RUNS else check, order)
+        bad = bad or (name if row["result"] in BAD else "")
+        yield row
 
 
 def _of_the_operator(order: Order, bad: str) -> Iterator[Row]:

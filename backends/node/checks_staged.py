@@ -63,7 +63,7 @@ def _rehearsal(order: Order) -> Answer:
     if manifest is None:
         return "refused", "nothing is recorded about %s: adopt it first" % version
     found = order.layout.compare(version, manifest["files"])
-    if not found.is_whole and order.places.flat:
+    if not found.is_whole and (order.places.flat or version == order.args["version"]):
         return "warn", (
             "%s is not what was recorded: %s. The way back is to what lies here now; what is "
             "replaced of it is kept in conflicts when %s is finalized"

@@ -18,6 +18,7 @@ from backends.node import (
     stage,
     transaction,
     upgrading,
+    verify,
     watch,
     wire,
 )
@@ -28,7 +29,7 @@ from backends.node.places import UnsafePlace, read_json, write_json
 from backends.node.refusal import Refused
 from backends.node.services import service_of
 
-_LEAVES_AT_REST = wire.READ_ONLY | {"check", "accept"}
+_LEAVES_AT_REST = wire.READ_ONLY | {"check", "verify", "accept"}
 """Commands that only look, or that must not undo what they were asked to keep."""
 
 
@@ -197,6 +198,7 @@ _COMMANDS: Dict[str, Callable[[Call], Answer]] = {
     "finalize": upgrading.finalize,
     "adopt": _adopt,
     "recover": _recover,
+    "verify": verify.verify,
     "journal": _journal,
     "clean": _clean,
 }

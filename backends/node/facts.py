@@ -77,9 +77,9 @@ class Reader:
         return found
 
     def full(self) -> Facts:
-        """All facts, the service and its health asked."""
+        """All facts, the service and its health asked; of drift only a watch can tell."""
         found = self.quick()
-        found.update(self.slow(found["selected"]))
+        found.update(self.slow(found["selected"]), drift=None)
         return found
 
     def slow(self, selected: Any) -> Facts:

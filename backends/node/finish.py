@@ -5,6 +5,7 @@ it they are the only way back (design.md, section 5).
 """
 
 import os
+from typing import Any, Dict, Optional
 
 from backends.node import data, definition, hooks, standing
 from backends.node.places import (
@@ -49,7 +50,7 @@ def complete(transaction: Transaction) -> None:
             "version": transaction.to["version"],
             "digest": transaction.to["digest"],
             "run": transaction.run,
-            "previous": transaction.previous,
+            "previous": _came_from(transaction),
             "time": decided["wt"] if decided else None,
         },
     )
@@ -57,6 +58,16 @@ def complete(transaction: Transaction) -> None:
     _give_up_store(transaction)
     transaction.log("END", outcome="ok")
     put_away(transaction)
+
+
+def _came_from(transaction: Transaction) -> Optional[Dict[str, Any]]:
+    """The version before this one; of one that was installed again, what it came from before."""
+    previous = transaction.previous
+    if previous is None or previous["version"] != transaction.to["version"]:
+        return previous
+    marker = read_json(transaction.places.finalized) or {}
+    found: Optional[Dict[str, Any]] = marker.get("previous")
+    return found
 
 
 def _raise_floor(transaction: Transaction) -> None:

@@ -95,7 +95,13 @@ class VersionsLayout(Layout):
         remove_if_there(os.path.join(self.places.new, "%s.pointer" % txn))
 
     def untouched(self, previous: str, target: str, steps: List[Step]) -> Optional[List[Entry]]:
-        """The whole old tree: nothing in it is anybody's step."""
+        """The whole old tree: nothing in it is anybody's step.
+
+        A version that is installed again has its tree exchanged: that step proves it.
+        """
+        own = self.places.tree(previous)
+        if previous == target and (not steps or any(step.path == own for step in steps)):
+            return []
         manifest = self.manifest(previous)
         return None if manifest is None else list(manifest["files"])
 

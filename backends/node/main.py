@@ -129,7 +129,7 @@ def _serve(line: bytes, source: BinaryIO, send: Send, payload: bytes, updater: s
 
 def _hand_over(call: Call, line: bytes) -> None:
     """An open transaction is always driven by the updater that began it: become that one."""
-    if call.command in wire.READ_ONLY or call.command in ("stage", "check"):
+    if call.command in wire.READ_ONLY or call.command in ("stage", "check", "verify"):
         return
     try:
         opened = transaction.load(call.places)

@@ -165,6 +165,8 @@ def _prove_old_tree(transaction: Transaction) -> List[str]:
     files = layout.untouched(version, transaction.to["version"], transaction.steps())
     if files is None:
         return ["the manifest of %s is gone: its tree cannot be proven" % version]
+    if not files:
+        return []  # each path has a step, and was proven with it
     tree = transaction.places.tree(version)
     try:
         found = layout.compare(version, files)

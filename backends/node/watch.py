@@ -14,7 +14,7 @@ import time
 from types import FrameType
 from typing import Any, BinaryIO, Callable, Dict, List, Optional, Tuple
 
-from backends.node import clock, locks, processes, standing, transaction
+from backends.node import clock, drift, locks, processes, standing, transaction
 from backends.node.facts import Facts, Reader
 from backends.node.journal import JournalDamaged, frame, scan
 from backends.node.wire import WireError
@@ -37,6 +37,7 @@ class Watcher:
         self._reader = reader
         self._voice = voice
         self._slow = float(args["slow"])
+        self._patrol = drift.Patrol(reader.layout, float(args["verify_every"]))
         self._said: Optional[Facts] = None
         self._slow_facts: Facts = {}
         self._slow_at = 0.0
@@ -56,7 +57,8 @@ class Watcher:
             self._slow_facts = self._reader.slow(found["selected"])
             self._slow_at = now
             self._asked_about = about
-        found.update(self._slow_facts)
+        self._patrol.look(found)
+        found.update(self._slow_facts, drift=self._patrol.found)
         for record in self._tail.fresh():
             self._voice.say({"t": "record", "record": record})
         if self._said is None or _stable(found) != _stable(self._said):

@@ -29,6 +29,7 @@ COMMANDS = (
     "finalize",
     "adopt",
     "recover",
+    "verify",
     "journal",
     "clean",
 )
@@ -108,6 +109,7 @@ RECORDS = (
     "STAGE",
     "ROW",
     "ADOPT",
+    "VERIFY",
     "CLEAN",
 )
 

@@ -39,6 +39,7 @@ _LIMITS = {
     "operator_request": "operator_request_seconds",
     "stop_timeout": "stop_seconds",
     "install_step": "install_step_seconds",
+    "verify_every": "verify_every_seconds",
     "max_restarts": "max_restarts",
     "max_flaps": "max_flaps",
     "uploads": "uploads",

@@ -153,6 +153,8 @@ class PolicyTable(Table):
 
     stop_timeout: Deadline | None = None
     install_step: Deadline | None = None
+    verify_every: Deadline | None = None
+    """So often whoever watches has every byte of what runs read again."""
 
     max_restarts: Count | None = None
     """More than so many are a failure."""

@@ -287,6 +287,11 @@ def _rehearsal(call: Call) -> Found:
     found = _recorded(call, version)
     if found is None:
         return "refused", f"nothing is recorded about {version}: adopt it first"
+    if not found.is_whole and version == call.args["version"]:
+        return "warn", (
+            f"{version} is not what was recorded: {found.text()}. The way back is to what lies "
+            f"here now; what is replaced of it is kept in conflicts when {version} is finalized"
+        )
     if not found.is_whole:
         return "refused", f"{version} is not what was recorded: {found.text()}"
     return "ok", f"back to {version}: {found.text()}"

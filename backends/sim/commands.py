@@ -4,7 +4,7 @@ from collections.abc import Callable, Generator
 from typing import Any
 
 from backends.node import wire
-from backends.sim import checks, facts, keeping, looking, staging
+from backends.sim import checks, facts, keeping, looking, staging, verify
 from backends.sim import records as standing
 from backends.sim.call import OK, Answer, Answering, Call, Refused
 from backends.sim.content import compare
@@ -13,7 +13,7 @@ from backends.sim.node import Disk, Transaction
 from backends.sim.opened import Open
 from backends.sim.trial import watch
 
-_LEAVES_AT_REST = wire.READ_ONLY | {"check", "accept"}
+_LEAVES_AT_REST = wire.READ_ONLY | {"check", "verify", "accept"}
 """Commands that only look, or that must not undo what they were asked to keep."""
 
 _REST_LOOK_SECONDS = 0.05
@@ -273,6 +273,7 @@ _COMMANDS: dict[str, Callable[[Call], Answer | Answering]] = {
     "finalize": _finalize,
     "adopt": keeping.adopt,
     "recover": _recover,
+    "verify": verify.verify,
     "journal": looking.follow,
     "clean": keeping.clean,
 }

@@ -14,7 +14,7 @@ Facts = dict[str, Any]
 def full(node: SimNode, document: Mapping[str, Any]) -> Facts:
     """All facts, the service and its health asked."""
     found = quick(node, document)
-    found.update(slow(node, document))
+    found.update(slow(node, document), drift=None)
     return found
 
 

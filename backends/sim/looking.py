@@ -8,7 +8,7 @@ import math
 from typing import Any
 
 from backends.node import wire
-from backends.sim import facts
+from backends.sim import facts, verify
 from backends.sim import records as standing
 from backends.sim.call import OK, Answer, Answering, Beat, Call
 from backends.sim.records import Records
@@ -111,7 +111,7 @@ class _Watcher:
         if not self._slow_facts or is_due:
             self._slow_facts = facts.slow(call.node, call.document)
             self._slow_at, self._slow_is_old, self._about = now, False, about
-        found.update(self._slow_facts)
+        found.update(self._slow_facts, drift=verify.drift(call.node, found))
         for record in self._fresh():
             self._say({"t": "record", "record": record})
         if self._said is None or _stable(found) != _stable(self._said):
@@ -143,6 +143,8 @@ class _Watcher:
 def _stable(found: facts.Facts) -> facts.Facts:
     """The facts without what changes with every look."""
     same = dict(found)
+    if isinstance(same["drift"], dict) and "read" in same["drift"]:
+        same["drift"] = dict(same["drift"], read=None)
     if same["transaction"]:
         same["transaction"] = dict(same["transaction"], seconds_left=None, last=None)
     return same

@@ -7,7 +7,7 @@ from collections.abc import Generator
 
 from backends.node.canonical import canonical
 from backends.sim import records as standing
-from backends.sim.content import compare, sha256_of
+from backends.sim.content import Comparison, Tree, compare, sha256_of
 from backends.sim.node import Step
 from backends.sim.opened import Open, Waits, put_away
 from backends.sim.service import Service
@@ -51,10 +51,14 @@ def complete(opened: Open) -> Waits:
         "version": version,
         "digest": opened.to["digest"],
         "run": opened.plan["run"],
-        "previous": opened.previous,
+        "previous": (opened.disk.finalized or {}).get("previous")
+        if _is_again(opened)
+        else opened.previous,
         "time": decided["wt"] if decided else None,
     }
     disk.floor = max(disk.floor, disk.manifests[version].sequence or -1)
+    for tree in disk.store.values():
+        _set_aside(opened, tree, "finalize")
     disk.store.clear()
     disk.marks.pop(version, None)
     opened.log("END", outcome="ok")
@@ -131,11 +135,17 @@ def _prove(opened: Open, failures: list[str]) -> bool:
         opened.log("PROOF", what=step.path, ok=not differs, text=differs)
         if differs:
             problems.append(f"{step.path}: {differs}")
-    if opened.previous is not None:
+    if opened.previous is not None and not _is_again(opened):
         problems.extend(_prove_old_tree(opened, opened.previous["version"]))
     if problems:
         opened.log("UNPROVEN", paths=[problem[:500] for problem in problems[:100]])
     return not problems
+
+
+def _is_again(opened: Open) -> bool:
+    """Whether the version that was there is installed again: its tree is a step of its own."""
+    previous = opened.previous
+    return previous is not None and previous["version"] == opened.to["version"]
 
 
 def _prove_old_tree(opened: Open, version: str) -> list[str]:
@@ -174,19 +184,23 @@ def _clean(opened: Open) -> None:
     tree = disk.staging.get(version)
     if tree is None or version not in disk.manifests:
         return
-    found = compare(tree, disk.manifests[version].files)
-    for path in found.extra + found.changed:
-        kept = f"{opened.txn}/{version}/{path}"
-        disk.conflicts.append(kept)
-        home = opened.plan["home"]
-        opened.log(
-            "CONFLICT",
-            what=f"{version}/{path}",
-            kept=f"{home}/conflicts/{kept}",
-            during="rollback",
-        )
+    found = _set_aside(opened, tree, "rollback")
     tree.extra.clear()
     tree.missing |= tree.changed
     tree.changed.clear()
     if not found.is_whole:
         disk.marks.pop(version, None)
+
+
+def _set_aside(opened: Open, tree: Tree, during: str) -> Comparison:
+    """Keep what a tree holds that its release does not know; how it differs."""
+    version = opened.to["version"]
+    found = compare(tree, opened.disk.manifests[version].files)
+    for path in found.extra + found.changed:
+        kept = f"{opened.txn}/{version}/{path}"
+        opened.disk.conflicts.append(kept)
+        home = opened.plan["home"]
+        opened.log(
+            "CONFLICT", what=f"{version}/{path}", kept=f"{home}/conflicts/{kept}", during=during
+        )
+    return found

@@ -74,7 +74,7 @@ def watches() -> Iterator[list[Watch]]:
 
 
 def start(watches: list[Watch], node: Node, **args: Any) -> Watch:
-    watches.append(Watch(node, **{"beat": 0.3, "slow": 0.5, **args}))
+    watches.append(Watch(node, **{"beat": 0.3, "slow": 0.5, "verify_every": 3600, **args}))
     return watches[-1]
 
 

@@ -35,7 +35,7 @@ VOLATILE = frozenset(
     {
         *("bt", "wt", "bid", "p", "plan", "offset", "looked", "file"),
         *("boot_id", "pid", "pids", "start_id", "before", "now"),
-        *("time", "since", "seconds", "seconds_left", "until", "spent"),
+        *("time", "since", "seconds", "seconds_left", "until", "spent", "read"),
         *("log", "last"),
     }
 )

@@ -125,6 +125,7 @@ def said_twice(side: Side) -> None:
     side.until_healthy()
     side.install(NEW)
     assert side.preflight(NEW).code == "locked"
+    assert side.ask("verify").code == "locked"
     assert side.ask("accept", run="1120-bbb", how="auto").code == "other-run"
     side.ask("accept", run=RUN, how="auto", reason="")
     side.ask("accept", run=RUN, how="auto", reason="")
@@ -139,7 +140,9 @@ def said_twice(side: Side) -> None:
 
 def with_nothing_open(side: Side) -> None:
     """Everything that needs an open upgrade is refused without one."""
-    adopted(side)
+    side.put_in_place(OLD)
+    assert side.ask("verify", "verify what nobody knows").code == "nothing-recorded"
+    adopted(side, in_place=True)
     assert side.ask("accept", run=RUN, how="auto").code == "no-upgrade-open"
     assert side.ask("rollback", run=RUN, why="").code == "no-upgrade-open"
     assert side.ask("finalize", run=RUN, digest=NEW.digest).code == "no-upgrade-open"
@@ -172,6 +175,7 @@ def to_the_end(side: Side) -> None:
     assert side.ask("clean", preview=True, everything=False).code == "upgrade-open"
     assert side.ask("adopt", preview=True).code == "upgrade-open"
     assert side.stage(NEW).code == "upgrade-open"
+    assert side.ask("verify", "verify what is accepted").outcome == "ok"
     assert side.ask("finalize", run=RUN, digest=OLD.digest).code == "other-version"
     assert side.ask("finalize", run=RUN, digest=NEW.digest).outcome == "ok"
     side.until_closed()
@@ -179,6 +183,10 @@ def to_the_end(side: Side) -> None:
     assert side.ask("finalize", run=RUN, digest=NEW.digest).all("already")
     about = {"version": NEW.version, "digest": NEW.digest}
     assert side.ask("check", "check installed", scope="installed", **about).outcome == "ok"
+    assert side.ask("verify").outcome == "ok"
+    put_back = side.edit(NEW.version, "VERSION")
+    assert side.ask("verify", "verify what was edited").code == "drift"
+    put_back()
     side.ask("journal", "own journal", run="-", offset=0)
     side.ask("journal", run=RUN, offset=0)
     side.ask("clean", "clean everything", everything=True)
@@ -189,6 +197,7 @@ def from_nothing(side: Side) -> None:
     """The first install, and its way back, which is to remove it."""
     assert side.look()["selected"] is None
     assert side.ask("adopt", preview=True).code == "nothing-to-adopt"
+    assert side.ask("verify").code == "nothing-to-verify"
     side.accept(NEW)
     assert side.look()["running"] == NEW.version
     side.ask("rollback", run=RUN, why="no")
@@ -273,6 +282,31 @@ def edited_meanwhile(side: Side) -> None:
     assert side.look()["state"] == "rolled_back"
 
 
+def installed_again(side: Side) -> None:
+    """What has drifted is put right by installing it again, and taken back as it was before."""
+    adopted(side)
+    side.accept(NEW)
+    side.ask("finalize", run=RUN, digest=NEW.digest)
+    side.until_closed()
+    side.edit(NEW.version, "VERSION")
+    assert side.ask("verify").code == "drift"
+    again = "1121-bbb"
+    side.begin(NEW, again)
+    side.until_healthy()
+    side.ask("rollback", run=again, why="not now")
+    assert side.ask("journal", run=again, offset=0, follow=True).outcome == "undone"
+    side.until_closed()
+    assert side.ask("verify", "verify what came back").code == "drift"
+    again = "1121-ccc"
+    side.accept(NEW, again)
+    side.ask("finalize", run=again, digest=NEW.digest)
+    side.until_closed()
+    assert side.ask("verify", "verify what was repaired").outcome == "ok"
+    assert side.look()["previous"]["version"] == OLD.version
+    side.ask("journal", "own journal", run="-", offset=0)
+    side.ask("journal", "journal of the repair", run=again, offset=0)
+
+
 def softly_sick(side: Side) -> None:
     """A soft check that fails undoes nothing; it is told apart from a hard one."""
     side.document["health"][0]["level"] = "soft"
@@ -323,6 +357,7 @@ def no_request(side: Side) -> None:
         pytest.param(left_in_the_middle, marks=pytest.mark.drill),
         pytest.param(falls_sick, marks=pytest.mark.drill),
         pytest.param(edited_meanwhile, marks=pytest.mark.drill),
+        pytest.param(installed_again, marks=pytest.mark.drill),
         pytest.param(softly_sick, marks=pytest.mark.drill),
         pytest.param(no_request, marks=pytest.mark.drill),
     ],
@@ -338,7 +373,7 @@ def test_both_nodes_tell_the_same_story(sides: tuple[Side, Side], story: Story) 
 def what_a_watch_tells(side: Side) -> list[tuple[str, list[object]]]:
     """Facts first, beats while nothing changes, facts when something did."""
     adopted(side)
-    watch = side.watch(beat=0.4, busy_beat=0.2, slow=0.5)
+    watch = side.watch(beat=0.4, busy_beat=0.2, slow=0.5, verify_every=3600)
     try:
         first = watch.until(lambda message: message["t"] == "facts")
         assert [message["t"] for message in watch.said] == ["hello", "facts"]
@@ -359,7 +394,7 @@ def test_both_nodes_tell_the_same_in_a_watch(sides: tuple[Side, Side]) -> None:
 def an_upgrade_as_it_is_watched(side: Side) -> dict[str, object]:
     """The records one by one, the states in their order, and the facts at the end."""
     adopted(side)
-    watch = side.watch(beat=5.0, busy_beat=0.3, slow=0.5)
+    watch = side.watch(beat=5.0, busy_beat=0.3, slow=0.5, verify_every=3600)
     try:
         watch.until(lambda message: message["t"] == "facts")
         side.begin(NEW)

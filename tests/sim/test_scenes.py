@@ -147,7 +147,7 @@ def whole_story() -> list[bytes]:
     side = SimSide()
     old, new = Beacon("1.0"), Beacon("2.0")
     side.put_in_place(old)
-    watch = side.watch(beat=10.0, busy_beat=10.0, slow=1.0)
+    watch = side.watch(beat=10.0, busy_beat=10.0, slow=1.0, verify_every=3600)
     about = {"run": "1119-one", "version": old.version, "digest": old.digest}
     side.ask("adopt", **about)
     side.accept(new)
