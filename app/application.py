@@ -4,7 +4,6 @@ import time
 from collections.abc import Iterable
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import ClassVar
 
 from textual.app import App, SystemCommand
@@ -13,7 +12,7 @@ from textual.message import Message
 from textual.screen import Screen
 
 from app import clock, palette
-from app.allowed import acceptable, changing, finalizable, may
+from app.allowed import acceptable, changing, may
 from app.between.asking import Asking
 from app.between.bridge import Bridge
 from app.between.mailbox import Mailbox
@@ -32,6 +31,7 @@ from app.between.news import (
 from app.commands import ALL
 from app.notebook import Notebook
 from app.picture import Judge, Picture
+from app.requests import Requests
 from app.runs.looking import unread
 from app.screens import questions
 from app.screens.cluster import ClusterScreen
@@ -45,7 +45,6 @@ from app.screens.rollback import RollbackScreen
 from app.screens.upgrade import UpgradeScreen
 from app.state import Known, Stage, State, fold
 from app.theme import dress
-from app.view.failure import Choice
 from app.view.help import help_lines
 from app.view.leaving import sentences
 from app.view.next_step import NOTHING, Does, NextStep
@@ -100,6 +99,7 @@ class LiftlockApp(App[int]):
         self._notebook = Notebook(max(map(len, self._state.known), default=1))
         self._judge = Judge()
         self._picture = self._drawn()
+        self.requests = Requests(self, bridge, self.picture)
 
     # --- what is shown ------------------------------------------------------------------------
 
@@ -227,6 +227,8 @@ class LiftlockApp(App[int]):
                 self.action_adopt()
             case Does.VERIFY:
                 self.action_verify()
+            case Does.DOWNGRADE | Does.REINSTALL as does:
+                self.requests.plan_as_meant(does)
             case Does.NOTHING:
                 pass
 
@@ -251,16 +253,6 @@ class LiftlockApp(App[int]):
         if not isinstance(self.screen, ReleasesScreen):
             self.push_screen(ReleasesScreen())
 
-    def plan_upgrade(self, path: Path) -> None:
-        """Plan the upgrade to a release; it is shown when the nodes were read."""
-        self.bridge.prepare(path.absolute())
-
-    def try_again(self) -> None:
-        """Plan the upgrade that failed once more."""
-        run = self._state.upgrade
-        if run is not None and run.prepared is not None:
-            self.plan_upgrade(run.prepared.release.tarball)
-
     def action_hold(self) -> None:
         """Wait before the next node, or go on by itself."""
         run = self._state.upgrade
@@ -282,54 +274,21 @@ class LiftlockApp(App[int]):
             self.redraw()
             return
 
-        def answered(said: str | None) -> None:
-            if said is not None:
-                self.bridge.pause()
-
-        self.push_screen(Confirm(questions.stop_run(run)), answered)
+        self.requests.stop(run)
 
     def action_roll_back(self) -> None:
         """What failed, and the choice of what to roll back."""
         if not isinstance(self.screen, RollbackScreen):
             self.push_screen(RollbackScreen())
 
-    def ask_to_roll_back(self, choice: Choice) -> None:
-        """Ask, then roll back."""
-        asked = questions.roll_back(choice.nodes, choice.consequences)
-
-        def answered(reason: str | None) -> None:
-            if reason is not None:
-                self.bridge.roll_back(choice.nodes, reason, choice.data or None)
-
-        self.push_screen(Confirm(asked), answered)
-
     def action_accept(self) -> None:
         """Keep the new version on the node under the cursor."""
         if acceptable(self._state, self._node()):
-            self.ask_to_accept(self._node())
-
-    def ask_to_accept(self, node: str) -> None:
-        """Ask for the reason, then accept."""
-
-        def answered(reason: str | None) -> None:
-            if reason is not None:
-                self.bridge.accept(node, reason)
-
-        reading = self._state.reading(node)
-        self.push_screen(Confirm(questions.accept(node, reading)), answered)
+            self.requests.accept(self._node())
 
     def action_finalize(self) -> None:
-        """Show what becomes final and what is given up; the name has to be typed."""
-        version = finalizable(self._picture)
-        if not version:
-            return
-        asked = questions.finalize(version, self._picture.verdict, self._state)
-
-        def answered(said: str | None) -> None:
-            if said is not None:
-                self.bridge.finalize(version)
-
-        self.push_screen(Confirm(asked), answered)
+        """Make what is accepted final."""
+        self.requests.finalize()
 
     def action_adopt(self) -> None:
         """Record what runs as finalized; it is shown first."""

@@ -5,7 +5,6 @@ news. One run or act at a time: a second one is refused by name.
 """
 
 import asyncio
-import traceback
 from collections.abc import Awaitable, Callable, Collection, Coroutine
 from contextlib import nullcontext, suppress
 from dataclasses import replace
@@ -14,6 +13,7 @@ from typing import Any
 
 from app import clock
 from app.between.asking import Asking
+from app.between.defect import defect
 from app.between.mailbox import Mailbox
 from app.between.news import Began, Happened, Over, Planning, Read, Ready, Refused, Told
 from app.between.pacing import ByHand
@@ -21,17 +21,18 @@ from app.between.recalling import find_releases, newest_run
 from app.runs import acting
 from app.runs.acting import Done, Scene, Work, act
 from app.runs.keeping import fresh_run, locked
+from app.runs.noticing import Noticing
 from app.runs.upgrading import (
     Prepared,
     Upgrade,
     bring_to_rest,
+    meaning,
     open_for,
     prepare,
     signature_rule,
 )
 from app.session import Session, open_book
 from app.state import BUSY
-from backends.domain.clean import clean
 from backends.domain.facts import NodeReading
 from backends.domain.problem import Exit, LiftlockError, Problem
 from backends.domain.states import Unreachable
@@ -55,6 +56,7 @@ class Bridge:
         self._asking = asking
         self._core: Core | None = None
         self._book: Book | None = None
+        self._noticing: Noticing | None = None
         self._unwritable: LiftlockError | None = None
         self._pace: ByHand | None = None
         self._acts: Acts | None = None
@@ -87,7 +89,7 @@ class Bridge:
         try:
             await self._watch_with_history()
         except Exception as error:
-            self._refused("watch the nodes", _defect(error))
+            self._refused("watch the nodes", defect(error))
         finally:
             self._book = None
             await self.session.close()
@@ -95,6 +97,7 @@ class Bridge:
     async def _watch_with_history(self) -> None:
         try:
             with open_book(self.session.state_dir) as self._book:
+                self._noticing = Noticing(self.session, self._book)
                 recalled = newest_run(self._book, self.session.cluster.name)
                 if recalled is not None:
                     self._tell(recalled)
@@ -115,7 +118,7 @@ class Bridge:
         try:
             await contact.watch(self._see)
         except Exception as error:
-            found = _defect(error)
+            found = defect(error)
             self._see(
                 NodeReading(
                     contact.node,
@@ -129,6 +132,12 @@ class Bridge:
 
     def _see(self, reading: NodeReading) -> None:
         self._tell(Read(reading, clock.monotonic()))
+        if self._noticing is not None:
+            try:
+                self._noticing.see(reading)
+            except LiftlockError as error:
+                self._noticing = None  # said once; looking goes on
+                self._refused("write down what a watch has seen", error)
 
     # --- commands -----------------------------------------------------------------------------
 
@@ -167,13 +176,26 @@ class Bridge:
 
         self._submit(ask())
 
-    def prepare(self, path: Path) -> None:
-        """Open a release and plan the upgrade to it; nothing is changed."""
+    def prepare(
+        self,
+        path: Path,
+        nodes: Collection[str] | None = None,
+        *,
+        downgrade: str = "",
+        reinstall: str = "",
+    ) -> None:
+        """Open a release and plan the upgrade of these nodes, or all; nothing is changed.
+
+        `downgrade` and `reinstall` say why an older version, or the same again, is wanted.
+        """
+        session = meaning(self.session, downgrade=downgrade, reinstall=reinstall)
+        if nodes is not None:
+            session = replace(session, chosen=tuple(nodes))
 
         async def work() -> None:
             book = self._writable()
-            release = await asyncio.to_thread(open_for, self.session, path)
-            self._tell(Ready(await prepare(self.session, book, release)))
+            release = await asyncio.to_thread(open_for, session, path)
+            self._tell(Ready(await prepare(session, book, release)))
 
         self._tell(Planning(f"planning the upgrade to {path.name}"))
         self._act(f"plan an upgrade to {path.name}", work)
@@ -272,7 +294,9 @@ class Bridge:
     # --- in the engine's thread ---------------------------------------------------------------
 
     async def _do_upgrade(self, prepared: Prepared) -> None:
-        session, release = self.session, prepared.release
+        made, release = prepared.plan, prepared.release
+        planned = tuple(item.node for item in made.nodes)
+        session = replace(self.session, policy=made.policy, chosen=planned)
         book = self._writable()
         with locked(session, "upgrade"):
             if prepared.left:
@@ -341,7 +365,7 @@ class Bridge:
                 self._refused(what, error, kind)
             except Exception as error:
                 # The boundary between the threads: a defect is shown whole, never lost.
-                self._refused(what, _defect(error), kind)
+                self._refused(what, defect(error), kind)
 
         upgrading = self._upgrade is not None
         running = self._beside if beside and upgrading else self._acting
@@ -378,16 +402,3 @@ class Bridge:
 
     def _refused(self, what: str, error: LiftlockError, ended: str = "") -> None:
         self._tell(Refused(what, error.problem, error.exit_code, ended))
-
-
-def _defect(error: Exception) -> LiftlockError:
-    """An exception that nobody expected, as a problem."""
-    return LiftlockError(
-        Problem(
-            "unexpected",
-            "A defect of this program: it did not expect this.",
-            clean("".join(traceback.format_exception(error))),
-            "What was begun on nodes they finish by themselves; the status tells. Report this.",
-        ),
-        Exit.ERROR,
-    )

@@ -86,3 +86,22 @@ def adopt(previews: Sequence[Preview]) -> Asked:
             *(line(f"  {text}") for text in preview.lines),
         ]
     return Asked("adopt: record this as finalized", tuple(lines), "Record it")
+
+
+def downgrade(version: str) -> Asked:
+    """Before an older version is planned."""
+    lines = (
+        line(f"{version} is older than what runs. What was written since may not be readable."),
+        line("Nothing is changed yet: the plan is made again, and says that it is a downgrade."),
+    )
+    return Asked(f"downgrade to {version}", lines, f"Plan the downgrade to {version}", reason=True)
+
+
+def reinstall(version: str, nodes: Sequence[str]) -> Asked:
+    """Before what is there already is planned again."""
+    lines = (
+        line(f"{version} is installed again on {listed(nodes)}, through all checks, and watched."),
+        line("What lies there now is kept aside; what differs is in conflicts/ once it is final."),
+        line("Nothing is changed yet: the plan is shown first."),
+    )
+    return Asked(f"install {version} again", lines, f"Plan it on {listed(nodes)}", reason=True)

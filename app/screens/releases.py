@@ -45,11 +45,11 @@ class ReleasesScreen(LiveScreen):
     @on(Grid.Opened)
     def _take(self, event: Grid.Opened) -> None:
         event.stop()
-        self.operator.plan_upgrade(Path(event.key))
+        self.operator.requests.plan(Path(event.key))
 
     @on(Input.Submitted)
     def _take_path(self, event: Input.Submitted) -> None:
         event.stop()
         if text := event.value.strip():
             # Not `Path.expanduser`, which raises where nobody has that name.
-            self.operator.plan_upgrade(Path(os.path.expanduser(text)))
+            self.operator.requests.plan(Path(os.path.expanduser(text)))

@@ -102,11 +102,11 @@ class RollbackScreen(LiveScreen):
             case Does.LEAVE:
                 self.operator.go_back()
             case Does.ROLL_BACK:
-                self.operator.ask_to_roll_back(choice)
+                self.operator.requests.roll_back(choice)
             case Does.ACCEPT:
-                self.operator.ask_to_accept(choice.nodes[0])
+                self.operator.requests.accept(choice.nodes[0])
             case Does.TRY_AGAIN:
-                self.operator.try_again()
+                self.operator.requests.try_again()
 
 
 def prompt(choice: Choice) -> Content:

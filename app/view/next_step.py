@@ -11,6 +11,7 @@ from app.view.finality import final_version, why_not
 from app.view.gate import followers, gate_of, next_node
 from app.view.sending import on_its_way
 from app.view.words import ALWAYS, PHASE_WORDS, Moment, count, keyed, size, span
+from backends.domain.conditions_release import NEWER
 from backends.domain.facts import NodeFacts
 from backends.domain.pace import Upcoming
 from backends.domain.plan import Treatment
@@ -33,6 +34,8 @@ class Does(StrEnum):
     ROLL_BACK = "roll_back"
     ADOPT = "adopt"
     VERIFY = "verify"
+    DOWNGRADE = "downgrade"
+    REINSTALL = "reinstall"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +82,7 @@ def next_step(state: State, verdict: Verdict, moment: Moment) -> NextStep:
         return _nothing((state.planning, Tone.BUSY), "; nothing is changed")
     run = state.run
     if run is not None and run.stage is Stage.READY:
-        return _before(run, state, moment)
+        return _before(run, state, verdict, moment)
     if run is not None and run.stage is Stage.WAITING:
         if run.upcoming is None:
             return _nothing((f"the {run.kind} waits for your answer", Tone.WARN))
@@ -186,7 +189,7 @@ def _of_others(busy: Sequence[NodeFacts]) -> tuple[str | tuple[str, Tone], ...]:
     )
 
 
-def _before(run: Run, state: State, moment: Moment) -> NextStep:
+def _before(run: Run, state: State, verdict: Verdict, moment: Moment) -> NextStep:
     prepared = run.prepared
     if prepared is None:
         raise AssertionError("only what was prepared is ready")
@@ -196,10 +199,16 @@ def _before(run: Run, state: State, moment: Moment) -> NextStep:
         words = f"bring {left} back to rest first; then it is planned again"
         return _press(Does.BEGIN, words, (prepared.plan.id, prepared.left))
     gate = gate_of(run, state.readings(moment.monotonic), state.called)
+    if gate is not None and [each.name for each in gate.blocking] == [NEWER]:
+        words = f"{gate.blocking[0].text}: if that is meant, say why, and it is planned so"
+        return _press(Does.DOWNGRADE, words, prepared.plan.id)
     if gate is not None and not gate.is_open:
         why = f": {gate.blocking[0].text}; "
         return _nothing(("gate shut", Tone.BAD), why, ("x", Tone.KEY), " puts the plan away")
     todo = [item.node for item in prepared.todo]
+    if not todo and verdict.drifted and verdict.to_version == version:
+        words = f"install {version} again on {listed(verdict.drifted)}; you are asked why"
+        return _press(Does.REINSTALL, words, (prepared.plan.id, verdict.drifted))
     if not todo:
         return _nothing(
             f"nothing to do: no node has to change for {version}; ",

@@ -77,6 +77,9 @@ class Target:
     downgrade: str = ""
     """Why an older version is wanted, where that was said."""
 
+    reinstall: str = ""
+    """Why what is there already is installed again, where that was said."""
+
     nodes: frozenset[str] | None = None
     """The nodes that are to come to it; None: all."""
 
@@ -98,6 +101,10 @@ class Target:
     def concerns(self, node: str) -> bool:
         """Whether this node is to come to it."""
         return self.nodes is None or node in self.nodes
+
+    def mends(self, node: str) -> bool:
+        """Whether this node is installed again: whatever ails it is no reason against that."""
+        return bool(self.reinstall) and self.concerns(node)
 
 
 NODES_READ = "nodes read"
@@ -208,6 +215,17 @@ def nodes_healthy(nodes: Iterable[NodeFacts], of: int, name: str = "nodes health
         return Condition(name, ConditionState.WARN, listed(words))
     state = ConditionState.OK if len(chosen) == of else ConditionState.WARN
     return Condition(name, state, f"{len(chosen)} of {of}")
+
+
+def nodes_healthy_or_mended(seen: Survey, target: Target) -> Condition:
+    """As `nodes_healthy`, of those that are not to be mended."""
+    mended = _those(seen.read, lambda facts: target.mends(facts.node))
+    others = _those(seen.read, lambda facts: not target.mends(facts.node))
+    found = nodes_healthy(others, len(seen.counted) - len(mended))
+    if not mended or found.state is ConditionState.REFUSED:
+        return found
+    words = f"{found.text}; {listed(names(mended))} installed again: {target.reinstall}"
+    return replace(found, state=ConditionState.WARN, text=words)
 
 
 def others_healthy(nodes: Iterable[NodeFacts], of: int, patience_seconds: float) -> Condition:

@@ -7,6 +7,9 @@ from backends.domain.conditions import Condition, ConditionState, Target, as_far
 from backends.domain.facts import Fact, Finalized, NodeFacts, is_value
 from backends.domain.survey import Survey, are, listed, names
 
+NEWER = "newer than what runs"
+"""What a person may set aside, by saying why."""
+
 
 def same_content(seen: Survey, target: Target) -> Condition:
     """The version that is to be installed is not known on a node with another content."""
@@ -101,7 +104,7 @@ def newer(seen: Survey, target: Target) -> Condition:
 
     A version that does not order is no reason to forbid (design.md, section 4).
     """
-    name = "newer than what runs"
+    name = NEWER
     older, unordered = [], []
     for facts in seen.read:
         if not target.concerns(facts.node) or not is_value(facts.version):

@@ -76,7 +76,7 @@ def before_upgrade(
             conditions_release.not_expired(target),
             conditions_release.newer(seen, target),
             conditions_release.path_allowed(seen, target),
-            conditions.nodes_healthy(seen.read, len(seen.counted)),
+            conditions.nodes_healthy_or_mended(seen, target),
         ),
     )
 
@@ -91,6 +91,9 @@ def before_turn(
     """What must hold before it is the turn of `node`; `accepted` are those before it."""
     seen = survey(readings, cluster)
     others = tuple(facts for facts in seen.read if facts.node != node)
+    waiting = {each.node for each in others if target.mends(each.node)} - {*accepted}
+    serving = [facts for facts in others if facts.node not in waiting]
+    count = len(seen.counted) - 1 - len(waiting)
     return Gate(
         name=f"before {node}",
         conditions=(
@@ -100,6 +103,6 @@ def before_turn(
             conditions.nobody_waits_for_a_person(others),
             conditions.accepted_stay(others, accepted, target),
             conditions.batch_has_room(others, target.batch),
-            conditions.others_healthy(others, len(seen.counted) - 1, target.patience_seconds),
+            conditions.others_healthy(serving, count, target.patience_seconds),
         ),
     )

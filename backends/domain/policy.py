@@ -95,12 +95,12 @@ class Limits:
     handshakes_per_gateway: int = 8
     heart_beat_idle_seconds: float = 10
     heart_beat_upgrade_seconds: float = 1
+    stale_beats: float = 2.5
+    """So many heart beats missed, and what is on the screen is stale."""
+
     verify_every_seconds: float = 3600
     """From one time to the next at which a watch reads every byte of what runs; what differs in
     its inode, size or times is read within ten seconds."""
-
-    stale_beats: float = 2.5
-    """So many heart beats missed, and what is on the screen is stale."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from backends.engine.answer import Answer
 from backends.engine.contact import Contact
 from backends.engine.events import Kind
 from backends.engine.reading import back_in_words, in_words
-from backends.engine.results import NodeResult, Result
+from backends.engine.results import NodeResult, Result, not_done
 from backends.engine.scribe import Scribe
 from backends.engine.serving import Serving
 from backends.engine.upload import Message
@@ -191,9 +191,8 @@ class Acts:
     def _tell_verified(self, node: str, message: Message) -> None:
         """Every path by name: rows have only the first ones."""
         for word in ("changed", "missing", "foreign"):
-            paths = [line(str(path)) for path in message[word]]
-            for path in paths:
-                self._say(node, Phase.CHECK, f"{word}: {path}")
+            for path in message[word]:
+                self._say(node, Phase.CHECK, f"{word}: {line(str(path))}")
 
     async def clean(self, preview: Preview, *, everything: bool) -> NodeResult:
         """Remove what was shown."""
@@ -315,12 +314,10 @@ class Acts:
         return NodeResult(reading.name, result, problem)
 
     def _failed(self, node: str, phase: Phase, answer: Answer) -> NodeResult:
-        problem = answer.problem or Problem("no-reason", f"{node}: ended {answer.outcome}")
-        self._scribe.problem(problem, node=node, phase=phase)
-        if answer.outcome in (Outcome.UNREACHABLE, Outcome.TIMED_OUT):
-            return NodeResult(node, Result.UNREACHABLE, problem)
-        locked = problem.code == "locked"
-        return NodeResult(node, Result.LOCKED if locked else Result.REFUSED, problem)
+        found = not_done(node, answer, phase)
+        if found.problem is not None:
+            self._scribe.problem(found.problem, node=node, phase=phase)
+        return found
 
     def _say(self, node: str, phase: Phase, text: str) -> None:
         self._scribe.say(Kind.RESULT, text, node=node, phase=phase)

@@ -29,7 +29,7 @@ from backends.engine.events import Kind
 from backends.engine.gatekeeper import Gatekeeper
 from backends.engine.pace import ByPolicy, Pace
 from backends.engine.rate import Rate
-from backends.engine.results import NodeResult, Result, exit_of_upgrade
+from backends.engine.results import NodeResult, Result, exit_of_upgrade, not_done
 from backends.engine.results import Outcome as RunOutcome
 from backends.engine.scribe import Scribe
 from backends.engine.spool import spool
@@ -210,6 +210,7 @@ class Conductor:
                 lambda row: self._scribe.row(row, node=contact.node, phase=Phase.PREFLIGHT),
                 release=_told(self._release),
                 downgrade=self._plan.policy.downgrade,
+                reinstall=self._plan.policy.reinstall,
                 bytes=max(manifest.total_bytes, manifest.needs.bytes),
                 files=len(manifest.files),
                 second_layer=self._plan.policy.second_layer.value,
@@ -323,12 +324,10 @@ class Conductor:
         if answer.is_ok:
             self._passed(node, phase, "ok")
             return None
-        problem = answer.problem or Problem("no-reason", f"{node}: {phase} ended {answer.outcome}")
-        self._scribe.problem(problem, node=node, phase=phase)
-        if answer.outcome in (Outcome.UNREACHABLE, Outcome.TIMED_OUT):
-            return NodeResult(node, Result.UNREACHABLE, problem)
-        locked = problem.code == "locked"
-        return NodeResult(node, Result.LOCKED if locked else Result.REFUSED, problem)
+        found = not_done(node, answer, phase)
+        if found.problem is not None:
+            self._scribe.problem(found.problem, node=node, phase=phase)
+        return found
 
     def _passed(self, node: str, phase: Phase, text: str) -> None:
         self._scribe.say(Kind.RESULT, text, node=node, phase=phase, data={"outcome": "ok"})

@@ -309,6 +309,7 @@ def target_of(plan: Plan, release: Release, now: str) -> Target:
         from_versions=None if allowed == "*" else tuple(allowed),
         ordering=plan.ordering,
         downgrade=plan.policy.downgrade,
+        reinstall=plan.policy.reinstall,
         nodes=frozenset(item.node for item in plan.nodes if item.treatment is Treatment.INSTALL),
         expires=release.manifest.expires or "",
         now=now,

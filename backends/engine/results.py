@@ -5,6 +5,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from backends.domain.problem import Exit, Problem, worst
+from backends.domain.states import Outcome as Outcomes
+from backends.domain.states import Phase
+from backends.engine.answer import Answer
 
 
 class Result(StrEnum):
@@ -66,6 +69,15 @@ class Outcome:
 
     problem: Problem | None = None
     """What concerns the whole run."""
+
+
+def not_done(node: str, answer: Answer, phase: Phase) -> NodeResult:
+    """The result of a node that did not do what it was asked, with the reason."""
+    problem = answer.problem or Problem("no-reason", f"{node}: {phase} ended {answer.outcome}")
+    if answer.outcome in (Outcomes.UNREACHABLE, Outcomes.TIMED_OUT):
+        return NodeResult(node, Result.UNREACHABLE, problem)
+    locked = problem.code == "locked"
+    return NodeResult(node, Result.LOCKED if locked else Result.REFUSED, problem)
 
 
 _EXITS = {

@@ -140,7 +140,18 @@ def _finalized(order: Order) -> Answer:
 
 
 def _baseline(order: Order) -> Answer:
-    """A hard check that fails before would fail afterwards for a reason that is not ours."""
+    """A hard check that fails before would fail afterwards for a reason that is not ours.
+
+    Not where what is there is installed again: that may be the way to mend it.
+    """
+    answer, text = _before(order)
+    again = order.args.get("reinstall")
+    if answer != "refused" or not again:
+        return answer, text
+    return "warn", "%s; installed again: %s" % (text, again)
+
+
+def _before(order: Order) -> Answer:
     version = order.layout.selected()
     if version is None:
         return "ok", "nothing is installed"

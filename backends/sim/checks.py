@@ -195,6 +195,14 @@ def _clock(call: Call) -> Found:
 
 
 def _baseline(call: Call) -> Found:
+    answer, text = _before(call)
+    again = call.args.get("reinstall")
+    if answer != "refused" or not again:
+        return answer, text
+    return "warn", f"{text}; installed again: {again}"
+
+
+def _before(call: Call) -> Found:
     version = call.disk.pointer
     if version is None:
         return "ok", "nothing is installed"
