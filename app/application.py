@@ -226,7 +226,7 @@ class LiftlockApp(App[int]):
             case Does.ADOPT:
                 self.action_adopt()
             case Does.VERIFY:
-                self.action_verify()
+                self.bridge.verify(self._picture.verdict.drifted)
             case Does.DOWNGRADE | Does.REINSTALL as does:
                 self.requests.plan_as_meant(does)
             case Does.NOTHING:

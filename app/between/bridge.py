@@ -176,25 +176,18 @@ class Bridge:
 
         self._submit(ask())
 
-    def prepare(
-        self,
-        path: Path,
-        nodes: Collection[str] | None = None,
-        *,
-        downgrade: str = "",
-        reinstall: str = "",
-    ) -> None:
+    def prepare(self, path: Path, nodes: Collection[str] | None = None, **meant: str) -> None:
         """Open a release and plan the upgrade of these nodes, or all; nothing is changed.
 
         `downgrade` and `reinstall` say why an older version, or the same again, is wanted.
         """
-        session = meaning(self.session, downgrade=downgrade, reinstall=reinstall)
-        if nodes is not None:
-            session = replace(session, chosen=tuple(nodes))
 
         async def work() -> None:
             book = self._writable()
-            release = await asyncio.to_thread(open_for, session, path)
+            release = await asyncio.to_thread(open_for, self.session, path)
+            session = meaning(self.session, **meant) if meant else self.session
+            if nodes is not None:
+                session = replace(session, chosen=tuple(nodes))
             self._tell(Ready(await prepare(session, book, release)))
 
         self._tell(Planning(f"planning the upgrade to {path.name}"))

@@ -66,14 +66,16 @@ def _what(state: State, verdict: Verdict, moment: Moment) -> Line:
 def _cause(verdict: Verdict) -> str:
     """Why; of a settled cluster only what the title does not say."""
     if verdict.kind is VerdictKind.SETTLED:
-        return verdict.cause.partition("; ")[2]
+        said = verdict.cause.partition("; ")[2]
+        alone = len(verdict.drifted) == 1
+        return said.replace(f"{verdict.drifted[0]} has drifted: ", "", 1) if alone else said
     return verdict.cause
 
 
 def _stopped(state: State) -> str:
     """How the run of this screen ended, while nothing else began."""
     run = state.run
-    if run is None or not run.failed or run.outcome is None:
+    if run is None or not run.failed or run.outcome is None or run.kind == "verify":
         return ""
     words = ", ".join(f"{each.node} {each.result.replace('_', ' ')}" for each in run.bad)
     return words or run.outcome.text

@@ -64,6 +64,8 @@ def _there(item: NodePlan, reading: NodeReading) -> Cell:
     facts = reading.facts if reading.read else None
     if facts is None:
         return Cell("not read", Tone.WARN)
+    if facts.has_drifted:
+        return Cell("DRIFT", Tone.BAD)
     if item.treatment is Treatment.ACCEPTED and facts.state is NodeState.ACCEPTED:
         return Cell("accepted", Tone.OK)
     if facts.is_finalized and not facts.is_open:

@@ -61,12 +61,15 @@ def gate_lines(gate: Gate) -> list[Line]:
 def _overview(made: Plan, gate: Gate | None) -> list[Line]:
     todo = [item for item in made.nodes if item.steps]
     found = [
-        line((f"{made.product} {made.release_version}", Tone.STRONG), f" on {_names(todo)}"),
+        line(
+            (f"{made.product} {made.release_version}", Tone.STRONG),
+            f" on {_names(todo) or 'no node'}",
+        ),
         line((str(made.provenance), Tone.PLAIN if made.provenance.is_signed else Tone.WARN)),
         *(
             line(f"{item.node}: {item.treatment}{f', {item.reason}' if item.reason else ''}")
             for item in made.nodes
-            if not item.steps
+            if not item.steps or item.reason
         ),
         line(f"batch {made.policy.batch}, pause {made.policy.pause}, accept {made.policy.accept}"),
         line(f"nobody there in a trial: {made.policy.if_operator_vanishes}"),

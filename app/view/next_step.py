@@ -157,20 +157,37 @@ def _by_verdict(state: State, verdict: Verdict) -> NextStep:
         return _nothing(f"next  {text}")  # a service is started on its node, by no key
     if verdict.kind is VerdictKind.SETTLED and verdict.drifted:
         names = listed(verdict.drifted)
+        if state.act is not None and state.act.kind == "verify" and state.act.failed:
+            words = f"repair {names}: choose {verdict.to_version} again, it is planned first"
+            return _press(Does.CHOOSE, words, verdict.drifted)
         words = f"verify {names}: what differs is named; u and the same release repair it"
         return _press(Does.VERIFY, words, verdict.drifted)
     if verdict.kind is VerdictKind.SETTLED:
-        lies = verdict.cause.partition("; ")[2] or "nothing is under way"
+        lies = verdict.cause.partition("; ")[2] or _verified(state) or "nothing is under way"
         return _press(Does.CHOOSE, f"choose a release to upgrade to; {lies}", verdict.kind)
     if verdict.kind is VerdictKind.READY_TO_FINALIZE:
         if not final:
             return _nothing(f"next  not to be finalized yet: {why_not(state.as_read)}")
-        words = f"finalize {final} for good; until then it can be rolled back"
-        return _press(Does.FINALIZE, words, final)
+        return _finalize(final)
     does = _BY_KEY.get(text[:1], Does.NOTHING) if text[1:3] == " (" else Does.NOTHING
+    if does is Does.FINALIZE:
+        return _finalize(final)
     if does is Does.CHOOSE:
         text = f"choose the release: {text.removeprefix('u (upgrade)').lstrip(': ')}"
     return _press(does, text) if does else _nothing(f"next  {text}")
+
+
+def _verified(state: State) -> str:
+    """What a verification has found that has just ended well."""
+    act = state.act
+    if act is None or act.kind != "verify" or act.outcome is None or act.failed:
+        return ""
+    return f"as recorded, every byte: {listed([each.node for each in act.outcome.nodes])}"
+
+
+def _finalize(version: str) -> NextStep:
+    words = f"finalize {version} for good; until then it can be rolled back"
+    return _press(Does.FINALIZE, words, version)
 
 
 def _of_others(busy: Sequence[NodeFacts]) -> tuple[str | tuple[str, Tone], ...]:
@@ -200,7 +217,7 @@ def _before(run: Run, state: State, verdict: Verdict, moment: Moment) -> NextSte
         return _press(Does.BEGIN, words, (prepared.plan.id, prepared.left))
     gate = gate_of(run, state.readings(moment.monotonic), state.called)
     if gate is not None and [each.name for each in gate.blocking] == [NEWER]:
-        words = f"{gate.blocking[0].text}: if that is meant, say why, and it is planned so"
+        words = f"say why an older version is wanted: {gate.blocking[0].text}"
         return _press(Does.DOWNGRADE, words, prepared.plan.id)
     if gate is not None and not gate.is_open:
         why = f": {gate.blocking[0].text}; "

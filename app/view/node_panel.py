@@ -75,7 +75,7 @@ def _facts(facts: NodeFacts, now: float) -> list[Line]:
         *(line(("not signed ", Tone.QUIET), (each, Tone.WARN)) for each in facts.unsigned),
         _previous(facts),
         _final(facts),
-        _drift(facts),
+        _drift(facts, now),
         line(("service    ", Tone.QUIET), facts.service.value),
         _health(facts),
     ]
@@ -127,7 +127,7 @@ def _final(facts: NodeFacts) -> Line:
     return _fact("finalized", facts.final_version, run)
 
 
-def _drift(facts: NodeFacts) -> Line:
+def _drift(facts: NodeFacts, now: float) -> Line:
     """Whether what lies in place is as recorded, and when every byte was read last."""
     found = facts.drift
     label = ("files      ", Tone.QUIET)
@@ -138,7 +138,8 @@ def _drift(facts: NodeFacts) -> Line:
     if found.count:
         words = f": {found.count} of {found.files}, {found.in_words()}"
         return line(label, ("DRIFT", Tone.BAD), words)
-    return line(label, f"{found.files} as recorded, read {local_time(found.read)}")
+    ago = span(now - datetime.fromisoformat(found.read).timestamp())
+    return line(label, f"{found.files} as recorded, {ago} ago")
 
 
 def _health(facts: NodeFacts) -> Line:

@@ -45,9 +45,9 @@ def rows(state: State) -> list[Row]:
 
 
 def likely(state: State, verdict: Verdict) -> str:
-    """The release that an open upgrade goes to, by its path; empty when none is open."""
+    """The release that an open upgrade goes to, or that repairs what has drifted, by its path."""
     found = state.releases.found if state.releases else ()
-    if verdict.kind in (VerdictKind.SETTLED, VerdictKind.ABSENT):
+    if verdict.kind in (VerdictKind.SETTLED, VerdictKind.ABSENT) and not verdict.drifted:
         return ""
     return next((each.path for each in found if each.version == verdict.to_version), "")
 

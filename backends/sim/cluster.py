@@ -214,6 +214,12 @@ class SimCluster:
         self.do(name, "accept", run=run, how="auto", reason="")
         self.until_rest(name)
 
+    def finalize(self, name: str, run: str) -> None:
+        """Make what is accepted final."""
+        digest = self.facts(name)["transaction"]["to"]["digest"]
+        self.do(name, "finalize", run=run, digest=digest)
+        self._until(name, lambda facts: facts["transaction"] is None)
+
     def upgrade(self, version: str, run: str, *names: str) -> None:
         """Bring these nodes to a version: accepted, still reversible."""
         self.stage(version, run, *names)

@@ -160,6 +160,17 @@ def down(clock: SimClock) -> SimCluster:
     return cluster
 
 
+def drifted(clock: SimClock) -> SimCluster:
+    """The good release is final everywhere; somebody has changed a file of it on the third."""
+    cluster = settled(clock)
+    cluster.upgrade(NEW, "1016-qt4", *cluster.nodes)
+    for name in cluster.nodes:
+        cluster.finalize(name, "1016-qt4")
+    clock.wind(_HOURS)
+    cluster.nodes["n3"].change_file(NEW, "beacon.bin")
+    return cluster
+
+
 def thousand(clock: SimClock) -> SimCluster:
     """A thousand settled nodes."""
     return settled(clock, 1000)
@@ -187,6 +198,7 @@ SCENES: dict[str, Callable[[SimClock], SimCluster]] = {
     "partly": partly,
     "unmanaged": unmanaged,
     "down": down,
+    "drifted": drifted,
     "thousand": thousand,
 }
 """Every scene by its name."""

@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from backends.domain.gates import ConditionState, Target, before_upgrade
+from backends.domain.gates import ConditionState, Target, before_turn, before_upgrade
+from backends.domain.states import HealthState
 from backends.domain.versions import Ordering, VersionOrder
 from tests.domain.nodes import LOST, node, nothing_there, silent
 
@@ -110,3 +111,29 @@ def test_numbers_follow_however_long_they_are(old, new, follows):
     numbers = Ordering(VersionOrder.INTEGER, only_successor=True)
     assert numbers.is_successor(old, new) == follows
     assert not Ordering(VersionOrder.DEBIAN).is_successor("9", "10")
+
+
+def test_what_is_installed_again_may_be_sick_and_nobody_else():
+    """A repair is not refused for what it is to mend; the others serve, or it does not begin."""
+    sick = node("n2", "4.12", health=HealthState.FAILING, health_text="http-1: HTTP 503")
+    mends = replace(TARGET, digest="", reinstall="a bit flipped", nodes=frozenset({"n2"}))
+    name = "nodes healthy"
+    assert line([node("n1"), sick], TARGET, name).state is ConditionState.REFUSED
+    found = line([node("n1"), sick], mends, name)
+    assert found.state is ConditionState.WARN
+    assert found.text == "1 of 1; n2 installed again: a bit flipped"
+    other = node("n3", "4.12", health=HealthState.FAILING, health_text="http-1: HTTP 503")
+    assert line([node("n1"), sick, other], mends, name).state is ConditionState.REFUSED
+
+
+def test_what_waits_to_be_installed_again_does_not_hold_up_the_turn_before_it():
+    sick = node("n2", "4.12", health=HealthState.FAILING)
+    mends = replace(TARGET, reinstall="a bit flipped", nodes=frozenset({"n1", "n2"}))
+    readings = [node("n1"), sick, node("n3")]
+
+    def others(accepted):
+        gate = before_turn("n1", readings, mends, accepted=accepted)
+        return next(each for each in gate.conditions if each.name == "others healthy")
+
+    assert (others(()).state, others(()).text) == (ConditionState.OK, "1 of 1")
+    assert others(("n2",)).state is ConditionState.WAIT, "it was mended, and is sick again"

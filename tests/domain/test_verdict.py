@@ -6,7 +6,7 @@ import time
 import pytest
 from hypothesis import given, settings
 
-from backends.domain.facts import Finalized, NodeReading, Unknown, VersionRef
+from backends.domain.facts import Drift, Finalized, NodeReading, Unknown, VersionRef
 from backends.domain.problem import Exit, Problem
 from backends.domain.states import NodeState, Phase, ServiceState, Unreachable
 from backends.domain.survey import survey
@@ -398,6 +398,31 @@ def test_a_service_that_is_down_needs_a_person_though_the_version_is_settled():
     assert verdict.exit_code() is Exit.NEEDS_PERSON
 
 
+def test_what_has_drifted_needs_a_person_though_the_version_is_settled():
+    found = Drift("4.12", 9, changed=("bin/beacon",), missing=("lib/a", "lib/b"), count=3)
+    whole = Drift("4.12", 9)
+    verdict = decide([node("n1", drift=whole), node("n2", drift=found), node("n3")], "harbor")
+    assert verdict.kind is K.SETTLED
+    assert verdict.drifted == ("n2",)
+    assert verdict.headline() == "settled 4.12; drifted: n2"
+    assert "n2 has drifted: changed bin/beacon; missing lib/a, lib/b" in verdict.cause
+    assert verdict.next_action.startswith("liftlock verify harbor -n n2 says what differs")
+    assert "liftlock upgrade harbor RELEASE -n n2 --reinstall WHY" in verdict.next_action
+    assert verdict.exit_code() is Exit.NEEDS_PERSON
+
+
+def test_what_nobody_has_looked_at_has_not_drifted():
+    for unseen in (None, Unknown("n1: Input/output error")):
+        verdict = decide([node("n1", drift=unseen)])
+        assert verdict.drifted == ()
+        assert verdict.exit_code() is Exit.OK
+
+
+def test_the_words_of_drift_count_what_they_do_not_name():
+    paths = tuple(f"f{number}" for number in range(20))
+    assert Drift("1", 99, changed=paths, count=42).in_words() == "changed f0, f1, f2; 39 more"
+
+
 def test_nothing_is_finalized_before_what_is_down_is_restarted():
     verdict = decide([upgraded("n1"), upgraded("n2", service=ServiceState.STOPPED)])
     assert verdict.kind is K.READY_TO_FINALIZE
@@ -542,8 +567,9 @@ def keeps_its_claims(readings):
         case K.DETERMINING | K.UNKNOWN:
             assert not verdict.certain
     exit_code = verdict.exit_code()
-    assert (exit_code is Exit.OK) == (verdict.kind is K.SETTLED and not verdict.down)
-    assert exit_code is Exit.NEEDS_PERSON or not verdict.down
+    well = not verdict.down and not verdict.drifted
+    assert (exit_code is Exit.OK) == (verdict.kind is K.SETTLED and well)
+    assert exit_code is Exit.NEEDS_PERSON or well
 
 
 @settings(deadline=None, max_examples=200)

@@ -11,8 +11,8 @@ from backends.store.book import Book, Run
 from tests.support.cluster import Cluster
 from tests.support.screen_operator import at_the_screen
 
-ACTING = {"upgrade", "accept", "rollback", "finalize", "adopt"}
-"""What the command line has that changes nodes and is the screen's business as well."""
+ACTING = {"upgrade", "accept", "rollback", "finalize", "adopt", "verify"}
+"""What the command line does on nodes and is the screen's business as well."""
 
 Told = dict[str, list[tuple[str, str, str]]]
 

@@ -159,11 +159,24 @@ async def link_gone(stage: Stage) -> None:
     await stage.settles()
 
 
+async def to_be_repaired(stage: Stage) -> None:
+    """n3 was verified, and the release that is there chosen again."""
+    await third_row(stage)
+    await stage.steps(then="repair n3: choose 4.12.0 again")
+    await stage.presses("n")
+    await stage.sees("4.12.0", "4.13.0")
+    await stage.presses("enter")
+    await stage.sees("install 4.12.0 again on n3")
+    await stage.settles()
+
+
 PICTURES: dict[str, tuple[str, Way, tuple[tuple[int, int], ...]]] = {
     "cluster": ("settled", nothing, (SMALL, LARGE)),
     "half-way": ("half-way", third_row, (SMALL, LARGE)),
     "unreachable": ("partly", second_row, (SMALL,)),
     "down": ("down", nothing, (SMALL,)),
+    "drifted": ("drifted", third_row, (SMALL, LARGE)),
+    "repair": ("drifted", to_be_repaired, (SMALL,)),
     "no-contact": ("half-way", link_gone, (SMALL,)),
     "thousand": ("thousand", nothing, (LARGE,)),
     "releases": ("settled", choose, (SMALL,)),
