@@ -124,6 +124,8 @@ def settle(transaction: Transaction) -> List[str]:
         return _see_readable(transaction)
     failures = []
     for path, store, digest in found:
+        if _is_back(transaction, path):
+            continue
         try:
             failures += _put_back(transaction, path, store, digest)
         except OSError as error:
@@ -188,8 +190,20 @@ def _put_back(transaction: Transaction, path: str, store: str, digest: Optional[
             os.rename(store, path)
         sync_directory(os.path.dirname(path))
     ok = images.tree_digest(path) == digest
-    transaction.note("PROOF", what=path, ok=ok, text="" if ok else "not the data of before")
+    said = "" if ok else "not the data of before"
+    # Durable before the old version is started, which writes into it.
+    transaction.note("PROOF", durable=True, what=path, ok=ok, text=said)
     return [] if ok else ["%s: not the data of before" % path]
+
+
+def _is_back(transaction: Transaction, path: str) -> bool:
+    """Whether it was proven on this way back: by now the old version may have written into it."""
+    for record in reversed(transaction.records):
+        if record["t"] in ("ROLLBACK", "CHOICE"):
+            return False
+        if record["t"] == "PROOF" and record["what"] == path:
+            return bool(record["ok"])
+    return False
 
 
 def _store(path: str, transaction: Transaction, number: int) -> str:

@@ -164,10 +164,10 @@ class Transaction:
                 raise
             return self.journal.append(kind, durable, **fields)
 
-    def note(self, kind: str, **fields: Any) -> None:
+    def note(self, kind: str, durable: bool = False, **fields: Any) -> None:
         """Append a record that only informs: when it cannot be written, the work goes on."""
         try:
-            self.log(kind, durable=False, **fields)
+            self.log(kind, durable, **fields)
         except AppendFailed:
             _log.exception("not journaled: %s %r", kind, fields)
 

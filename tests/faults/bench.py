@@ -37,12 +37,18 @@ from tests.faults.ledger import Ledger
 from tests.faults.picture import Picture, picture
 from tests.support import beacon
 
+WRITTEN = ("etc/kept.conf", "/table")
+"""What 2.0 writes into when it starts."""
+
 Phase = Callable[[], Any]
 
 PARTS = ["inputs", "deep/ncf"]
 LAYOUTS = ("versions", "overlay", "swap")
 BENCHES = (*LAYOUTS, *(f"{layout} from nothing" for layout in LAYOUTS))
 """What a bench is made with: a layout, and whether its upgrade is a first install."""
+
+AGAIN = tuple(f"{layout} again" for layout in LAYOUTS)
+"""The version that is there, and has drifted, is installed again."""
 
 
 class Bench:
@@ -59,13 +65,13 @@ class Bench:
         self.top = top
         self.log = top / "child.log"
         self.name = layout
-        layout, _, self._from_nothing = layout.partition(" ")
+        layout, _, way = layout.partition(" ")
         self.layout = layout
         self.seed: Phase | None = None
         """A fault of `seeds` that is planted in each child."""
 
         self.node = top / "node"
-        content = content or trees.of_layout(layout)
+        content = content or (trees.drifted if way == "again" else trees.of_layout)(layout)
         self.old, self.new, self._live = trees.small(content) if small else content
         directory = str(self.node / "opt" / "beacon")
         self.document = beacon.document(
@@ -101,7 +107,7 @@ class Bench:
         trees.lay(self.data, {"table": trees.text("format 1\n", 0o640), "log": trees.text("x\n")})
         self.places.make_home()
         self.places.make_beside()
-        self.before = "" if self._from_nothing else "1.0"
+        self.before = {"from nothing": "", "again": "2.0"}.get(way, "1.0")
         """The version that runs before; none for a first install."""
 
         self.book.write_text(self.before)
@@ -125,21 +131,22 @@ class Bench:
 
     def _lay_down(self) -> None:
         trees.lay(Path(self.places.directory), self._live)
-        about = {"version": "1.0", "digest": self.old.digest}
+        version = self.before
+        about = {"version": version, "digest": self.old.digest}
         places.write_json(
-            self.places.manifest("1.0"),
+            self.places.manifest(version),
             {**about, "sequence": 1, "files": self.old.files, "source": "release"},
         )
         if self.places.flat:
-            places.write_file(self.places.selected, b"1.0\n", 0o644)
+            places.write_file(self.places.selected, version.encode() + b"\n", 0o644)
         if self.document["service"]["definition"]:
-            self.unit.write_text("unit 1\n")
+            self.unit.write_text(f"unit {version[0]}\n")
             os.utime(self.unit, ns=(trees.WHEN, trees.WHEN))
             Path(f"{self.unit}.enabled").touch()
         places.write_json(
             self.places.finalized, {**about, "run": "r0", "previous": None, "time": 1.0}
         )
-        self.previous = {**about, "path": self.places.tree("1.0")}
+        self.previous = {**about, "path": self.places.tree(version)}
 
     def stage(self) -> None:
         """Stage the new version, in this process."""
@@ -224,7 +231,10 @@ class Bench:
     # --- looking ---
 
     def product(self) -> Picture:
-        """The product's directory without our own folder, and which version is selected."""
+        """The product's directory without our own folder, and which version is selected.
+
+        Where 2.0 runs before, too, what it writes into when it starts again is no part of it.
+        """
         found = {
             name: about
             for name, about in picture(Path(self.places.directory)).items()
@@ -237,6 +247,8 @@ class Bench:
             for name, about in picture(top, folder_times=False).items():
                 if not name.startswith(".liftlock/") and name != ".liftlock":
                     found[f"/{top.name}/{name}"] = about
+        if self.before == "2.0":
+            found = {name: about for name, about in found.items() if not name.endswith(WRITTEN)}
         return found
 
     def copies(self) -> list[str]:

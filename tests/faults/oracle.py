@@ -3,7 +3,7 @@
 import os
 
 from backends.node import places, transaction
-from tests.faults.bench import Bench, run
+from tests.faults.bench import WRITTEN, Bench, run
 from tests.faults.picture import Picture
 
 
@@ -77,9 +77,7 @@ def timeless(found: Picture) -> Picture:
     of what the new version wrote into."""
 
     def is_of_today(name: str, about: tuple[object, ...]) -> bool:
-        return about[4:5] == (None,) or name.endswith(
-            (".version", "etc/kept.conf", "/unit", ".enabled", "/table")
-        )
+        return about[4:5] == (None,) or name.endswith((".version", "/unit", ".enabled", *WRITTEN))
 
     return {
         name: (*about[:3], 0, *about[4:]) if is_of_today(name, about) else about

@@ -215,6 +215,20 @@ def live(release: Release, own: bool) -> Tree:
     return {**found, **release.tree, **(_OWN if own else {})}
 
 
+def drifted(layout: str) -> tuple[Release, Release, Tree]:
+    """As `of_layout`, where the new release lies there already and somebody has changed it."""
+    _, new, before = of_layout(layout)
+    part = "inputs/" if layout == "swap" else ""
+    tree = live(new, own=False)
+    tree[f"{part}bin/tool"] = text("tool 2, and a byte\n", 0o755)
+    del tree[f"{part}lib/new/two"]
+    if layout == "versions":
+        tree = {f"2.0/{path}": thing for path, thing in tree.items()}
+        return new, new, {**tree, "2.0": folder(), ".version": text("2.0\n", 0o640)}
+    beside = {path: thing for path, thing in before.items() if path == "beside"}
+    return new, new, {**tree, **beside}
+
+
 _SMALL = {
     "VERSION",
     "unit",
@@ -250,8 +264,8 @@ def _fewer(release: Release) -> Release:
 def _is_small(path: str) -> bool:
     """By its end: releases of `swap` and trees of `versions` have it in another directory."""
     ends = _SMALL | {above for each in _SMALL for above in _above(each)}
-    ends |= {"1.0", ".version", "inputs", "deep", "deep/ncf", "deep/ncf/lib", "beside"}
-    for start in ("1.0/", "inputs/", ""):
+    ends |= {"1.0", "2.0", ".version", "inputs", "deep", "deep/ncf", "deep/ncf/lib", "beside"}
+    for start in ("1.0/", "2.0/", "inputs/", ""):
         if path.startswith(start):
             return path[len(start) :] in ends
     return False
