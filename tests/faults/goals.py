@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 
 from tests.faults import journals, power, readers, seeds, shipped, sweeps
-from tests.faults.bench import BENCHES, LAYOUTS, Bench
+from tests.faults.bench import AGAIN, BENCHES, LAYOUTS, Bench
 from tests.faults.sweeps import ERRNOS, PHASES, Tally
 from tests.support.interpreters import node_pythons
 
@@ -85,7 +85,7 @@ def goals() -> Iterator[Goal]:
     yield Goal(
         "an enemy's texts in each widget", (_of("tests.hostile.painted", "every_text"),), 5_000
     )
-    yield Goal("killed at each call", _crashes("kill"), 1_300)
+    yield Goal("killed at each call", _crashes("kill", *AGAIN), 1_300)
     yield Goal("torn at each write, then killed", _crashes("tear"), 900)
     yield Goal(
         "an error once, at each call",
@@ -194,8 +194,9 @@ def _each(unit: Callable[[str, Path, int], Tally], layouts: tuple[str, ...]) -> 
     return tuple(partial(unit, layout) for layout in layouts)
 
 
-def _crashes(how: str) -> tuple[Unit, ...]:
-    return tuple(partial(_crash, layout, phase, how) for layout in BENCHES for phase in PHASES)
+def _crashes(how: str, *more: str) -> tuple[Unit, ...]:
+    benches = (*BENCHES, *more)
+    return tuple(partial(_crash, layout, phase, how) for layout in benches for phase in PHASES)
 
 
 def _mutations(top: Path, sample: int) -> Tally:

@@ -40,6 +40,7 @@ KINDS: Mapping[str, VerdictKind] = {
     "partly": VerdictKind.UNKNOWN,
     "unmanaged": VerdictKind.UNMANAGED,
     "down": VerdictKind.SETTLED,
+    "drifted": VerdictKind.SETTLED,
     "thousand": VerdictKind.SETTLED,
 }
 
