@@ -1,5 +1,6 @@
 """The single acts beside an upgrade, as commands. Importing this loads nothing heavy."""
 
+from pathlib import Path
 from typing import Any
 
 import click
@@ -76,14 +77,20 @@ def finalize(version: str | None, **given: Any) -> int:
 
 @click.command()
 @click.argument("cluster")
+@click.option(
+    "--release", type=click.Path(path_type=Path), help="What it was installed from, if known."
+)
 @json_option
 @yes_option
 @nodes_option
-def adopt(**given: Any) -> int:
-    """Record what runs, and its content, as finalized."""
+def adopt(release: Path | None, **given: Any) -> int:
+    """Record what runs, and its content, as finalized.
+
+    With --release it is held against that, and what differs is named.
+    """
     from app.headless import acting
 
-    return acting.adopt(options(**given))
+    return acting.adopt(options(**given), release)
 
 
 @click.command()

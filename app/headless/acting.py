@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from contextlib import nullcontext
+from pathlib import Path
 
 from app.headless import lines, shapes
 from app.headless.ask import agreed, declined, one_of, refuse_silence, typed
@@ -13,6 +14,7 @@ from app.runs import acting
 from app.runs.acting import Done, Interrupted, Scene, Work, act
 from app.runs.keeping import fresh_run, locked
 from app.runs.looking import look
+from app.runs.upgrading import open_for
 from app.session import Session, open_book
 from backends.domain.facts import NodeReading
 from backends.domain.problem import Exit, LiftlockError, Problem
@@ -165,17 +167,29 @@ def finalize(options: Options, version: str | None) -> int:
     return _act(options, "finalize", Result.FINALIZED, work)
 
 
-def adopt(options: Options) -> int:
-    """Record what runs, and its content, as finalized; it is shown first."""
+def adopt(options: Options, path: Path | None = None) -> int:
+    """Record what runs, and its content, as finalized; it is shown first.
+
+    With the release that it came from, what runs is held against that, and it is recorded as that.
+    """
     refuse_silence(options, "adopt")
 
     async def work(scene: Scene) -> list[NodeResult]:
-        shown = await scene.acts.preview("adopt")
+        failed: dict[str, NodeResult] = {}
+        if path is not None:
+            release = open_for(scene.session, path)
+            limits, staging = scene.session.limits, scene.session.staging
+            failed = await scene.acts.bring(release, scene.run, staging, limits.uploads)
+        released = path is not None
+        shown = await scene.acts.preview("adopt", without=failed, released=released)
         previews = show_previews(shown)
         if previews and not await agreed(options, f"Record this on {lines.count(previews)}?"):
             raise declined()
-        done = [await scene.acts.adopt(preview, scene.run) for preview in previews]
-        return done + [item for item in shown if isinstance(item, NodeResult)] + _left_out(scene)
+        done = [
+            await scene.acts.adopt(preview, scene.run, released=released) for preview in previews
+        ]
+        refused = [item for item in shown if isinstance(item, NodeResult)]
+        return done + refused + [*failed.values()] + _left_out(scene)
 
     return _act(options, "adopt", Result.FINALIZED, work)
 

@@ -11,7 +11,8 @@ from backends.domain.facts import NodeReading, OpenTransaction
 from backends.domain.plan import order_nodes
 from backends.domain.problem import Exit, LiftlockError, Problem
 from backends.domain.verdict import decide
-from backends.engine.acts import Acts, is_reversible, refuse_unless_all_accepted
+from backends.engine.accepted import is_reversible, refuse_unless_all_accepted
+from backends.engine.acts import Acts
 from backends.engine.events import Observer
 from backends.engine.results import NodeResult, Result, exit_of_act
 from backends.engine.scribe import Scribe

@@ -13,7 +13,7 @@ from backends.domain.facts import NodeFacts, NodeReading
 from backends.domain.states import CHANGING, HealthState, NodeState, Phase
 from backends.domain.survey import are, listed
 from backends.domain.undoing import returns
-from backends.engine.acts import is_reversible
+from backends.engine.accepted import is_reversible
 from backends.engine.events import Event, Kind
 from backends.engine.results import NodeResult, Result
 from widgets.cells import Line, Tone, line

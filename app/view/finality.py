@@ -5,7 +5,7 @@ from contextlib import suppress
 
 from backends.domain.facts import NodeReading
 from backends.domain.problem import LiftlockError
-from backends.engine.acts import is_reversible, refuse_unless_all_accepted
+from backends.engine.accepted import is_reversible, refuse_unless_all_accepted
 
 
 def final_version(readings: Sequence[NodeReading]) -> str:

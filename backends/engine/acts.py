@@ -5,13 +5,16 @@ Each works node by node, says what it does, and believes only what the node says
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from backends.domain.clean import line
-from backends.domain.facts import NodeFacts, NodeReading, is_value, same
-from backends.domain.problem import Exit, LiftlockError, Problem
-from backends.domain.states import HealthState, NodeState, Outcome, Phase
+from backends.domain.facts import NodeFacts, NodeReading
+from backends.domain.problem import Problem
+from backends.domain.staging import Staging
+from backends.domain.states import NodeState, Outcome, Phase
+from backends.engine.accepted import is_reversible
+from backends.engine.adopting import bring
 from backends.engine.answer import Answer
 from backends.engine.contact import Contact
 from backends.engine.events import Kind
@@ -21,9 +24,13 @@ from backends.engine.scribe import Scribe
 from backends.engine.serving import Serving
 from backends.engine.upload import Message
 from backends.engine.way_back import GoOn, WayBack
+from backends.releases.read import Release
 
 _UNDO_SECONDS = 900.0
 _BETWEEN_LOOKS_SECONDS = 0.2
+
+_NAMES = 20
+"""So many paths are named."""
 
 _ENDS_FINALIZE = frozenset({Result.REFUSED, Result.INCONSISTENT, Result.LOST, Result.LOCKED})
 
@@ -136,13 +143,25 @@ class Acts:
         self._say(reading.name, Phase.MONITOR, "another updater goes on; see its journal")
         return NodeResult(reading.name, Result.DONE)
 
+    async def bring(
+        self, release: Release, run: str, staging: Staging, uploads: int
+    ) -> dict[str, NodeResult]:
+        """Stage the release that a cluster came from, to adopt it; the nodes where that failed."""
+        return await bring(self._contacts, release, run, self._scribe, staging, uploads)
+
     async def preview(
-        self, command: str, *, everything: bool = False
+        self,
+        command: str,
+        *,
+        without: Collection[str] = (),
+        everything: bool = False,
+        released: bool = False,
     ) -> list[Preview | NodeResult]:
         """What `adopt` or `clean` would do on each node; nothing is changed."""
 
         async def one(contact: Contact) -> Preview | NodeResult:
-            answer = await contact.ask(command, preview=True, everything=everything)
+            about = {"everything": everything, "released": released}
+            answer = await contact.ask(command, preview=True, **about)
             if answer.problem is not None and answer.problem.code == "already-managed":
                 return NodeResult(contact.node, Result.ALREADY)
             if not answer.is_ok:
@@ -152,17 +171,18 @@ class Acts:
             ]
             return Preview(contact.node, _lines(found[-1]), found[-1])
 
-        return list(await asyncio.gather(*(one(c) for c in self._contacts.values())))
+        asked = [each for name, each in self._contacts.items() if name not in without]
+        return list(await asyncio.gather(*map(one, asked)))
 
-    async def adopt(self, preview: Preview, run: str) -> NodeResult:
-        """Record exactly what was shown."""
-        message = preview.message
+    async def adopt(self, preview: Preview, run: str, *, released: bool = False) -> NodeResult:
+        """Record exactly what was shown; as the release that was brought, if it was."""
+        shown = {name: preview.message[name] for name in ("version", "digest")}
         answer = await self._contacts[preview.node].ask(
-            "adopt", run=run, version=message["version"], digest=message["digest"]
+            "adopt", run=run, released=released, **shown
         )
         if not answer.is_ok:
             return self._failed(preview.node, Phase.FINALIZE, answer)
-        self._say(preview.node, Phase.FINALIZE, f"adopted {message['version']}, finalized")
+        self._say(preview.node, Phase.FINALIZE, f"adopted {shown['version']}, finalized")
         return NodeResult(preview.node, Result.FINALIZED)
 
     async def verify(self, readings: Sequence[NodeReading]) -> list[NodeResult]:
@@ -323,65 +343,10 @@ class Acts:
         self._scribe.say(Kind.RESULT, text, node=node, phase=phase)
 
 
-def is_reversible(reading: NodeReading) -> bool:
-    """Whether there is an open upgrade on the node, and it counts."""
-    facts = reading.facts
-    return reading.left_out is None and facts is not None and facts.transaction is not None
-
-
-def refuse_unless_all_accepted(readings: Sequence[NodeReading], version: str | None) -> str:
-    """The version that every counted node has accepted (or made final already), and serves.
-
-    Raises:
-        LiftlockError: A node is not accepted, not serving, on another version, or not the
-            `version` that was named (exit 4); not read (exit 3).
-    """
-    counted = [reading for reading in readings if reading.left_out is None]
-    unread = [reading.name for reading in counted if not reading.read or reading.facts is None]
-    wrong = [f"{name}: not read" for name in unread]
-    versions = set()
-    for reading in counted:
-        facts = reading.facts
-        if reading.name in unread or facts is None:
-            continue
-        target, why = _accepted_version(facts)
-        if target is None:
-            wrong.append(f"{reading.name}: {why}")
-        else:
-            versions.add(target)
-    if len(versions) > 1:
-        wrong.append(f"different versions: {', '.join(sorted(versions))}")
-    elif not wrong and version is not None and versions != {version}:
-        wrong.append(f"{version} was named, {', '.join(sorted(versions))} is accepted")
-    if wrong or not versions:
-        raise LiftlockError(
-            Problem(
-                "not-all-accepted",
-                "Only what every node has accepted, and serves, is finalized.",
-                "\n".join(wrong) or "no node counts",
-                "Settle what is named, or exclude the node with a reason.",
-            ),
-            Exit.UNREACHABLE if unread else Exit.REFUSED,
-        )
-    return versions.pop()
-
-
-def _accepted_version(facts: NodeFacts) -> tuple[str | None, str]:
-    """The version a node may be finalized on, or None and why not."""
-    opened = facts.transaction
-    if opened is not None and opened.decision == "FINALIZE":
-        return opened.to_version, ""  # it has begun: it is finished
-    if opened is None:
-        if facts.is_finalized and is_value(facts.final_version):
-            return facts.final_version, ""
-        return None, facts.state.replace("_", " ")
-    if facts.state is not NodeState.ACCEPTED:
-        return None, facts.state.replace("_", " ")
-    if not same(facts.selected, opened.to_version) or not same(facts.running, opened.to_version):
-        return None, f"accepted on {opened.to_version}, but that is not what runs"
-    if facts.is_down or facts.health is HealthState.FAILING:
-        return None, f"accepted, but not healthy: {facts.health_text or 'service down'}"
-    return opened.to_version, ""
+def _few(paths: Sequence[object]) -> str:
+    """The first paths, and how many more there are."""
+    more = f" and {len(paths) - _NAMES} more" if len(paths) > _NAMES else ""
+    return ", ".join(line(str(path)) for path in paths[:_NAMES]) + more
 
 
 def _lines(message: Message) -> tuple[str, ...]:
@@ -389,7 +354,12 @@ def _lines(message: Message) -> tuple[str, ...]:
         own = [str(path) for path in message["own"]]
         return (
             f"{message['version']}, {message['files']} paths, digest {message['digest'][:12]}",
-            *([f"not counted, changed since the start: {', '.join(own)}"] if own else []),
+            *([f"not counted, beside it or changed since the start: {_few(own)}"] if own else []),
+            *(
+                f"{word}, and so DRIFT once it is recorded: {_few(message[word])}"
+                for word in ("changed", "missing")
+                if message[word]
+            ),
         )
     return (
         *(f"remove {path}" for path in message["paths"]),

@@ -162,6 +162,13 @@ def _accept(record: Record) -> str:
     return f"accepted by {record['by']} ({record['how']}){reason}"
 
 
+def _adopt(record: Record) -> str:
+    said = f"adopted {record['version']}, {record['files']} files, by {record['operator']}"
+    if not record.get("released"):
+        return said
+    return f"{said}, as the release; {record['differ']} differ from it"
+
+
 def _verify(record: Record) -> str:
     word = (
         "is as recorded" if record["ok"] else f"NOT as recorded ({', '.join(record['refused'])})"
@@ -216,7 +223,7 @@ _TELLERS: Final[Mapping[str, Callable[[Record], str]]] = {
     "END": lambda r: f"ended: {r['outcome']}",
     "STAGE": lambda r: f"staged {r['version']}, {r['received']} bytes received",
     "ROW": lambda r: f"check {r['name']}: {r['result']}, {r['evidence']}",
-    "ADOPT": lambda r: f"adopted {r['version']}, {r['files']} files, by {r['operator']}",
+    "ADOPT": _adopt,
     "VERIFY": _verify,
     "CLEAN": lambda r: f"cleaned by {r['operator']}: {', '.join(r['paths'])}",
 }

@@ -1,14 +1,25 @@
-"""`adopt`: record what runs, and its content, as finalized. It changes nothing of the product."""
+"""`adopt`: record what runs, and its content, as finalized. It changes nothing of the product.
+
+Where the release is known that it came from, and was staged for this, it is recorded as that: then
+it is known what was shipped, and what somebody has changed since is drift.
+"""
 
 import os
 from typing import Any, Dict, Optional, Tuple
 
-from backends.node import clock, images, probe
+from backends.node import clock, finish, images, probe
 from backends.node.canonical import files_digest
 from backends.node.journal import Journal
 from backends.node.layout import Layout, PointerUnreadable, is_version_name
 from backends.node.layouts import layout_of
-from backends.node.places import Places, read_json, write_file, write_json
+from backends.node.places import (
+    Places,
+    read_json,
+    remove_if_there,
+    remove_tree,
+    write_file,
+    write_json,
+)
 from backends.node.refusal import Refused
 from backends.node.service import Service
 from backends.node.services import service_of
@@ -18,11 +29,12 @@ _CLOCK_GRACE_SECONDS = 0.01
 own that somebody unpacked a moment before the start."""
 
 
-def preview(places: Places, document: Dict[str, Any]) -> Dict[str, Any]:
+def preview(places: Places, document: Dict[str, Any], released: bool = False) -> Dict[str, Any]:
     """What would be recorded: version, digest, files, and the files that do not count.
 
     Files that changed since the service started are its own (logs, pid file, data). They are
-    named and left out, or the next look would call the version changed.
+    named and left out, or the next look would call the version changed. With `released` it is
+    the staged release that is recorded, and what differs from it is named.
 
     Raises:
         Refused: There is nothing to adopt, or it is recorded already.
@@ -35,6 +47,8 @@ def preview(places: Places, document: Dict[str, Any]) -> Dict[str, Any]:
         raise Refused("nothing-to-adopt", "%s is not there" % places.tree(version))
     if read_json(places.finalized) is not None:
         raise Refused("already-managed", "a finalized record exists here already")
+    if released:
+        return _as_released(layout, version)
     own = _changed_since_start(service_of(document, places, version), layout.does_not_count)
     files = images.listing(
         places.tree(version), lambda path: path in own or layout.does_not_count(path)
@@ -49,7 +63,43 @@ def preview(places: Places, document: Dict[str, Any]) -> Dict[str, Any]:
     odd = [entry["path"] for entry in files if entry["type"] == "other"]
     if odd:
         raise Refused("odd-files", "neither files, directories nor links", ", ".join(odd[:20]))
-    return {"version": version, "digest": files_digest(files), "files": files, "own": list(own)}
+    digest = files_digest(files)
+    return {
+        "version": version,
+        "digest": digest,
+        "files": files,
+        "own": list(own),
+        "changed": [],
+        "missing": [],
+    }
+
+
+def _as_released(layout: Layout, version: str) -> Dict[str, Any]:
+    mark = read_json(layout.places.stage_mark(version))
+    manifest = layout.manifest(version)
+    if mark is None or manifest is None or manifest["digest"] != mark["digest"]:
+        raise Refused(
+            "other-release",
+            "%s runs here, and no release of it was staged" % version,
+            "",
+            "name the release that it came from, or adopt it without one",
+        )
+    found = layout.compare(version, manifest["files"])
+    if not found.equal:
+        raise Refused(
+            "other-release",
+            "nothing of what runs is as in the release %s" % version,
+            found.text(),
+            "name the release that it came from, or adopt it without one",
+        )
+    return {
+        "version": version,
+        "digest": manifest["digest"],
+        "files": manifest["files"],
+        "own": found.extra,
+        "changed": found.changed,
+        "missing": found.missing,
+    }
 
 
 def _version(layout: Layout) -> Optional[str]:
@@ -91,7 +141,8 @@ def record(places: Places, document: Dict[str, Any], args: Dict[str, Any]) -> Di
     Raises:
         Refused: What runs is no longer what was shown.
     """
-    found = preview(places, document)
+    released = bool(args.get("released"))
+    found = preview(places, document, released)
     if (found["version"], found["digest"]) != (args["version"], args["digest"]):
         raise Refused(
             "changed-meanwhile",
@@ -100,16 +151,17 @@ def record(places: Places, document: Dict[str, Any], args: Dict[str, Any]) -> Di
             "look again, then adopt",
         )
     places.make_home()
-    write_json(
-        places.manifest(found["version"]),
-        {
-            "version": found["version"],
-            "digest": found["digest"],
-            "sequence": None,
-            "files": found["files"],
-            "source": "adopted",
-        },
-    )
+    if not released:  # else staging has written it
+        write_json(
+            places.manifest(found["version"]),
+            {
+                "version": found["version"],
+                "digest": found["digest"],
+                "sequence": None,
+                "files": found["files"],
+                "source": "adopted",
+            },
+        )
     # First: with a marker and no record this could not be said again.
     if places.flat:
         write_file(places.selected, found["version"].encode("utf-8") + b"\n", 0o644)
@@ -132,9 +184,15 @@ def record(places: Places, document: Dict[str, Any], args: Dict[str, Any]) -> Di
             digest=found["digest"],
             operator=args["operator"],
             files=len(found["files"]),
+            released=released,
+            differ=len(found["changed"]) + len(found["missing"]),
         )
     finally:
         journal.close()
+    if released:
+        finish.raise_floor(places, found["version"])
+        remove_if_there(places.stage_mark(found["version"]))
+        remove_tree(places.staged_tree(found["version"]))
     return found
 
 

@@ -17,7 +17,7 @@ def _signature(order: Order) -> Answer:
 def _digest(order: Order) -> Answer:
     """What is recorded here as the release's files is what was planned, and nothing else."""
     version, wanted = order.args["version"], order.args["digest"]
-    mark = read_json(os.path.join(order.places.staged, version + ".json"))
+    mark = read_json(order.places.stage_mark(version))
     if order.manifest is None or mark is None:
         return "refused", "%s is not staged" % version
     for found in (mark["digest"], files_digest(order.manifest["files"])):

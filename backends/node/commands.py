@@ -4,7 +4,6 @@ Acting commands first bring the node to rest: an undecided transaction that nobo
 recovered, and the operator is told so. Read-only commands never do that and write nothing.
 """
 
-import os
 from typing import Any, Callable, Dict
 
 from backends.node import (
@@ -117,7 +116,7 @@ def _checked(call: Call) -> Answer:
 
 
 def _remember_check(call: Call, rows: Any, passed: bool) -> None:
-    path = os.path.join(call.places.staged, call.args["version"] + ".json")
+    path = call.places.stage_mark(call.args["version"])
     mark = read_json(path)
     if mark is None:
         return
@@ -139,7 +138,8 @@ def _adopt(call: Call) -> Answer:
     if transaction.is_open(call.places):
         raise Refused("upgrade-open", "an upgrade is open on this node")
     if call.args.get("preview"):
-        found = adopt.preview(call.places, call.document)
+        released = bool(call.args.get("released"))
+        found = adopt.preview(call.places, call.document, released)
     else:
         lock = take_lock(call)
         try:
@@ -154,6 +154,8 @@ def _adopt(call: Call) -> Answer:
             "digest": found["digest"],
             "files": len(found["files"]),
             "own": found["own"][:1000],
+            "changed": found["changed"][:1000],
+            "missing": found["missing"][:1000],
         }
     )
     return OK

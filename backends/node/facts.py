@@ -204,7 +204,7 @@ class Reader:
     def _mark(self, version: str) -> Dict[str, Any]:
         """What was recorded when it was staged; a damaged record says nothing, of nothing else."""
         try:
-            return read_json(os.path.join(self.places.staged, version + ".json")) or {}
+            return read_json(self.places.stage_mark(version)) or {}
         except (OSError, WireError):
             return {}
 

@@ -9,6 +9,7 @@ from typing import Any, Dict, Optional
 
 from backends.node import data, definition, hooks, standing
 from backends.node.places import (
+    Places,
     names_in,
     read_json,
     remove_if_there,
@@ -54,7 +55,7 @@ def complete(transaction: Transaction) -> None:
             "time": decided["wt"] if decided else None,
         },
     )
-    _raise_floor(transaction)
+    raise_floor(places, transaction.to["version"])
     _give_up_store(transaction)
     transaction.log("END", outcome="ok")
     put_away(transaction)
@@ -70,12 +71,12 @@ def _came_from(transaction: Transaction) -> Optional[Dict[str, Any]]:
     return found
 
 
-def _raise_floor(transaction: Transaction) -> None:
+def raise_floor(places: Places, version: str) -> None:
     """The release sequence below which nothing is installed without a person saying so."""
-    manifest = read_json(transaction.places.manifest(transaction.to["version"])) or {}
+    manifest = read_json(places.manifest(version)) or {}
     sequence = manifest.get("sequence")
-    if isinstance(sequence, int) and sequence > _floor(transaction.places.floor):
-        write_file(transaction.places.floor, b"%d\n" % sequence)
+    if isinstance(sequence, int) and sequence > _floor(places.floor):
+        write_file(places.floor, b"%d\n" % sequence)
 
 
 def _floor(path: str) -> int:
@@ -107,6 +108,6 @@ def _give_up_store(transaction: Transaction) -> None:
     data.forget(transaction)
     layout.forget_prepared(transaction.txn)
     version = transaction.to["version"]
-    remove_if_there(os.path.join(places.staged, version + ".json"))
+    remove_if_there(places.stage_mark(version))
     remove_tree(places.staged_tree(version))  # what both versions have was not moved from there
     sync_directory(places.store)

@@ -86,6 +86,10 @@ class Places:
         """Where a version lies before it is put in place."""
         return os.path.join(self.staging, version)
 
+    def stage_mark(self, version: str) -> str:
+        """What is recorded of a staged version: digest, run, whether it was checked."""
+        return os.path.join(self.staged, version + ".json")
+
     def manifest(self, version: str) -> str:
         """What we know of a version's content."""
         return os.path.join(self.manifests, version + ".json")

@@ -235,7 +235,7 @@ def _clean(transaction: Transaction) -> None:
         }
     )
     if not found.is_whole:
-        remove_if_there(os.path.join(places.staged, version + ".json"))
+        remove_if_there(places.stage_mark(version))
 
 
 def _remove(path: str) -> None:

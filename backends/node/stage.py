@@ -6,7 +6,6 @@ whether they are used: `check` decides that.
 
 import calendar
 import hashlib
-import os
 import time
 from typing import Any, BinaryIO, Callable, Dict, List, Tuple
 
@@ -60,7 +59,7 @@ def stage(layout: Layout, args: Dict[str, Any], source: BinaryIO, send: Send) ->
         },
     )
     write_json(
-        os.path.join(places.staged, version + ".json"),
+        places.stage_mark(version),
         {
             "version": version,
             "digest": args["digest"],

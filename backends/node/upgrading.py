@@ -47,7 +47,7 @@ def begin(call: Call) -> Answer:
         )
     refuse_disabled(call)
     previous = _previous(call)
-    mark = read_json(os.path.join(call.places.staged, args["version"] + ".json"))
+    mark = read_json(call.places.stage_mark(args["version"]))
     if mark is None or mark["digest"] != args["digest"] or not mark["checked"]:
         raise Refused("not-checked", "%s is not staged and checked here" % args["version"])
     _refuse_changed(call)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from backends.node import wire
@@ -149,6 +150,20 @@ class Call:
             self.disk.own = Records(self.node.stamp)
             self.disk.own.listeners.append(self.node.changed)
         return self.disk.own
+
+    def refuse_busy(self) -> None:
+        """Raises Refused while a driver has the lock."""
+        if self.node.driver is None:
+            return
+        owner = self.node.owner
+        since = datetime.fromtimestamp(owner["since"], UTC).strftime("%Y-%m-%d %H:%M:%SZ")
+        raise Refused(
+            "locked",
+            "another run works on this node",
+            f"run {owner.get('run')} of {owner.get('operator')}, {owner.get('command')}, "
+            f"since {since}",
+            "wait for it, or watch it with status",
+        )
 
     def refuse_disabled(self) -> None:
         """Raises Refused on a node that a person marked as disabled."""

@@ -1,26 +1,9 @@
 """`adopt` and `clean` on a simulated node: done at once, under the driver's lock."""
 
-from datetime import UTC, datetime
-
 from backends.node.canonical import files_digest
 from backends.sim.call import OK, Answer, Call, Refused
-from backends.sim.content import Content
+from backends.sim.content import Comparison, Content, compare
 from backends.sim.node import Disk
-
-
-def _refuse_busy(call: Call) -> None:
-    """Raises Refused while a driver has the lock."""
-    if call.node.driver is None:
-        return
-    owner = call.node.owner
-    since = datetime.fromtimestamp(owner["since"], UTC).strftime("%Y-%m-%d %H:%M:%SZ")
-    raise Refused(
-        "locked",
-        "another run works on this node",
-        f"run {owner.get('run')} of {owner.get('operator')}, {owner.get('command')}, "
-        f"since {since}",
-        "wait for it, or watch it with status",
-    )
 
 
 def adopt(call: Call) -> Answer:
@@ -28,9 +11,15 @@ def adopt(call: Call) -> Answer:
     disk, args = call.disk, call.args
     if disk.active is not None:
         raise Refused("upgrade-open", "an upgrade is open on this node")
-    content, own = _adoptable(call)
+    released = bool(args.get("released"))
+    found = Comparison()
+    if released:
+        content, found = _as_released(call)
+        own = found.extra
+    else:
+        content, own = _adoptable(call)
     if not args.get("preview"):
-        _refuse_busy(call)
+        call.refuse_busy()
         disk.has_home = True
         if (content.version, content.digest) != (args["version"], args["digest"]):
             raise Refused(
@@ -39,7 +28,7 @@ def adopt(call: Call) -> Answer:
                 f"{content.version} {content.digest}",
                 "look again, then adopt",
             )
-        _record_adopted(call, content)
+        _record_adopted(call, content, released, len(found.changed) + len(found.missing))
     call.send(
         {
             "t": "adopted",
@@ -47,6 +36,8 @@ def adopt(call: Call) -> Answer:
             "digest": content.digest,
             "files": len(content.files),
             "own": own[:1000],
+            "changed": found.changed[:1000],
+            "missing": found.missing[:1000],
         }
     )
     return OK
@@ -70,8 +61,27 @@ def _adoptable(call: Call) -> tuple[Content, list[str]]:
     return Content(version, files), own
 
 
-def _record_adopted(call: Call, content: Content) -> None:
+def _as_released(call: Call) -> tuple[Content, Comparison]:
+    """The release that was staged, and how what runs differs from it."""
+    disk, (runs, _) = call.disk, _adoptable(call)
+    version, manifest = runs.version, disk.manifests.get(runs.version)
+    advice = "name the release that it came from, or adopt it without one"
+    if version not in disk.marks or manifest is None:
+        text = f"{version} runs here, and no release of it was staged"
+        raise Refused("other-release", text, "", advice)
+    found = compare(disk.trees.get(version), manifest.files)
+    if not found.equal:
+        text = f"nothing of what runs is as in the release {version}"
+        raise Refused("other-release", text, found.text(), advice)
+    return manifest, found
+
+
+def _record_adopted(call: Call, content: Content, released: bool, differ: int) -> None:
     disk, args = call.disk, call.args
+    if released:
+        disk.floor = max(disk.floor, content.sequence or -1)
+        disk.marks.pop(content.version, None)
+        disk.staging.pop(content.version, None)
     disk.manifests[content.version] = content
     disk.finalized = {
         "version": content.version,
@@ -87,6 +97,8 @@ def _record_adopted(call: Call, content: Content) -> None:
         digest=content.digest,
         operator=args["operator"],
         files=len(content.files),
+        released=released,
+        differ=differ,
     )
 
 
@@ -105,7 +117,7 @@ def clean(call: Call) -> Answer:
     call.send({"t": "clean", **found})
     if call.args.get("preview") or not found["paths"]:
         return OK
-    _refuse_busy(call)
+    call.refuse_busy()
     if everything:
         call.node.disk = Disk(trees=disk.trees, pointer=disk.pointer)
     else:

@@ -1,6 +1,5 @@
 """`verify` on a simulated node, and what its watch tells of drift."""
 
-from datetime import UTC, datetime
 from typing import Any
 
 from backends.node import wire
@@ -88,16 +87,7 @@ def drift(node: SimNode, found: facts.Facts) -> Any:
 
 def _at_rest(call: Call) -> tuple[str, str | None]:
     """The version that is selected and the digest that was decided on, at rest."""
-    if call.node.driver is not None:
-        owner = call.node.owner
-        since = datetime.fromtimestamp(float(owner.get("since", 0)), UTC)
-        raise Refused(
-            "locked",
-            "another run works on this node",
-            f"run {owner.get('run')} of {owner.get('operator')}, {owner.get('command')}, "
-            f"since {since:%Y-%m-%d %H:%M:%SZ}",
-            "wait for it, or watch it with status",
-        )
+    call.refuse_busy()
     found = facts.quick(call.node, call.document)
     opened, version = found["transaction"], found["selected"]
     if found["state"] == "inconsistent" or (opened and opened["decision"] != "ACCEPT"):

@@ -136,6 +136,39 @@ def test_without_a_reason_nothing_is_installed_again(installed: Cluster) -> None
     assert "already" in ran.out
 
 
+def test_adopted_with_its_release_it_is_held_against_it(
+    make_cluster: Callable[..., Cluster],
+) -> None:
+    cluster = make_cluster()
+    cluster.settle("4.11.0")
+    release = str(cluster.releases["4.11.0"])
+    assert cluster.run("clean", str(cluster.file), "--everything", "--yes").status == 0
+    assert cluster.status()["verdict"]["kind"] == "unmanaged"
+    flip(cluster.top / "n1/opt/beacon/4.11.0/beacon.py")
+
+    ran = cluster.run("adopt", str(cluster.file), "--release", release, "--yes")
+
+    assert ran.status == 0, ran
+    assert "changed, and so DRIFT once it is recorded: beacon.py" in said(ran)
+    assert verify(cluster).status == 6
+    again = cluster.run("upgrade", str(cluster.file), release, "--yes", "--reinstall", "a bit")
+    assert again.status == 0, again
+    assert verify(cluster).status == 0
+
+
+def test_a_release_of_another_version_is_not_what_runs(
+    make_cluster: Callable[..., Cluster],
+) -> None:
+    cluster = make_cluster()
+    cluster.settle("4.11.0")
+    other = str(cluster.release(RELEASE))
+    assert cluster.run("clean", str(cluster.file), "--everything", "--yes").status == 0
+    ran = cluster.run("adopt", str(cluster.file), "--release", other, "--yes")
+    assert ran.status == 4, ran
+    assert "no release of it was staged" in said(ran)
+    assert cluster.status()["verdict"]["kind"] == "unmanaged"
+
+
 def test_what_is_not_managed_cannot_be_verified(make_cluster: Callable[..., Cluster]) -> None:
     cluster = make_cluster()
     ran = verify(cluster)

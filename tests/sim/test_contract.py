@@ -307,6 +307,23 @@ def installed_again(side: Side) -> None:
     side.ask("journal", "journal of the repair", run=again, offset=0)
 
 
+def adopted_as_released(side: Side) -> None:
+    """What runs is held against the release that it came from, and recorded as that."""
+    side.put_in_place(OLD)
+    about = {"run": "1119-one", "version": OLD.version, "digest": OLD.digest, "released": True}
+    nothing = side.ask("adopt", "adopt what was not staged", preview=True, released=True)
+    assert nothing.code == "other-release"
+    side.edit(OLD.version, "beacon.py")
+    side.stage(OLD)
+    assert side.ask("adopt", "look", preview=True, released=True).outcome == "ok"
+    assert side.ask("adopt", **about).outcome == "ok"
+    assert side.ask("verify").code == "drift"
+    assert side.look()["finalized"]["digest"] == OLD.digest
+    assert side.ask("adopt", "twice", preview=True, released=True).code == "already-managed"
+    side.ask("journal", "own journal", run="-", offset=0)
+    side.ask("clean", preview=True, everything=False)
+
+
 def softly_sick(side: Side) -> None:
     """A soft check that fails undoes nothing; it is told apart from a hard one."""
     side.document["health"][0]["level"] = "soft"
@@ -358,6 +375,7 @@ def no_request(side: Side) -> None:
         pytest.param(falls_sick, marks=pytest.mark.drill),
         pytest.param(edited_meanwhile, marks=pytest.mark.drill),
         pytest.param(installed_again, marks=pytest.mark.drill),
+        pytest.param(adopted_as_released, marks=pytest.mark.drill),
         pytest.param(softly_sick, marks=pytest.mark.drill),
         pytest.param(no_request, marks=pytest.mark.drill),
     ],
