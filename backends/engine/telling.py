@@ -152,6 +152,12 @@ def _healthy(record: Record) -> str:
     return f"healthy for {record['seconds']:g} s{extra}"
 
 
+def _config(record: Record) -> str:
+    beside = [f"{path}.new" for path in record["beside"]]
+    also = f"; its default has changed, too, see {', '.join(beside)}" if beside else ""
+    return f"configuration that was edited stays: {', '.join(record['kept'])}{also}"
+
+
 def _baseline(record: Record) -> str:
     failing = ", ".join(record["failing"])
     return f"before the upgrade, these soft checks fail: {failing or 'none'}"
@@ -192,6 +198,7 @@ def _rest(record: Record) -> str:
 _TELLERS: Final[Mapping[str, Callable[[Record], str]]] = {
     "BEGIN": _begin,
     "HOOK": _hook,
+    "CONFIG": _config,
     "BASELINE": _baseline,
     "INTENTS": lambda r: f"before-images of {r['steps']} paths are durable",
     "BACKUPS": lambda r: f"backups of {r['steps']} paths are durable",

@@ -2,6 +2,7 @@
 
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
 
+from backends.node import configuration
 from backends.node.layout import Layout
 from backends.node.layouts import layout_of
 from backends.node.places import Places, read_json
@@ -21,6 +22,16 @@ class Order(NamedTuple):
     def layout(self) -> Layout:
         """How the product's versions lie on this node."""
         return layout_of(self.document, self.places)
+
+    @property
+    def decided(self) -> configuration.Decided:
+        """What becomes of each configuration file."""
+        return configuration.decide(self.layout, self.args["version"])
+
+    @property
+    def upgrading(self) -> Layout:
+        """The layout as the upgrade will have it: only what was edited lives on."""
+        return layout_of(configuration.settled(self.document, self.decided), self.places)
 
     @property
     def manifest(self) -> Optional[Dict[str, Any]]:

@@ -3,7 +3,15 @@
 import os
 from typing import Any, Dict, Tuple
 
-from backends.node import checks_parse, checks_release, checks_service, fitting, images, provenance
+from backends.node import (
+    checks_parse,
+    checks_release,
+    checks_service,
+    configuration,
+    fitting,
+    images,
+    provenance,
+)
 from backends.node.canonical import files_digest
 from backends.node.checks_order import Answer, Checks, Order
 from backends.node.places import read_json
@@ -51,7 +59,7 @@ def _same(order: Order) -> Answer:
 
 
 def _fitting(order: Order) -> Answer:
-    return fitting.check(order.layout, order.args["version"])
+    return fitting.check(order.upgrading, order.args["version"])
 
 
 def _rehearsal(order: Order) -> Answer:
@@ -74,6 +82,14 @@ def _rehearsal(order: Order) -> Answer:
     return "ok", "back to %s: %s" % (version, found.text())
 
 
+def _configuration(order: Order) -> Answer:
+    """Old default, what lies there, new default: a person is told where all three differ."""
+    if not order.document["config"]:
+        return "ok", "the profile names none"
+    decided = order.decided
+    return ("warn" if decided.beside else "ok"), configuration.in_words(decided)
+
+
 def _tree_of(order: Order) -> str:
     staged_tree = order.places.staged_tree(order.args["version"])
     placed = order.places.tree(order.args["version"])
@@ -84,7 +100,7 @@ def _parse(order: Order) -> Answer:
     version = order.args["version"]
     service = service_of(order.document, order.places, version)
     settings = order.document["check"]
-    return checks_parse.check(order.layout, service, version, _tree_of(order), settings)
+    return checks_parse.check(order.upgrading, service, version, _tree_of(order), settings)
 
 
 def asked_of_the_operator(
@@ -117,5 +133,6 @@ CHECKS: Checks = [
     ("same version, other content", _same),
     ("rename and link", _fitting),
     ("rollback rehearsal", _rehearsal),
+    ("configuration", _configuration),
     ("parse", _parse),
 ]

@@ -313,6 +313,8 @@ def _describe(found: Facts, opened: transaction.Transaction, driver: bool) -> No
         "updater": opened.plan["updater"],
         "layer": layer,
         "data": data.in_words(records),
+        # An older updater, whose upgrade may be open here, knew of none.
+        "beside": opened.document.get("decided", {"beside": []})["beside"][:50],
     }
     if state == "inconsistent":
         unproven = standing.last(records, "UNPROVEN")

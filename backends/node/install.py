@@ -10,6 +10,7 @@ from typing import Any, Callable, Dict, List, Optional
 
 from backends.node import (
     clock,
+    configuration,
     data,
     definition,
     health,
@@ -25,11 +26,15 @@ from backends.node import (
 )
 from backends.node.journal import AppendFailed, JournalDamaged
 from backends.node.layout import PointerUnreadable, Unfit
+from backends.node.layouts import layout_of
 from backends.node.ownership import NoSuchOwner
 from backends.node.places import Places, sync_directory
 from backends.node.transaction import Transaction, begin, next_name, side_file
 
 _log = logging.getLogger("liftlock")
+
+_NAMES = 50
+"""So many paths are named in the journal."""
 
 
 class StepFailed(Exception):
@@ -47,7 +52,8 @@ def drive(
     The caller holds the driver lock. `order` is the command: product, run, version, digest,
     previous, policy, operator, reason.
     """
-    document = order["product"]
+    decided = configuration.decide(layout_of(order["product"], places), order["version"])
+    document = configuration.settled(order["product"], decided)
     plan = {
         "schema": "liftlock.transaction/1",
         "run": order["run"],
@@ -91,6 +97,7 @@ def drive(
 
 def _forward(transaction: Transaction) -> None:
     second_layer.arm(transaction)
+    _tell_configuration(transaction)
     _take_baseline(transaction)
     todo = _intend(transaction)
     for step in todo:
@@ -121,6 +128,14 @@ def _forward(transaction: Transaction) -> None:
     _start_new(transaction)
     hooks.run(transaction, "after_start")
     _begin_trial(transaction)
+
+
+def _tell_configuration(transaction: Transaction) -> None:
+    """Which edited configuration files stay, and beside which of them a new default is put."""
+    decided = transaction.document["decided"]
+    if decided["kept"]:
+        shown = {name: paths[:_NAMES] for name, paths in decided.items()}
+        transaction.log("CONFIG", durable=False, **shown)
 
 
 def _take_baseline(transaction: Transaction) -> None:

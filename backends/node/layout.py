@@ -22,6 +22,10 @@ _PLAIN = (stat.S_ISREG, stat.S_ISLNK, stat.S_ISDIR)
 _NO_VERSION = frozenset(["", "current"])
 
 
+NEW = ".new"
+"""The end of the name under which a new default is put beside an edited configuration file."""
+
+
 class PointerUnreadable(Exception):
     """It cannot be said which version the next start runs."""
 
@@ -41,7 +45,9 @@ class Layout:
     def __init__(self, document: Dict[str, Any], places: Places) -> None:
         self.document = document
         self.places = places
-        self.is_kept = keeping.kept(document["keep"])
+        # In an upgrade each configuration file is on the keep-list by its path, or is not kept.
+        self.is_kept = keeping.kept(document["keep"] + document.get("config", []))
+        self.beside = frozenset(document.get("decided", {"beside": []})["beside"])
 
     @property
     def top(self) -> str:

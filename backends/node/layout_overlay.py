@@ -9,7 +9,7 @@ import os
 from typing import Dict, Iterator, List, Optional, Set
 
 from backends.node import contexts, images, keeping, ownership
-from backends.node.layout import Entry, FlatLayout, Manifest, Unfit
+from backends.node.layout import NEW, Entry, FlatLayout, Manifest, Unfit
 from backends.node.places import names_in
 from backends.node.steps import Intent, Step, intend, intend_keep, intend_mode
 
@@ -145,6 +145,8 @@ class _Compiler:
                 self._place(path, self._new[path])
             else:
                 self._take_away(path)
+        for path in sorted(self._layout.beside):
+            self._add("put", path + NEW, path)
         return self._found
 
     def _place(self, path: str, entry: Entry) -> None:
@@ -225,12 +227,13 @@ class _Compiler:
                 return True
         return os.path.ismount(os.path.join(self._top, path))
 
-    def _add(self, op: str, path: str) -> None:
+    def _add(self, op: str, path: str, source: Optional[str] = None) -> None:
+        """One more step; what is put comes from `source`, by default the release's own path."""
         live = os.path.join(self._top, path)
         number = len(self._found)
         new = None
         if op != "remove":
-            new = os.path.join(self._staged, path)
+            new = os.path.join(self._staged, source or path)
             ownership.give_like(self._layout.document, new, live)
             contexts.follow(new, live)
         self._found.append(intend(number, op, live, new, self._layout.store(self._txn, number)))

@@ -59,7 +59,7 @@ class VersionsLayout(Layout):
 
     def _is_in_place(self, files: List[Entry], version: str) -> bool:
         """What lives on is copied into a tree of its own, never into one that is in place."""
-        if self.document["keep"]:
+        if self.document["keep"] or self.document["config"]:
             return False
         tree = self.places.tree(version)
         return os.path.isdir(tree) and images.compare(tree, files).is_exact

@@ -10,6 +10,7 @@ from typing import List
 
 from backends.node import images, parents, steps
 from backends.node.copying import copy_exactly, make_like
+from backends.node.layout import NEW
 from backends.node.places import remove_if_there, sync_directory
 from backends.node.steps import Step, from_hex, to_hex
 from backends.node.transaction import Transaction, side_file
@@ -48,18 +49,22 @@ def keep(transaction: Transaction, todo: List[Step]) -> List[Step]:
         steps.back_up(Step(intent))
     for path in sorted({os.path.dirname(step.store) for step in todo}):
         sync_directory(path)
+    beside = {os.path.join(layout.places.staged_tree(version), path) for path in layout.beside}
     for source, goal in sorted(carried.items()):
-        _carry(source, goal)
+        _carry(source, goal, goal in beside)
     return [step for step in transaction.steps() if step.op != "keep"]
 
 
-def _carry(source: str, goal: str) -> None:
+def _carry(source: str, goal: str, beside: bool) -> None:
+    """Copy one into the new tree; with `beside` the release's own is kept there, too."""
     parent = os.path.dirname(goal)
     if not os.path.isdir(parent):
         _make_all_like(os.path.dirname(source), parent)
     if os.path.isdir(source) and not os.path.islink(source):
         make_like(source, goal)
     else:
+        if beside:
+            os.rename(goal, goal + NEW)
         remove_if_there(goal)  # the release's own, whose place a file that lives on takes
         copy_exactly(source, goal)
     sync_directory(parent)
@@ -74,6 +79,8 @@ def _make_all_like(old: str, new: str) -> None:
 
 def take_out(transaction: Transaction) -> None:
     """On the way back: remove our copies from the staged tree; a changed one stays there."""
+    layout, version = transaction.layout, transaction.to["version"]
+    beside = {os.path.join(layout.places.staged_tree(version), path) for path in layout.beside}
     for _, goal, image in reversed(transaction.quiet()["carried"]):
         path = from_hex(goal)
         now = images.image(path)
@@ -84,3 +91,5 @@ def take_out(transaction: Transaction) -> None:
             now.get(name) == image.get(name) for name in ("kind", "sha256", "target")
         ):
             os.unlink(path)
+        if path in beside and not os.path.lexists(path) and os.path.lexists(path + NEW):
+            os.rename(path + NEW, path)

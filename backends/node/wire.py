@@ -76,6 +76,7 @@ HEALTH = ("healthy", "soft_failing", "failing", "none", "unknown")
 RECORDS = (
     "BEGIN",  # the transaction exists; nothing is changed yet
     "HOOK",  # which second layer would resume us after a power cut
+    "CONFIG",  # which edited configuration files stay, and where a new default is put beside
     "BASELINE",  # which soft checks fail with the old version
     "INTENTS",  # every before-image is durable
     "BACKUPS",  # every backup is durable

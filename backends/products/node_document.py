@@ -48,6 +48,7 @@ def node_document(profile: Profile, node: Values, limits: Limits) -> dict[str, o
         "pointer": profile.product.pointer or ".version",
         "directories": [*profile.product.directories],
         "keep": [*profile.product.keep],
+        "config": [*profile.product.config],
         "owner": profile.product.owner or "",
         "values": values,
         "service": _service(profile.service, limits, proof),

@@ -45,6 +45,10 @@ class ProductTable(Table):
     keep: tuple[Annotated[Text, AfterValidator(kept_name)], ...] = ()
     """Files that live on across versions, as globs: a name in any directory, or a path."""
 
+    config: tuple[Annotated[Text, AfterValidator(kept_name)], ...] = ()
+    """Configuration files, as globs like `keep`: what nobody edited is replaced by the new
+    default; what was edited stays, with a new default beside it where that has changed, too."""
+
     owner: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]+(:[A-Za-z0-9_.-]+)?$")] | None = None
     """`user` or `user:group` of the installed files; default: of what they replace (`overlay`),
     else who Liftlock is on the node."""

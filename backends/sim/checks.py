@@ -305,6 +305,10 @@ def _rehearsal(call: Call) -> Found:
     return "ok", f"back to {version}: {found.text()}"
 
 
+def _configuration(call: Call) -> Found:
+    return "ok", "none was edited" if call.document["config"] else "the profile names none"
+
+
 def _parse(call: Call) -> Found:
     words = call.document["check"]["parse"]
     return "ok", "exit 0" if words else "the profile names no parse command"
@@ -376,6 +380,7 @@ _STAGED: _Checks = [
     ("same version, other content", _same),
     ("rename and link", _links),
     ("rollback rehearsal", _rehearsal),
+    ("configuration", _configuration),
     ("parse", _parse),
 ]
 

@@ -166,6 +166,7 @@ def _describe(found: Facts, node: SimNode, opened: Transaction) -> None:
         "updater": opened.updater,
         "layer": layer,
         "data": _data(records),
+        "beside": [],
     }
     if state == "inconsistent":
         found["problem"] = _trouble(opened, layer)

@@ -29,6 +29,7 @@ STAGED = [
     "same version, other content",
     "rename and link",
     "rollback rehearsal",
+    "configuration",
     "parse",
 ]
 

@@ -1,0 +1,95 @@
+"""Configuration files: shipped with a default, edited by people. Whose stays is decided once.
+
+Three are held against each other, before anything is changed: the old default, what lies there
+now, and the new default. What nobody edited is replaced; what was edited stays; where the default
+has changed as well, the new one is put beside it, and a person is told. Source: notes on
+reliability, 4.9.
+"""
+
+import glob
+import os
+import stat
+from typing import Any, Dict, List, NamedTuple
+
+from backends.node import images, keeping
+from backends.node.layout import NEW, Layout
+
+
+class Decided(NamedTuple):
+    """Paths relative to the version's tree."""
+
+    kept: List[str]
+    """Edited, or of unknown origin: what lies there stays."""
+
+    beside: List[str]
+    """Those of them whose default has changed, too: the new one is put beside."""
+
+    removed: List[str]
+    """Shipped by the old version, and taken away since: they come with the new one."""
+
+
+def decide(layout: Layout, version: str) -> Decided:
+    """What becomes of each configuration file when `version` is installed.
+
+    Raises:
+        PointerUnreadable: It is not known what lies there.
+        OSError: Something cannot be read.
+    """
+    found = Decided([], [], [])
+    selected = layout.selected()
+    if selected is None or not layout.document["config"]:
+        return found
+    # Of an adopted version nobody knows which of its files were edited.
+    old = layout.manifest(selected) or {"files": [], "source": ""}
+    before = _by_path(old["files"] if old["source"] == "release" else [])
+    after = _by_path((layout.manifest(version) or {"files": []})["files"])
+    is_config = keeping.kept(layout.document["config"])
+    tree = layout.places.tree(selected)
+    for path, about in images.walk(tree, keeping.ours) if os.path.isdir(tree) else ():
+        if not is_config(path) or stat.S_ISDIR(about.st_mode):
+            continue
+        live, old_entry, new_entry = os.path.join(tree, path), before.get(path), after.get(path)
+        if old_entry is not None and images.is_as_listed(live, old_entry):
+            continue
+        found.kept.append(path)
+        is_other = new_entry is not None and not images.is_as_listed(live, new_entry)
+        if is_other and not _same(old_entry, new_entry):
+            found.beside.append(path)
+    gone = (path for path in sorted(before) if is_config(path))
+    found.removed.extend(path for path in gone if not os.path.lexists(os.path.join(tree, path)))
+    return found
+
+
+def settled(document: Dict[str, Any], decided: Decided) -> Dict[str, Any]:
+    """The document of the upgrade: what somebody touched is on its keep-list, by exact path."""
+    exact = decided.kept + [path + NEW for path in decided.beside] + decided.removed
+    keep = document["keep"] + ["/" + glob.escape(path) for path in exact]
+    return dict(document, keep=keep, config=[], decided=decided._asdict())
+
+
+def in_words(decided: Decided) -> str:
+    """What becomes of them, in one line."""
+    parts = []
+    if decided.kept:
+        parts.append("edited, and stays: %s" % _few(decided.kept))
+    if decided.beside:
+        named = [path + NEW for path in decided.beside]
+        parts.append("the default has changed, too, and is put beside it: %s" % _few(named))
+    if decided.removed:
+        parts.append("was removed, and comes with the release: %s" % _few(decided.removed))
+    return "; ".join(parts) or "none was edited"
+
+
+def _few(paths: List[str]) -> str:
+    more = " and %d more" % (len(paths) - 5) if len(paths) > 5 else ""
+    return ", ".join(paths[:5]) + more
+
+
+def _by_path(files: List[Dict[str, Any]]) -> Dict[str, Dict[str, Any]]:
+    return {entry["path"]: entry for entry in files if entry["type"] != "dir"}
+
+
+def _same(one: Any, other: Any) -> bool:
+    """Whether two entries of manifests are the same content."""
+    names = ("type", "mode", "sha256", "target")
+    return bool(one) and all(one[name] == other[name] for name in names)

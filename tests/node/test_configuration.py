@@ -1,0 +1,145 @@
+"""Configuration: old default, what lies there, new default; what a person wrote is never lost."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from backends.node.journal import scan
+from backends.node.layout import NEW
+from tests.support.beacon import Beacon
+from tests.support.node import Node, a_node, picture
+
+LAYOUTS = ("versions", "overlay", "swap")
+
+BASE = {
+    "etc/plain.conf": b"level = 1\n",
+    "etc/edited.conf": b"colour = red\n",
+    "etc/both.conf": b"port = 1\n",
+    "etc/same.conf": b"mode = a\n",
+    "etc/gone.conf": b"from 1.0\n",
+    "etc/removed.conf": b"shipped by both\n",
+}
+NEXT = {
+    "etc/plain.conf": b"level = 2\n",
+    "etc/edited.conf": b"colour = red\n",
+    "etc/both.conf": b"port = 2\n",
+    "etc/same.conf": b"mode = b\n",
+    "etc/fresh.conf": b"only in 2.0\n",
+    "etc/removed.conf": b"shipped by both\n",
+}
+OLD, NEW_RELEASE = Beacon("1.0", more=BASE), Beacon("2.0", more=NEXT)
+
+EDITS = {
+    "etc/edited.conf": b"colour = mine\n",
+    "etc/both.conf": b"port = 9999\n",
+    "etc/same.conf": b"mode = b\n",
+    "etc/own.conf": b"nobody shipped this\n",
+}
+AFTERWARDS = {
+    "etc/plain.conf": b"level = 2\n",  # nobody edited it: the new default
+    "etc/edited.conf": b"colour = mine\n",  # the default is as before: it stays
+    "etc/both.conf": b"port = 9999\n",  # both changed: it stays ...
+    "etc/both.conf.new": b"port = 2\n",  # ... and the new one is beside it
+    "etc/same.conf": b"mode = b\n",  # both changed to the same
+    "etc/own.conf": b"nobody shipped this\n",
+    "etc/fresh.conf": b"only in 2.0\n",
+    "etc/removed.conf": b"shipped by both\n",  # somebody removed it: it comes with the release
+}
+
+
+@pytest.fixture(params=LAYOUTS)
+def node(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Node]:
+    """1.0 came as a release, and somebody has worked on its configuration."""
+    more: dict[str, Any] = {"layout": request.param, "config": ["etc/*.conf"]}
+    with a_node(tmp_path / "node", **more) as made:
+        if request.param != "versions":
+            url = made.document["health"][0]["url"]
+            made.document["facts"]["version"] = {"http": url, "field": "version"}
+        made.put_in_place(OLD, as_release=True)
+        for name, content in EDITS.items():
+            (made.tree("1.0") / name).write_bytes(content)
+        (made.tree("1.0") / "etc/removed.conf").unlink()
+        yield made
+
+
+def configuration(node: Node, version: str) -> dict[str, bytes]:
+    folder = node.tree(version) / "etc"
+    return {f"etc/{path.name}": path.read_bytes() for path in folder.iterdir()}
+
+
+def told(node: Node, run: str = "1120-aaa") -> dict[str, Any]:
+    records = scan((node.home / "done" / run / "journal").read_bytes()).records
+    (record,) = (each for each in records if each["t"] == "CONFIG")
+    return record
+
+
+def test_what_was_edited_stays_and_everything_else_is_new(node: Node) -> None:
+    node.stage(NEW_RELEASE)
+    checked = node.check(NEW_RELEASE)
+    assert checked.outcome == "ok", checked.messages
+    (row,) = (row for row in checked.all("row") if row["name"] == "configuration")
+    assert row["result"] == "warn"
+    assert "etc/both.conf.new" in row["evidence"]
+    node.finalized(NEW_RELEASE)
+    assert configuration(node, "2.0") == AFTERWARDS
+    record = told(node)
+    assert record["beside"] == ["etc/both.conf"]
+    assert sorted(record["kept"]) == sorted(EDITS)
+    verified = node.ask("verify")
+    assert verified.outcome == "ok", "configuration is to be edited: that is no drift"
+
+
+def test_the_way_back_finds_everything_as_it_was(node: Node) -> None:
+    before = node.product()
+    node.accepted(NEW_RELEASE)
+    assert node.facts()["transaction"]["beside"] == ["etc/both.conf"]
+    (node.tree("2.0") / "etc/edited.conf").write_bytes(b"edited in the trial\n")
+    assert node.ask("rollback", run="1120-aaa", why="no").outcome == "ok"
+    node.wait_for(lambda found: found["transaction"] is None)
+    assert node.facts()["state"] == "rolled_back"
+    assert node.product() == before
+    again = node.install(NEW_RELEASE)
+    if again.code == "not-checked":
+        node.begin(NEW_RELEASE)
+    node.wait_for(lambda found: bool((found["transaction"] or {}).get("healthy")))
+
+
+def test_what_was_decided_about_is_asked_of_the_parse_command(node: Node) -> None:
+    """It reads what will be there: the edited ones, and the new defaults of the others."""
+    node.document["check"]["parse"] = ["/bin/sh", "-c", "cat etc/*.conf; ls etc"]
+    node.stage(NEW_RELEASE)
+    (row,) = (row for row in node.check(NEW_RELEASE).all("row") if row["name"] == "parse")
+    assert "level = 2" in row["evidence"]
+    assert "port = 9999" in row["evidence"]
+
+
+def test_the_next_upgrade_holds_it_against_the_default_of_this_one(node: Node) -> None:
+    """What stayed is not told again while its default stays as it is."""
+    node.finalized(NEW_RELEASE)
+    third = Beacon("3.0", more={**NEXT, "etc/plain.conf": b"level = 3\n"})
+    node.finalized(third, "1121-bbb")
+    assert told(node, "1121-bbb")["beside"] == []
+    found = configuration(node, "3.0")
+    assert found["etc/both.conf"] == b"port = 9999\n"
+    assert found["etc/plain.conf"] == b"level = 3\n"
+
+
+def test_of_an_adopted_version_nothing_is_taken_for_a_default(node: Node) -> None:
+    """Nobody knows which of its files were edited: all of them stay, the new ones beside."""
+    manifest = Path(node.places.manifest("1.0"))
+    manifest.write_text(manifest.read_text().replace('"source":"release"', '"source":"adopted"'))
+    node.finalized(NEW_RELEASE)
+    found = configuration(node, "2.0")
+    assert found["etc/plain.conf"] == b"level = 1\n"
+    assert found["etc/plain.conf" + NEW] == b"level = 2\n"
+
+
+def test_without_a_list_configuration_is_as_any_other_file(tmp_path: Path) -> None:
+    with a_node(tmp_path / "node") as node:
+        node.put_in_place(OLD, as_release=True)
+        before = picture(node.tree("1.0"))
+        node.finalized(NEW_RELEASE)
+        assert configuration(node, "2.0") == NEXT
+        assert picture(node.tree("1.0")).keys() >= before.keys() - {"beacon.pid"}
