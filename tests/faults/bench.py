@@ -80,6 +80,7 @@ class Bench:
             "-",
             layout=layout,
             keep=trees.KEEP,
+            config=trees.CONFIG,
             directories=PARTS if layout == "swap" else [],
             health=[],
         )

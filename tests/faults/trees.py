@@ -201,6 +201,9 @@ NEW = Release(
 
 KEEP = ["*.conf"]
 
+CONFIG = ["etc/edited", "inputs/etc/edited"]
+"""Its default changes, and where others have worked on the node, they have changed it, too."""
+
 
 def inside(part: str, release: Release) -> Release:
     """The release with all of it in a directory."""
