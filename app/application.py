@@ -20,6 +20,7 @@ from app.between.news import (
     AskedSecret,
     AskedToAdopt,
     AskedToGoOn,
+    Conflicting,
     Happened,
     News,
     Over,
@@ -45,6 +46,7 @@ from app.screens.rollback import RollbackScreen
 from app.screens.upgrade import UpgradeScreen
 from app.state import Known, Stage, State, fold
 from app.theme import dress
+from app.view import conflicts
 from app.view.help import help_lines
 from app.view.leaving import sentences
 from app.view.next_step import NOTHING, Does, NextStep
@@ -168,6 +170,9 @@ class LiftlockApp(App[int]):
             case Over() if self._state.upgrade is not None and self._state.upgrade.failed:
                 if isinstance(self.screen, UpgradeScreen) and item.kind == "upgrade":
                     self.push_screen(RollbackScreen())
+            case Conflicting():
+                shown = conflicts.lines_of(item.found, item.unread)
+                self.push_screen(TextScreen("configuration", shown))
             case Refused():
                 self.push_screen(ProblemScreen(item.what, item.problem))
             case AskedSecret():
@@ -249,7 +254,7 @@ class LiftlockApp(App[int]):
             self._show_upgrade()
 
     def _choose(self) -> None:
-        self.bridge.look_for_releases()
+        self.bridge.looks.releases()
         if not isinstance(self.screen, ReleasesScreen):
             self.push_screen(ReleasesScreen())
 
@@ -299,6 +304,10 @@ class LiftlockApp(App[int]):
         screen = self.screen
         nodes = [screen.node] if isinstance(screen, NodeScreen) else list(self._state.known)
         self.bridge.verify(nodes)
+
+    def action_conflicts(self) -> None:
+        """Ask the nodes; what they say is shown when it is there."""
+        self.bridge.looks.conflicts()
 
     def action_journal(self) -> None:
         """The whole journal."""

@@ -247,6 +247,17 @@ def trust(**given: Any) -> int:
 
 
 @cli.command()
+@click.argument("cluster")
+@json_option
+@nodes_option
+def conflicts(**given: Any) -> int:
+    """Edited configuration beside which a new default lies, and what differs."""
+    from app.headless import looking
+
+    return looking.conflicts(options(**given))
+
+
+@cli.command()
 @click.argument("cluster", required=False)
 @click.argument("run", required=False)
 @click.option("--node", help="Only this node.")

@@ -109,6 +109,15 @@ VERIFY = Command(
     False,
     spoken="verify",
 )
+CONFLICTS = Command(
+    "cluster.conflicts",
+    "app.conflicts",
+    "C",
+    "configuration",
+    "Edited configuration beside which a new default lies, and what differs",
+    False,
+    spoken="conflicts",
+)
 JOURNAL = Command(
     "cluster.journal",
     "app.journal",
@@ -135,6 +144,7 @@ ALL = (
     ACCEPT,
     ADOPT,
     VERIFY,
+    CONFLICTS,
     JOURNAL,
     SORT,
     OPEN,

@@ -14,10 +14,19 @@ from typing import Any
 from app import clock
 from app.between.asking import Asking
 from app.between.defect import defect
+from app.between.looks import Looks
 from app.between.mailbox import Mailbox
-from app.between.news import Began, Happened, Over, Planning, Read, Ready, Refused, Told
+from app.between.news import (
+    Began,
+    Happened,
+    Over,
+    Planning,
+    Read,
+    Ready,
+    Refused,
+)
 from app.between.pacing import ByHand
-from app.between.recalling import find_releases, newest_run
+from app.between.recalling import newest_run
 from app.runs import acting
 from app.runs.acting import Done, Scene, Work, act
 from app.runs.keeping import fresh_run, locked
@@ -29,20 +38,17 @@ from app.runs.upgrading import (
     meaning,
     open_for,
     prepare,
-    signature_rule,
 )
 from app.session import Session, open_book
 from app.state import BUSY
 from backends.domain.facts import NodeReading
 from backends.domain.problem import Exit, LiftlockError, Problem
 from backends.domain.states import Unreachable
-from backends.engine import telling
 from backends.engine.acts import Acts, Preview
 from backends.engine.contact import Contact
 from backends.engine.core import Core, Running
 from backends.engine.events import Event
 from backends.engine.results import NodeResult, Result
-from backends.engine.upload import Message
 from backends.store.book import Book
 
 
@@ -141,40 +147,10 @@ class Bridge:
 
     # --- commands -----------------------------------------------------------------------------
 
-    def look_for_releases(self) -> None:
-        """Tell which releases lie in the cluster's folder."""
-
-        async def look() -> None:
-            cluster = self.session.cluster
-            rule = signature_rule(cluster)
-            self._tell(await asyncio.to_thread(find_releases, cluster.releases, rule))
-
-        self._submit(look())
-
-    def ask_journal(self, node: str) -> None:
-        """Tell what a node's own journal has of its newest transaction."""
-
-        async def ask() -> None:
-            contact = self.session.contacts.get(node)
-            reading = await contact.read() if contact is not None else None
-            facts = reading.facts if reading is not None and reading.read else None
-            if contact is None or facts is None:
-                return
-            opened = facts.transaction
-            txn, run = (opened.txn, opened.run) if opened else (facts.last_txn, facts.last_run)
-            if not txn:
-                return
-            found: list[Event] = []
-
-            def see(message: Message) -> None:
-                event = telling.event(message, run=run, node=node, txn=txn)
-                if event is not None:
-                    found.append(event)
-
-            await contact.journal(txn, see)
-            self._tell(Told(node, tuple(found)))
-
-        self._submit(ask())
+    @property
+    def looks(self) -> Looks:
+        """What can be asked for without changing anything."""
+        return Looks(self.session, self._tell, self._submit)
 
     def prepare(self, path: Path, nodes: Collection[str] | None = None, **meant: str) -> None:
         """Open a release and plan the upgrade of these nodes, or all; nothing is changed.

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from app.runs.acting import Done
 from app.runs.upgrading import Prepared
+from backends.domain.conflicts import Conflict
 from backends.domain.facts import NodeReading
 from backends.domain.pace import Upcoming
 from backends.domain.problem import Exit, Problem
@@ -70,6 +71,15 @@ class Releases:
 
     folder: str
     found: tuple[ReleaseFound, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Conflicting:
+    """Configuration beside which a new default lies, as the nodes have just said."""
+
+    found: tuple[Conflict, ...]
+    unread: tuple[str, ...]
+    """Of the nodes that could not be asked: why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +179,7 @@ News = (
     | Told
     | Recalled
     | Releases
+    | Conflicting
     | Planning
     | Ready
     | Began

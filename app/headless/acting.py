@@ -156,6 +156,15 @@ def finalize(options: Options, version: str | None) -> int:
             talk(f"left out: {name}: {reason}" for name, reason in verdict.excluded)
             if not_signed := unsigned(scene.readings).get(wanted):
                 talk([f"NOT SIGNED: {wanted} on {', '.join(not_signed)}"])
+            talk(
+                f"{reading.name}: configuration stays as it is, its new default lies beside it: "
+                f"{', '.join(reading.facts.transaction.beside)} (liftlock conflicts "
+                f"{session.name})"
+                for reading in scene.readings
+                if reading.facts is not None
+                and reading.facts.transaction is not None
+                and reading.facts.transaction.beside
+            )
             talk([f"way back until now: {verdict.way_back}", "way back afterwards: none"])
             if not options.yes:
                 await typed(session.cluster.name, "the cluster's name")

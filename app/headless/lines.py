@@ -8,6 +8,7 @@ import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
+from backends.domain.conflicts import Conflict
 from backends.domain.facts import Drift, Fact, NodeFacts, NodeReading, Unknown
 from backends.domain.gates import Gate
 from backends.domain.plan import NodePlan, Plan
@@ -123,6 +124,26 @@ def stages(readings: Sequence[NodeReading], now: float) -> list[str]:
         elif not facts.staged:
             rows.append((reading.name, _NONE, "", "", "", ""))
     return _table(rows)
+
+
+def conflicts(found: Mapping[str, Sequence[Conflict] | Problem]) -> list[str]:
+    """Each configuration file beside which a new default lies, and what differs."""
+    told: list[str] = []
+    for node, each in found.items():
+        if isinstance(each, Problem):
+            told += [f"{node}:", *(f"  {text}" for text in problem(each))]
+            continue
+        for one in each:
+            told += [f"{node}  {one.path}: stays as it is; the new default is {one.path}.new"]
+            for title, lines in (
+                ("you have changed", one.yours),
+                ("the release has changed", one.theirs),
+                ("from yours to the new default", one.both),
+            ):
+                told += [f"  {title}" + (": not known" if lines is None else "")]
+                told += [f"    {text}" for text in (lines or ())[2:]]
+            told.append("")
+    return told or ["no new default lies beside an edited configuration file"]
 
 
 def gate(found: Gate) -> list[str]:

@@ -17,10 +17,12 @@ from app.runs.keeping import plain, today
 from app.runs.looking import chosen, look
 from app.runs.upgrading import meaning, open_for, plan_from
 from app.session import Session, open_book, operator_state, read_cluster
+from backends.domain.conflicts import Conflict
 from backends.domain.facts import NodeReading
 from backends.domain.gates import before_upgrade
 from backends.domain.problem import Exit, LiftlockError, Problem
 from backends.domain.verdict import Verdict, decide
+from backends.engine.conflicting import conflicts_of
 from backends.engine.contact import aged
 from backends.engine.planner import new_run, target_of
 from backends.engine.reading import utc
@@ -70,6 +72,23 @@ def stages(options: Options) -> int:
     else:
         out(lines.stages(shown, time.time()))
     unread = any(not reading.read and reading.left_out is None for reading in shown)
+    return Exit.UNREACHABLE if unread else Exit.USAGE if session.unknown else Exit.OK
+
+
+def conflicts(options: Options) -> int:
+    """Edited configuration beside which a new default lies, with what differs; nothing changes."""
+    session = open_cluster(options)
+
+    async def ask() -> dict[str, tuple[Conflict, ...] | Problem]:
+        found = await asyncio.gather(*map(conflicts_of, session.chosen_contacts.values()))
+        return dict(zip(session.chosen_contacts, found, strict=True))
+
+    found = drive(session, ask())
+    if options.json:
+        out([json.dumps(shapes.conflicts(session.cluster.name, time.time(), found))])
+    else:
+        out(lines.conflicts(found))
+    unread = any(isinstance(each, Problem) for each in found.values())
     return Exit.UNREACHABLE if unread else Exit.USAGE if session.unknown else Exit.OK
 
 

@@ -3,9 +3,10 @@
 Fields may be added, never changed; `app/schemas` has the schemas, and tests hold them together.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
+from backends.domain.conflicts import Conflict, Difference
 from backends.domain.facts import (
     Drift,
     Fact,
@@ -136,6 +137,39 @@ def stages(cluster: str, now: float, readings: Sequence[NodeReading]) -> dict[st
     }
 
 
+def conflicts(
+    cluster: str, now: float, found: Mapping[str, Sequence[Conflict] | Problem]
+) -> dict[str, object]:
+    """Configuration beside which a new default lies, node by node: `liftlock.conflicts/1`."""
+    return {
+        "schema": "liftlock.conflicts/1",
+        "cluster": cluster,
+        "time": moment(now),
+        "nodes": [
+            {
+                "name": name,
+                "conflicts": None
+                if isinstance(each, Problem)
+                else [
+                    {
+                        "path": one.path,
+                        "yours": _difference(one.yours),
+                        "theirs": _difference(one.theirs),
+                        "both": _difference(one.both),
+                    }
+                    for one in each
+                ],
+                "problem": problem(each) if isinstance(each, Problem) else None,
+            }
+            for name, each in found.items()
+        ],
+    }
+
+
+def _difference(found: Difference) -> list[str] | None:
+    return None if found is None else list(found)
+
+
 def _run(readings: Sequence[NodeReading], verdict: Verdict) -> dict[str, object] | None:
     opened = _open(readings)
     if opened is None:
@@ -239,6 +273,7 @@ def _transaction(opened: OpenTransaction | None) -> dict[str, object] | None:
         "decides_in_seconds": opened.decides_at_seconds,
         "then": opened.then,
         "second_layer": opened.layer,
+        "beside": list(opened.beside),
         "data": {
             "directories": list(opened.data),
             "since": opened.data_since,

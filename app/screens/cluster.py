@@ -10,6 +10,7 @@ from textual.containers import Container, Vertical
 from app.commands import (
     ACCEPT,
     ADOPT,
+    CONFLICTS,
     FINALIZE,
     HOLD,
     JOURNAL,
@@ -41,7 +42,18 @@ class ClusterScreen(LiveScreen):
     CSS_PATH = "cluster.tcss"
 
     BINDINGS: ClassVar[list[BindingType]] = offers(
-        NEXT, UPGRADE, ROLL_BACK, FINALIZE, HOLD, ACCEPT, ADOPT, VERIFY, OPEN, JOURNAL, SORT
+        NEXT,
+        UPGRADE,
+        ROLL_BACK,
+        FINALIZE,
+        HOLD,
+        ACCEPT,
+        ADOPT,
+        VERIFY,
+        CONFLICTS,
+        OPEN,
+        JOURNAL,
+        SORT,
     )
 
     def __init__(self) -> None:

@@ -6,7 +6,7 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Container
 
-from app.commands import ACCEPT, HOLD, JOURNAL, NEXT, ROLL_BACK, VERIFY
+from app.commands import ACCEPT, CONFLICTS, HOLD, JOURNAL, NEXT, ROLL_BACK, VERIFY
 from app.picture import Picture
 from app.screens.live import LiveScreen, offers
 from app.view import node_panel
@@ -19,7 +19,9 @@ class NodeScreen(LiveScreen):
 
     CSS_PATH = "node.tcss"
 
-    BINDINGS: ClassVar[list[BindingType]] = offers(NEXT, ROLL_BACK, HOLD, ACCEPT, VERIFY, JOURNAL)
+    BINDINGS: ClassVar[list[BindingType]] = offers(
+        NEXT, ROLL_BACK, HOLD, ACCEPT, VERIFY, CONFLICTS, JOURNAL
+    )
 
     def __init__(self, node: str) -> None:
         super().__init__()
@@ -44,7 +46,7 @@ class NodeScreen(LiveScreen):
 
     def on_mount(self) -> None:
         """Its own journal is asked for: it knows more than what was followed from here."""
-        self.operator.bridge.ask_journal(self._node)
+        self.operator.bridge.looks.journal(self._node)
 
     @property
     def node(self) -> str:

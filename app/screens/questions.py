@@ -58,6 +58,7 @@ def finalize(version: str, verdict: Verdict, state: State) -> Asked:
         line((f"{state.product} {version}", Tone.STRONG), f" becomes final on {listed(names)}."),
         *(line((f"left out: {name}: {why}", Tone.WARN)) for name, why in verdict.excluded),
         *([line(("NOT SIGNED: nobody vouches for it", Tone.WARN))] if not_signed else []),
+        *_beside(state),
         line(f"way back until now: {keyed(verdict.way_back, state.called)}"),
         line(("way back afterwards: none; the backups are given up", Tone.WARN)),
     ]
@@ -65,6 +66,20 @@ def finalize(version: str, verdict: Verdict, state: State) -> Asked:
     if state.environment == "production":
         words.append((version, f"the version: {version}"))
     return Asked(f"finalize {version}", tuple(lines), f"Finalize {version}", words=tuple(words))
+
+
+def _beside(state: State) -> list[Line]:
+    """Configuration that should be looked at before it is final."""
+    found = [
+        f"{name} {path}"
+        for name, known in state.known.items()
+        if known.reading.facts is not None and known.reading.facts.transaction is not None
+        for path in known.reading.facts.transaction.beside
+    ]
+    if not found:
+        return []
+    text = f"yours stays, the new default lies beside it: {listed(found)}; C shows what differs"
+    return [line((text, Tone.WARN))]
 
 
 def stop_run(run: Run) -> Asked:

@@ -49,7 +49,7 @@ class RollbackScreen(LiveScreen):
         """What the node did alone, its own journal knows best."""
         node = failure.failed_node(self.operator.picture().state)
         if node:
-            self.operator.bridge.ask_journal(node)
+            self.operator.bridge.looks.journal(node)
 
     def step(self, picture: Picture) -> NextStep:
         """What `n` leads to elsewhere is here already."""

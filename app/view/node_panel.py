@@ -84,6 +84,10 @@ def _facts(facts: NodeFacts, now: float) -> list[Line]:
         found += [
             line(("run        ", Tone.QUIET), f"{opened.run} by {opened.operator}"),
             line(("since      ", Tone.QUIET), local_time(opened.since)),
+            *(
+                line(("config     ", Tone.QUIET), (f"{path}: new default beside it", Tone.WARN))
+                for path in opened.beside
+            ),
         ]
     return found
 

@@ -160,6 +160,8 @@ class OpenTransaction:
     """When they were copied, as text with its zone: what is newer may be kept or set aside."""
 
     data_bytes: int = 0
+    beside: tuple[str, ...] = ()
+    """Edited configuration files whose default has changed, too: the new one is beside them."""
 
 
 @dataclass(frozen=True, slots=True)

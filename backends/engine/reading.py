@@ -190,6 +190,7 @@ def _transaction(state: str, message: Mapping[str, Any] | None) -> OpenTransacti
         healthy=_bool(message["healthy"]),
         decision=line(message["decision"] or ""),
         layer=line(message["layer"]),
+        beside=tuple(line(path) for path in _list(message["beside"])),
         **_data(message["data"]),
     )
 

@@ -11,6 +11,7 @@ from backends.node import (
     blobs,
     checks,
     clean,
+    conflicts,
     data,
     journal,
     locks,
@@ -161,6 +162,13 @@ def _adopt(call: Call) -> Answer:
     return OK
 
 
+def _conflicts(call: Call) -> Answer:
+    opened = call.reader.quick()["previous"]
+    for found in conflicts.listed(call.layout, opened["version"] if opened else None):
+        call.send(found)
+    return OK
+
+
 def _recover(call: Call) -> Answer:
     if call.args.get("takeover"):
         return upgrading.take_over(call)
@@ -201,6 +209,7 @@ _COMMANDS: Dict[str, Callable[[Call], Answer]] = {
     "adopt": _adopt,
     "recover": _recover,
     "verify": verify.verify,
+    "conflicts": _conflicts,
     "journal": _journal,
     "clean": _clean,
 }

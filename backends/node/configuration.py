@@ -12,7 +12,11 @@ import stat
 from typing import Any, Dict, List, NamedTuple
 
 from backends.node import images, keeping
-from backends.node.layout import NEW, Layout
+from backends.node.layout import NEW, Layout, PointerUnreadable
+from backends.node.places import make_directories, names_in, remove_tree, write_file
+
+_MOST_BYTES = 1 << 20
+"""A larger file is no text that somebody edits."""
 
 
 class Decided(NamedTuple):
@@ -65,6 +69,33 @@ def settled(document: Dict[str, Any], decided: Decided) -> Dict[str, Any]:
     exact = decided.kept + [path + NEW for path in decided.beside] + decided.removed
     keep = document["keep"] + ["/" + glob.escape(path) for path in exact]
     return dict(document, keep=keep, config=[], decided=decided._asdict())
+
+
+def keep_defaults(layout: Layout, version: str) -> None:
+    """Keep what a staged version ships: once it was edited, nothing else tells what it was.
+
+    Those of other versions than this one and the selected one are given up.
+    """
+    places, is_config = layout.places, keeping.kept(layout.document["config"])
+    files = (layout.manifest(version) or {"files": []})["files"]
+    staged = places.staged_tree(version)
+    tree = staged if os.path.isdir(staged) else places.tree(version)
+    remove_tree(places.default(version))
+    for entry in files:
+        path = entry["path"]
+        if entry["type"] != "file" or not is_config(path) or entry["size"] > _MOST_BYTES:
+            continue
+        goal = os.path.join(places.default(version), path)
+        make_directories(os.path.dirname(goal))
+        with open(os.path.join(tree, path), "rb") as stream:
+            write_file(goal, stream.read())
+    try:
+        stays = (version, layout.selected())
+    except PointerUnreadable:
+        return
+    for name in names_in(places.defaults):
+        if name not in stays:
+            remove_tree(places.default(name))
 
 
 def in_words(decided: Decided) -> str:

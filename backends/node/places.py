@@ -61,6 +61,7 @@ class Places:
         self.done = os.path.join(self.home, "done")
         self.conflicts = os.path.join(self.home, "conflicts")
         self.selected = os.path.join(self.home, "selected")
+        self.defaults = os.path.join(self.home, "defaults")
         self.provenances = os.path.join(self.home, "provenance")
         # Products that are swapped whole may lie side by side: each has a folder of its own.
         around = os.path.join(os.path.dirname(directory), ".liftlock")
@@ -93,6 +94,10 @@ class Places:
     def manifest(self, version: str) -> str:
         """What we know of a version's content."""
         return os.path.join(self.manifests, version + ".json")
+
+    def default(self, version: str) -> str:
+        """The configuration files of a version as they were shipped: a directory like its tree."""
+        return os.path.join(self.defaults, version)
 
     def provenance(self, version: str) -> str:
         """Who vouches for a version: a directory with its signature."""

@@ -9,7 +9,15 @@ import hashlib
 import time
 from typing import Any, BinaryIO, Callable, Dict, List, Tuple
 
-from backends.node import blobs, provenance, stage_fetch, stage_push, stage_tree, wire
+from backends.node import (
+    blobs,
+    configuration,
+    provenance,
+    stage_fetch,
+    stage_push,
+    stage_tree,
+    wire,
+)
 from backends.node.canonical import StrictError, files_digest, parse
 from backends.node.journal import Journal
 from backends.node.layout import Layout, is_version_name
@@ -68,6 +76,7 @@ def stage(layout: Layout, args: Dict[str, Any], source: BinaryIO, send: Send) ->
             "time": time.time(),
         },
     )
+    configuration.keep_defaults(layout, version)
     blobs.clear(places)
     journal = Journal(places.journal, create=True)
     try:

@@ -30,14 +30,15 @@ COMMANDS = (
     "adopt",
     "recover",
     "verify",
+    "conflicts",
     "journal",
     "clean",
 )
 
-READ_ONLY = frozenset(["status", "watch", "journal"])
+READ_ONLY = frozenset(["status", "watch", "journal", "conflicts"])
 """Commands that write nothing, recover nothing and leave no file behind."""
 
-STAYING = frozenset(["status", "journal", "check"])
+STAYING = frozenset(["status", "journal", "check", "conflicts"])
 """Commands whose request may say `"stay": true`: the updater then waits for another request.
 
 Asked twice they are asked once: whoever got no answer may ask again.

@@ -274,6 +274,7 @@ _COMMANDS: dict[str, Callable[[Call], Answer | Answering]] = {
     "adopt": keeping.adopt,
     "recover": _recover,
     "verify": verify.verify,
+    "conflicts": lambda call: OK,
     "journal": looking.follow,
     "clean": keeping.clean,
 }

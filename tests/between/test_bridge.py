@@ -134,7 +134,7 @@ def test_words_to_a_run_that_does_not_go_are_nothing(quiet: Helm) -> None:
     quiet.bridge.hold(True)
     quiet.bridge.pause()
     quiet.bridge.leave()
-    quiet.bridge.look_for_releases()
+    quiet.bridge.looks.releases()
     quiet.waits_for(Releases)
     assert quiet.bridge.begun == ()
     assert quiet.kinds() == ["Releases"]
@@ -238,7 +238,7 @@ def prepared(helm: Helm, cluster: Cluster, version: str = "4.12.0") -> Ready:
 def test_a_person_walks_through_an_upgrade_and_makes_it_final(settled: Cluster) -> None:
     before = settled.product("n1")
     with helm_at(str(settled.file)) as helm:
-        helm.bridge.look_for_releases()
+        helm.bridge.looks.releases()
         assert "4.12.0" in {each.version for each in helm.waits_for(Releases).found}
         ready = prepared(helm, settled)
         assert ready.prepared.plan.release_version == "4.12.0"
