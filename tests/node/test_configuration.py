@@ -143,3 +143,52 @@ def test_without_a_list_configuration_is_as_any_other_file(tmp_path: Path) -> No
         node.finalized(NEW_RELEASE)
         assert configuration(node, "2.0") == NEXT
         assert picture(node.tree("1.0")).keys() >= before.keys() - {"beacon.pid"}
+
+
+# --- conflicts ----------------------------------------------------------------------------------
+
+
+def test_what_differs_is_told_and_its_base_where_that_is_known(node: Node) -> None:
+    node.accepted(NEW_RELEASE)
+    (found,) = node.ask("conflicts").all("conflict")
+    assert found["path"] == "etc/both.conf"
+    assert found["both"][3:] == ["-port = 9999", "+port = 2"]
+    assert found["yours"] is None, "1.0 was not staged here: nobody has kept its defaults"
+    assert node.ask("finalize", run="1120-aaa", digest=NEW_RELEASE.digest).outcome == "ok"
+    node.wait_for(lambda facts: facts["transaction"] is None)
+    third = Beacon("3.0", more={**NEXT, "etc/both.conf": b"port = 3\n"})
+    node.accepted(third, "1121-bbb")
+    (found,) = node.ask("conflicts").all("conflict")
+    assert found["yours"][3:] == ["-port = 2", "+port = 9999"]
+    assert found["theirs"][3:] == ["-port = 2", "+port = 3"]
+
+
+def test_what_is_no_text_is_told_without_its_content(node: Node) -> None:
+    node.accepted(NEW_RELEASE)
+    live = node.tree("2.0") / "etc/both.conf"
+    for content in (b"\0binary", b"x" * (300 << 10)):
+        live.write_bytes(content)
+        (found,) = node.ask("conflicts").all("conflict")
+        assert found["both"] is None
+    (node.tree("2.0") / "etc/both.conf.new").unlink()
+    assert node.ask("conflicts").all("conflict") == []
+
+
+def test_a_long_difference_has_an_end(node: Node) -> None:
+    node.accepted(NEW_RELEASE)
+    live = node.tree("2.0") / "etc/both.conf"
+    live.write_text("".join(f"line {number}\n" for number in range(5000)))
+    (found,) = node.ask("conflicts").all("conflict")
+    assert len(found["both"]) == 1001
+    assert found["both"][-1].startswith("... and 40")
+
+
+def test_where_nothing_is_edited_or_nothing_is_there_nothing_is_told(tmp_path: Path) -> None:
+    with a_node(tmp_path / "node", config=["etc/*.conf"]) as node:
+        assert node.ask("conflicts").messages[-1]["outcome"] == "ok"
+        node.put_in_place(OLD, as_release=True)
+        node.finalized(NEW_RELEASE)
+        assert node.ask("conflicts").all("conflict") == []
+        assert configuration(node, "2.0") == NEXT
+        journal = (node.home / "done" / "1120-aaa" / "journal").read_bytes()
+        assert not [record for record in scan(journal).records if record["t"] == "CONFIG"]

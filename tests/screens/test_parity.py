@@ -19,7 +19,7 @@ Told = dict[str, list[tuple[str, str, str]]]
 
 def test_every_act_of_the_command_line_has_a_key_and_every_key_a_command() -> None:
     spoken = {command.spoken for command in ALL if command.spoken}
-    assert spoken - {"journal"} == ACTING
+    assert spoken - {"journal", "conflicts"} == ACTING
     assert spoken <= set(cli.commands)
 
 

@@ -176,6 +176,7 @@ def to_the_end(side: Side) -> None:
     assert side.ask("adopt", preview=True).code == "upgrade-open"
     assert side.stage(NEW).code == "upgrade-open"
     assert side.ask("verify", "verify what is accepted").outcome == "ok"
+    assert side.ask("conflicts").outcome == "ok"
     assert side.ask("finalize", run=RUN, digest=OLD.digest).code == "other-version"
     assert side.ask("finalize", run=RUN, digest=NEW.digest).outcome == "ok"
     side.until_closed()
