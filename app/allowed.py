@@ -33,7 +33,8 @@ def may(action: str, picture: Picture, node: str) -> bool | None:
         case "accept":
             return acceptable(picture.state, node)
         case "verify":
-            return None if picture.state.is_busy else True
+            run = picture.state.verification
+            return None if run is not None and run.is_under_way else True
         case "adopt":
             if picture.verdict.kind is not VerdictKind.UNMANAGED:
                 return False

@@ -13,7 +13,7 @@ from app.screens import questions
 from app.screens.dialogs import Asked, Confirm
 from app.state import Run
 from app.view.failure import Choice
-from app.view.next_step import Does
+from app.view.next_step import Does, to_be_repaired
 
 
 class Requests:
@@ -41,7 +41,13 @@ class Requests:
         """Plan the upgrade that failed once more."""
         run = self._picture().state.upgrade
         if run is not None and run.prepared is not None:
-            self.plan(run.prepared.release.tarball)
+            made = run.prepared.plan
+            self._bridge.prepare(
+                run.prepared.release.tarball,
+                [item.node for item in made.nodes],
+                downgrade=made.policy.downgrade,
+                reinstall=made.policy.reinstall,
+            )
 
     def plan_as_meant(self, does: Does) -> None:
         """Ask why an older version, or the same one again, is wanted, and plan it so."""
@@ -56,10 +62,10 @@ class Requests:
                 lambda why: self._bridge.prepare(path, downgrade=why),
             )
             return
-        drifted = picture.verdict.drifted
+        nodes = to_be_repaired(picture.state, picture.verdict)
         self._ask(
-            questions.reinstall(version, drifted),
-            lambda why: self._bridge.prepare(path, drifted, reinstall=why),
+            questions.reinstall(version, nodes),
+            lambda why: self._bridge.prepare(path, nodes, reinstall=why),
         )
 
     def stop(self, run: Run) -> None:

@@ -23,7 +23,7 @@ from app.between.news import (
 )
 from app.runs.acting import Done
 from app.runs.upgrading import Prepared
-from backends.domain.facts import NodeReading
+from backends.domain.facts import Fact, NodeReading
 from backends.domain.pace import Upcoming
 from backends.domain.plan import Treatment
 from backends.domain.problem import Exit
@@ -31,6 +31,9 @@ from backends.domain.states import Phase, Unreachable
 from backends.domain.verdict import Verdict, decide
 from backends.engine.events import Event, Kind
 from backends.engine.results import NodeResult, Outcome, Result
+
+VERIFY = "verify"
+"""The kind of a run that only looks."""
 
 BUSY = "busy"
 """The code of a refusal that is about something else than what was asked for."""
@@ -226,6 +229,12 @@ class State:
     act: Run | None = None
     """What was begun after it, or beside it: finalize, rollback, accept, adopt."""
 
+    verification: Run | None = None
+    """The newest verification: it goes on beside everything else, and changes nothing."""
+
+    verified: Mapping[str, Fact] = field(default_factory=lambda: MappingProxyType({}))
+    """The nodes that it found as recorded, and what was selected there."""
+
     planning: str = ""
     """What is being planned; empty when nothing is."""
 
@@ -273,6 +282,7 @@ def fold(state: State, news: Iterable[News]) -> State:
     upgrade, act = state.upgrade, state.act
     progress = dict(upgrade.progress) if upgrade else {}
     planning = state.planning
+    verification, verified = state.verification, state.verified
     releases = state.releases
     for item in news:
         match item:
@@ -280,6 +290,8 @@ def fold(state: State, news: Iterable[News]) -> State:
                 known[item.reading.name] = known[item.reading.name].then(item.reading, item.at)
             case Happened():
                 event = item.event
+                if verification is not None and event.run == verification.id:
+                    continue
                 if upgrade is None or event.run != upgrade.id:
                     act = _goes_on(act, event)
                 elif event.node and event.phase is not None:
@@ -293,6 +305,9 @@ def fold(state: State, news: Iterable[News]) -> State:
                 prepared = upgrade.prepared if upgrade else None
                 upgrade, act = Run("upgrade", item.run, Stage.GOING, prepared), None
                 progress, planning = {}, ""
+            case Began() if item.kind == VERIFY:
+                verification = Run(VERIFY, item.run, Stage.GOING)
+                verified = MappingProxyType({})
             case Began():
                 act = Run(item.kind, item.run, Stage.GOING)
             case Waits():
@@ -303,6 +318,9 @@ def fold(state: State, news: Iterable[News]) -> State:
                 upgrade = upgrade and replace(upgrade, held=item.held)
             case Over() if item.kind == "upgrade":
                 upgrade = _over(upgrade, item)
+            case Over() if item.kind == VERIFY:
+                verification = _over(verification, item)
+                verified = _verified(item, known)
             case Over():
                 act = _over(act, item)
             case AskedToGoOn() | AskedToAdopt():
@@ -313,6 +331,8 @@ def fold(state: State, news: Iterable[News]) -> State:
                 planning = planning if item.problem.code == BUSY else ""
                 if item.ended == "upgrade":
                     upgrade = _ended(upgrade)
+                elif item.ended == VERIFY:
+                    verification = _ended(verification)
                 elif item.ended:
                     act = _ended(act)
             case _:
@@ -324,8 +344,23 @@ def fold(state: State, news: Iterable[News]) -> State:
         known=MappingProxyType(known),
         upgrade=upgrade,
         act=act,
+        verification=verification,
+        verified=verified,
         planning=planning,
         releases=releases,
+    )
+
+
+def _verified(item: Over, known: Mapping[str, Known]) -> Mapping[str, Fact]:
+    """What was selected on the nodes that are as recorded: of another version it says nothing."""
+    return MappingProxyType(
+        {
+            each.node: facts.selected
+            for each in item.outcome.nodes
+            if each.result is Result.DONE
+            and each.node in known
+            and (facts := known[each.node].reading.facts) is not None
+        }
     )
 
 

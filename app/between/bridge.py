@@ -40,7 +40,7 @@ from app.runs.upgrading import (
     prepare,
 )
 from app.session import Session, open_book
-from app.state import BUSY
+from app.state import BUSY, VERIFY
 from backends.domain.facts import NodeReading
 from backends.domain.problem import Exit, LiftlockError, Problem
 from backends.domain.states import Unreachable
@@ -71,6 +71,9 @@ class Bridge:
         self._beside: Running[None] | None = None
         """A rollback or an accept, which may be given while an upgrade is under way."""
 
+        self._verifying: Running[None] | None = None
+        """It only looks: nothing waits for it, and it takes no lock."""
+
     # --- life ---------------------------------------------------------------------------------
 
     def open(self, core: Core) -> Running[None]:
@@ -80,7 +83,7 @@ class Bridge:
 
     def leave(self) -> None:
         """End what runs here; the nodes go on alone."""
-        for running in (self._beside, self._acting):
+        for running in (self._verifying, self._beside, self._acting):
             if running is not None:
                 running.cancel()
                 with suppress(asyncio.CancelledError):
@@ -255,17 +258,34 @@ class Bridge:
     def verify(self, nodes: Collection[str]) -> None:
         """Hold what runs on these nodes against what was recorded of it."""
 
-        async def work(scene: Scene) -> list[NodeResult]:
-            return await scene.acts.verify(scene.chosen)
+        if self._verifying is not None and not self._verifying.is_done:
+            return  # a second press finds it under way
 
-        self._begin("verify", Result.DONE, work, nodes)
+        async def told() -> None:
+            try:
+                book = self._writable()
+                session = replace(self.session, chosen=tuple(nodes))
+                run = fresh_run(book)
+                self._tell(Began(VERIFY, run))
+                see = self._happened
+                done = await act(
+                    session, book, run, VERIFY, Result.DONE, acting.verify, see, changes=False
+                )
+                self._tell(Over(VERIFY, done))
+            except LiftlockError as error:
+                self._refused(VERIFY, error, VERIFY)
+            except Exception as error:  # the boundary between the threads, as in `_act`
+                self._refused(VERIFY, defect(error), VERIFY)
+
+        self._verifying = self._submit(told())
 
     # --- in the engine's thread ---------------------------------------------------------------
 
     async def _do_upgrade(self, prepared: Prepared) -> None:
         made, release = prepared.plan, prepared.release
-        planned = tuple(item.node for item in made.nodes)
-        session = replace(self.session, policy=made.policy, chosen=planned)
+        planned = {item.node for item in made.nodes}
+        chosen = tuple(name for name in self.session.chosen if name in planned)
+        session = replace(self.session, policy=made.policy, chosen=chosen)
         book = self._writable()
         with locked(session, "upgrade"):
             if prepared.left:

@@ -4,6 +4,7 @@ import time
 from pathlib import Path
 
 from app.between.news import Recalled, ReleaseFound, Releases
+from app.runs.noticing import WATCH
 from backends.domain.clean import clean, line
 from backends.domain.problem import LiftlockError
 from backends.domain.states import Phase
@@ -28,7 +29,7 @@ def find_releases(folder: Path, rule: Rule) -> Releases:
 
 
 def newest_run(book: Book, cluster: str) -> Recalled | None:
-    """The newest run of a cluster in which something was done on a node.
+    """The newest run of a cluster in which something was done on a node, not merely noticed.
 
     Whatever is written there is shown as far as it is understood: another version of this program
     may have written it, and nobody may be kept from watching the nodes by it.
@@ -37,6 +38,8 @@ def newest_run(book: Book, cluster: str) -> Recalled | None:
         LiftlockError: The history cannot be read at all.
     """
     for run in book.runs(cluster, limit=_RUNS_LOOKED_AT):
+        if run.kind == WATCH:
+            continue
         entries = book.entries(run.id)
         if any(entry.node for entry in entries):
             events = tuple(_event(entry) for entry in entries)

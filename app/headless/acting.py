@@ -183,14 +183,22 @@ def adopt(options: Options, path: Path | None = None) -> int:
     """
     refuse_silence(options, "adopt")
 
+    session = open_cluster(options)
+    release = open_for(session, path) if path is not None else None
+
     async def work(scene: Scene) -> list[NodeResult]:
         failed: dict[str, NodeResult] = {}
-        if path is not None:
-            release = open_for(scene.session, path)
-            limits, staging = scene.session.limits, scene.session.staging
-            failed = await scene.acts.bring(release, scene.run, staging, limits.uploads)
-        released = path is not None
-        shown = await scene.acts.preview("adopt", without=failed, released=released)
+        shown = await scene.acts.preview("adopt")
+        if release is not None:  # only where there is something to adopt
+            others = [item for item in shown if isinstance(item, NodeResult)]
+            without = [item.node for item in others]
+            failed = await scene.acts.bring(
+                release, scene.run, session.staging, session.limits.uploads, without
+            )
+            without += failed
+            shown = await scene.acts.preview("adopt", without=without, released=True)
+            shown += others
+        released = release is not None
         previews = show_previews(shown)
         if previews and not await agreed(options, f"Record this on {lines.count(previews)}?"):
             raise declined()
@@ -200,16 +208,13 @@ def adopt(options: Options, path: Path | None = None) -> int:
         refused = [item for item in shown if isinstance(item, NodeResult)]
         return done + refused + [*failed.values()] + _left_out(scene)
 
-    return _act(options, "adopt", Result.FINALIZED, work)
+    return _act(options, "adopt", Result.FINALIZED, work, session=session)
 
 
 def verify(options: Options) -> int:
     """Hold what runs against what was recorded of it; nothing that runs is touched."""
 
-    async def work(scene: Scene) -> list[NodeResult]:
-        return await scene.acts.verify(scene.chosen)
-
-    return _act(options, "verify", Result.DONE, work, locks=False)
+    return _act(options, "verify", Result.DONE, acting.verify, locks=False, changes=False)
 
 
 def clean(options: Options, *, everything: bool) -> int:
@@ -233,27 +238,44 @@ def clean(options: Options, *, everything: bool) -> int:
     return _act(options, "clean", Result.DONE, work)
 
 
-def _act(options: Options, kind: str, wanted: Result, work: Work, *, locks: bool = True) -> int:
+def _act(
+    options: Options,
+    kind: str,
+    wanted: Result,
+    work: Work,
+    *,
+    locks: bool = True,
+    changes: bool = True,
+    session: Session | None = None,
+) -> int:
     """Run a single act over the chosen nodes: in the book, told, and with its exit code."""
-    session = open_cluster(options)
+    session = session or open_cluster(options)
 
     async def run() -> int:
         with (
             open_book(session.state_dir) as book,
             locked(session, kind) if locks else nullcontext(),
         ):
-            return await _run(session, options, book, kind, wanted, work)
+            return await _run(session, options, book, kind, wanted, work, changes=changes)
 
     return drive(session, run())
 
 
 async def _run(
-    session: Session, options: Options, book: Book, kind: str, wanted: Result, work: Work
+    session: Session,
+    options: Options,
+    book: Book,
+    kind: str,
+    wanted: Result,
+    work: Work,
+    *,
+    changes: bool,
 ) -> int:
     note = options.note or options.reason
     run = fresh_run(book)
     try:
-        done = await act(session, book, run, kind, wanted, work, observer(options), note)
+        see = observer(options)
+        done = await act(session, book, run, kind, wanted, work, see, note, changes=changes)
     except LiftlockError as error:
         if options.json:
             said = shapes.refused(run, error.exit_code, error.problem)

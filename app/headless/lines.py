@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
 from backends.domain.conflicts import Conflict
-from backends.domain.facts import Drift, Fact, NodeFacts, NodeReading, Unknown
+from backends.domain.facts import Drift, Fact, NodeFacts, NodeReading, Unknown, is_value
 from backends.domain.gates import Gate
 from backends.domain.plan import NodePlan, Plan
 from backends.domain.problem import Problem
@@ -305,6 +305,12 @@ def _remarks(readings: Sequence[NodeReading], verdict: Verdict) -> list[str]:
                 lines += [f"{reading.name}:", *(f"  {line}" for line in problem(found))]
         if facts is not None and isinstance(facts.drift, Drift) and facts.has_drifted:
             lines += wrapped(f"{reading.name}: drifted: {facts.drift.in_words()}", "  ")
+        if (
+            facts is not None
+            and isinstance(facts.drift, Unknown)
+            and is_value(facts.final_version)
+        ):
+            lines += wrapped(f"{reading.name}: files unknown: {facts.drift.reason}", "  ")
         unknown = facts.missing if facts else ()
         lines += [f"{reading.name}: {name} unknown: {reason}" for name, reason in unknown]
     lines += [f"{name} is left out: {reason}" for name, reason in verdict.excluded]

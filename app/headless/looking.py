@@ -15,10 +15,11 @@ from app.headless.say import out, show_status, talk
 from app.headless.work import drive, open_cluster
 from app.runs.keeping import plain, today
 from app.runs.looking import chosen, look
+from app.runs.noticing import WATCH
 from app.runs.upgrading import meaning, open_for, plan_from
 from app.session import Session, open_book, operator_state, read_cluster
 from backends.domain.conflicts import Conflict
-from backends.domain.facts import NodeReading
+from backends.domain.facts import Drift, NodeReading
 from backends.domain.gates import before_upgrade
 from backends.domain.problem import Exit, LiftlockError, Problem
 from backends.domain.verdict import Verdict, decide
@@ -127,7 +128,7 @@ def journal(
 
 def _newest(book: Book, cluster: str | None) -> Run | None:
     """The newest run in which something was done on a node, else the newest of all."""
-    runs = book.runs(cluster)
+    runs = [run for run in book.runs(cluster) if run.kind != WATCH]
     acted = (run for run in runs if any(entry.node for entry in book.entries(run.id)))
     return next(acted, next(iter(runs), None))
 
@@ -174,6 +175,8 @@ def _without_clocks(session: Session, readings: Sequence[NodeReading]) -> str:
 
 def _stopped(reading: NodeReading) -> NodeReading:
     facts = reading.facts
+    if facts is not None and isinstance(facts.drift, Drift):
+        facts = replace(facts, drift=replace(facts.drift, read=""))
     if facts is not None and facts.transaction is not None:
         facts = replace(facts, transaction=replace(facts.transaction, decides_at_seconds=None))
     return replace(reading, facts=facts, age_seconds=None)

@@ -65,8 +65,12 @@ async def act(
     work: Work,
     observe: Observer,
     note: str = "",
+    *,
+    changes: bool = True,
 ) -> Done:
     """Do one act on the chosen nodes; `run` is its id, which the book does not have yet.
+
+    `changes`: whether it may have changed something on a node.
 
     Raises:
         LiftlockError: It was refused or declined; the book says so.
@@ -84,7 +88,7 @@ async def act(
     except asyncio.CancelledError:
         begun = tuple(sorted({entry.node for entry in book.entries(run) if entry.node}))
         raise Interrupted(begun) from None
-    code = exit_of_act(results, wanted)
+    code = exit_of_act(results, wanted, changes=changes)
     words = (f"{item.node} {item.result.replace('_', ' ')}" for item in results)
     text = f"{kind}: {', '.join(words)}"
     end_run(book, scribe, code, text, observe)
@@ -111,6 +115,25 @@ async def roll_back(
         raise _nothing_to_roll_back(scene)
     data = await agreed(going)
     return await scene.acts.roll_back(todo, reason or "asked for by a person", go_on, data)
+
+
+async def verify(scene: Scene) -> list[NodeResult]:
+    """Hold what runs on the chosen nodes against what was recorded of it.
+
+    Raises:
+        LiftlockError: None of them counts (exit 4).
+    """
+    results = await scene.acts.verify(scene.chosen)
+    if results and all(each.result is Result.EXCLUDED for each in results):
+        raise LiftlockError(
+            Problem(
+                "nothing-to-verify",
+                "None of the chosen nodes counts.",
+                "; ".join(each.problem.summary for each in results if each.problem),
+            ),
+            Exit.REFUSED,
+        )
+    return results
 
 
 def with_data(readings: Sequence[NodeReading]) -> list[OpenTransaction]:

@@ -1,6 +1,6 @@
 """The first lines of every screen: what the cluster is and why; what is next; the way back."""
 
-from app.state import State
+from app.state import Stage, State
 from app.view.contact import beginning, link_is_gone
 from app.view.next_step import NextStep, way_back
 from app.view.words import Moment, span
@@ -57,7 +57,10 @@ def _what(state: State, verdict: Verdict, moment: Moment) -> Line:
         parts += [Cell("STOPPED", Tone.BAD), Cell(f": {stopped}; now ")]
     if verdict.drifted:
         parts += [Cell(f"DRIFT {listed(verdict.drifted)}", Tone.BAD), Cell("; ")]
-    tone = Tone.BAD if verdict.down or verdict.drifted else _TONES[verdict.kind]
+    bad = [each for each in _not_verified(state) if each not in verdict.drifted]
+    if bad:
+        parts += [Cell(f"NOT VERIFIED {listed(bad)}", Tone.BAD), Cell("; ")]
+    tone = Tone.BAD if bad or verdict.down or verdict.drifted else _TONES[verdict.kind]
     parts.append(Cell(verdict.title(), tone))
     cause = _begins(state) or ("" if stopped else _cause(verdict))
     return (*parts, Cell(f": {cause}")) if cause else tuple(parts)
@@ -72,10 +75,16 @@ def _cause(verdict: Verdict) -> str:
     return verdict.cause
 
 
+def _not_verified(state: State) -> list[str]:
+    """The nodes that the newest verification did not find as recorded, or could not ask."""
+    run = state.verification
+    return [each.node for each in run.bad] if run is not None and run.stage is Stage.OVER else []
+
+
 def _stopped(state: State) -> str:
     """How the run of this screen ended, while nothing else began."""
     run = state.run
-    if run is None or not run.failed or run.outcome is None or run.kind == "verify":
+    if run is None or not run.failed or run.outcome is None:
         return ""
     words = ", ".join(f"{each.node} {each.result.replace('_', ' ')}" for each in run.bad)
     return words or run.outcome.text

@@ -177,6 +177,9 @@ def _note(reading: NodeReading, facts: NodeFacts) -> Cell:
     if isinstance(facts.drift, Drift) and facts.has_drifted:
         said.append(f"DRIFT: {facts.drift.in_words()}")
         tone = Tone.BAD
+    if isinstance(facts.drift, Unknown) and is_value(facts.final_version):
+        said.append(f"files unknown: {facts.drift.reason}")
+        tone = Tone.WARN if tone is Tone.PLAIN else tone
     failing = FAILING_TONES.get(facts.health)
     if failing is not None and facts.health_text:
         said.append(facts.health_text)

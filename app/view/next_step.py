@@ -12,7 +12,7 @@ from app.view.gate import followers, gate_of, next_node
 from app.view.sending import on_its_way
 from app.view.words import ALWAYS, PHASE_WORDS, Moment, count, keyed, size, span
 from backends.domain.conditions_release import NEWER
-from backends.domain.facts import NodeFacts
+from backends.domain.facts import NodeFacts, same
 from backends.domain.pace import Upcoming
 from backends.domain.plan import Treatment
 from backends.domain.policy import Accept
@@ -72,7 +72,6 @@ _ACTS: Final[Mapping[str, str]] = {
     "finalize": "finalizing: what has begun is finished, also without you",
     "accept": "accepting",
     "adopt": "recording what runs",
-    "verify": "reading every byte of what runs",
 }
 
 
@@ -98,7 +97,7 @@ def next_step(state: State, verdict: Verdict, moment: Moment) -> NextStep:
         )
     if link_is_gone(state) is not None:
         return _nothing(meanwhile(state, moment))
-    if run is not None and run.failed and run.kind != "verify":
+    if run is not None and run.failed:
         return _press(Does.ROLL_BACK, f"what failed in run {run.id}, and what can be done now")
     outcome = run.outcome if run is not None and run is state.upgrade else None
     if outcome is not None and outcome.exit is Exit.WAITING:
@@ -153,15 +152,15 @@ def _by_verdict(state: State, verdict: Verdict) -> NextStep:
     if verdict.kind is VerdictKind.UNMANAGED:
         can.add("adopt")
     text = keyed(verdict.next_action, state.called, can)
-    if busy or verdict.down:
-        return _nothing(f"next  {text}")  # a service is started on its node, by no key
-    if verdict.kind is VerdictKind.SETTLED and verdict.drifted:
+    if verdict.kind is VerdictKind.SETTLED and verdict.drifted and not busy:
         names = listed(verdict.drifted)
-        if state.act is not None and state.act.kind == "verify" and state.act.failed:
+        if state.verification is not None and state.verification.failed:
             words = f"repair {names}: choose {verdict.to_version} again, it is planned first"
             return _press(Does.CHOOSE, words, verdict.drifted)
         words = f"verify {names}: what differs is named; u and the same release repair it"
         return _press(Does.VERIFY, words, verdict.drifted)
+    if busy or verdict.down:
+        return _nothing(f"next  {text}")  # a service is started on its node, by no key
     if verdict.kind is VerdictKind.SETTLED:
         lies = verdict.cause.partition("; ")[2] or _verified(state) or "nothing is under way"
         return _press(Does.CHOOSE, f"choose a release to upgrade to; {lies}", verdict.kind)
@@ -178,11 +177,20 @@ def _by_verdict(state: State, verdict: Verdict) -> NextStep:
 
 
 def _verified(state: State) -> str:
-    """What a verification has found that has just ended well."""
-    act = state.act
-    if act is None or act.kind != "verify" or act.outcome is None or act.failed:
-        return ""
-    return f"as recorded, every byte: {listed([each.node for each in act.outcome.nodes])}"
+    """What the newest verification has found, as long as it is about what is there."""
+    run = state.verification
+    if run is not None and run.is_under_way:
+        return "every byte of what runs is being read"
+    if run is not None and run.failed:
+        return f"not verified: {listed([each.node for each in run.bad])}; J says why"
+    nodes = [
+        node
+        for node, selected in state.verified.items()
+        if (reading := state.reading(node)) is not None
+        and reading.facts is not None
+        and same(reading.facts.selected, selected)
+    ]
+    return f"as recorded, every byte: {listed(nodes)}" if nodes else ""
 
 
 def _finalize(version: str) -> NextStep:
@@ -223,9 +231,10 @@ def _before(run: Run, state: State, verdict: Verdict, moment: Moment) -> NextSte
         why = f": {gate.blocking[0].text}; "
         return _nothing(("gate shut", Tone.BAD), why, ("x", Tone.KEY), " puts the plan away")
     todo = [item.node for item in prepared.todo]
-    if not todo and verdict.drifted and verdict.to_version == version:
-        words = f"install {version} again on {listed(verdict.drifted)}; you are asked why"
-        return _press(Does.REINSTALL, words, (prepared.plan.id, verdict.drifted))
+    again = to_be_repaired(state, verdict)
+    if not todo and again and verdict.to_version == version:
+        words = f"install {version} again on {listed(again)}; you are asked why"
+        return _press(Does.REINSTALL, words, (prepared.plan.id, again))
     if not todo:
         return _nothing(
             f"nothing to do: no node has to change for {version}; ",
@@ -238,6 +247,16 @@ def _before(run: Run, state: State, verdict: Verdict, moment: Moment) -> NextSte
     else:
         words = f"preflight for {version} on {listed(todo)}; nothing is changed"
     return _press(Does.BEGIN, words, (prepared.plan.id, tuple(todo)))
+
+
+def to_be_repaired(state: State, verdict: Verdict) -> tuple[str, ...]:
+    """The nodes that have drifted and have nothing open: what is open is rolled back instead."""
+    found = ((node, state.reading(node)) for node in verdict.drifted)
+    return tuple(
+        node
+        for node, reading in found
+        if reading is not None and reading.facts is not None and not reading.facts.is_open
+    )
 
 
 def _begin_words(run: Run, upcoming: Upcoming) -> str:

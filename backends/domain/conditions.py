@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from backends.domain.facts import NodeFacts, same
+from backends.domain.facts import Finalized, NodeFacts, same
 from backends.domain.states import (
     CHANGING,
     NEEDS_PERSON,
@@ -80,6 +80,9 @@ class Target:
     reinstall: str = ""
     """Why what is there already is installed again, where that was said."""
 
+    again: frozenset[str] = frozenset()
+    """The nodes on which it is final already, and is installed again."""
+
     nodes: frozenset[str] | None = None
     """The nodes that are to come to it; None: all."""
 
@@ -104,7 +107,7 @@ class Target:
 
     def mends(self, node: str) -> bool:
         """Whether this node is installed again: whatever ails it is no reason against that."""
-        return bool(self.reinstall) and self.concerns(node)
+        return node in self.again
 
 
 NODES_READ = "nodes read"
@@ -260,7 +263,9 @@ def accepted_stay(
 
 
 def _is_kept(facts: NodeFacts, target: Target) -> bool:
-    opened = facts.transaction
+    opened, final = facts.transaction, facts.finalized
+    if opened is None and target.mends(facts.node):
+        return isinstance(final, Finalized) and final.run == target.run  # it was final before, too
     if opened is None:
         return same(facts.final_version, target.version)
     return opened.run == target.run and opened.decision != "ROLLBACK"

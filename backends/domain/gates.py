@@ -91,7 +91,10 @@ def before_turn(
     """What must hold before it is the turn of `node`; `accepted` are those before it."""
     seen = survey(readings, cluster)
     others = tuple(facts for facts in seen.read if facts.node != node)
-    waiting = {each.node for each in others if target.mends(each.node)} - {*accepted}
+    # Who does not serve takes nothing away: others may be as sick, and wait to be mended, too.
+    is_down = not any(facts.node == node and facts.serves for facts in seen.read)
+    mended = {each.node for each in others if target.mends(each.node)} - {*accepted}
+    waiting = mended if is_down else set()
     serving = [facts for facts in others if facts.node not in waiting]
     count = len(seen.counted) - 1 - len(waiting)
     return Gate(

@@ -184,8 +184,8 @@ def settled(seen: Survey) -> Finding:
     )
     return Finding(
         cause="; ".join([f"no upgrade in progress, version {version}", *staged, *_drift(seen)]),
-        next_action=_restart_first(seen)
-        or _repair(seen)
+        next_action=_repair(seen)
+        or _restart_first(seen)
         or (clean if staged else "none: nothing is under way"),
         way_back=f"none: {version} is finalized",
         to_version=version,

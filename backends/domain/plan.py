@@ -72,6 +72,11 @@ class NodePlan:
 
     steps: tuple[Step, ...] = ()
 
+    @property
+    def again(self) -> bool:
+        """Whether what is there already is installed again."""
+        return self.treatment is Treatment.INSTALL and self.from_version == self.to_version
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from backends.domain.facts import NodeFacts, NodeReading, is_value, same
+from backends.domain.facts import Drift, NodeFacts, NodeReading, is_value, same
 from backends.domain.problem import Exit, LiftlockError, Problem
 from backends.domain.states import HealthState, NodeState
 
@@ -63,6 +63,8 @@ def _accepted_version(facts: NodeFacts) -> tuple[str | None, str]:
         return None, facts.state.replace("_", " ")
     if not same(facts.selected, opened.to_version) or not same(facts.running, opened.to_version):
         return None, f"accepted on {opened.to_version}, but that is not what runs"
+    if isinstance(facts.drift, Drift) and facts.has_drifted:
+        return None, f"accepted, but it has drifted: {facts.drift.in_words()}"
     if facts.is_down or facts.health is HealthState.FAILING:
         return None, f"accepted, but not healthy: {facts.health_text or 'service down'}"
     return opened.to_version, ""

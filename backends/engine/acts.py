@@ -6,7 +6,7 @@ Each works node by node, says what it does, and believes only what the node says
 import asyncio
 import time
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from backends.domain.clean import line
 from backends.domain.facts import NodeFacts, NodeReading
@@ -29,8 +29,8 @@ from backends.releases.read import Release
 _UNDO_SECONDS = 900.0
 _BETWEEN_LOOKS_SECONDS = 0.2
 
-_NAMES = 20
-"""So many paths are named."""
+_NAMES = 50
+"""So many paths are named; all of them are in the event's data."""
 
 _ENDS_FINALIZE = frozenset({Result.REFUSED, Result.INCONSISTENT, Result.LOST, Result.LOCKED})
 
@@ -144,10 +144,16 @@ class Acts:
         return NodeResult(reading.name, Result.DONE)
 
     async def bring(
-        self, release: Release, run: str, staging: Staging, uploads: int
+        self,
+        release: Release,
+        run: str,
+        staging: Staging,
+        uploads: int,
+        without: Collection[str] = (),
     ) -> dict[str, NodeResult]:
         """Stage the release that a cluster came from, to adopt it; the nodes where that failed."""
-        return await bring(self._contacts, release, run, self._scribe, staging, uploads)
+        asked = {name: each for name, each in self._contacts.items() if name not in without}
+        return await bring(asked, release, run, self._scribe, staging, uploads)
 
     async def preview(
         self,
@@ -182,7 +188,7 @@ class Acts:
         )
         if not answer.is_ok:
             return self._failed(preview.node, Phase.FINALIZE, answer)
-        self._say(preview.node, Phase.FINALIZE, f"adopted {shown['version']}, finalized")
+        self._say(preview.node, Phase.FINALIZE, line(f"adopted {shown['version']}, finalized"))
         return NodeResult(preview.node, Result.FINALIZED)
 
     async def verify(self, readings: Sequence[NodeReading]) -> list[NodeResult]:
@@ -202,17 +208,18 @@ class Acts:
         if answer.is_ok:
             self._say(node, Phase.CHECK, "what runs is as recorded")
             return NodeResult(node, Result.DONE)
-        if answer.outcome is Outcome.FAILED and answer.all("verified"):
-            problem = answer.problem or Problem("drift", f"{node} is not as recorded")
-            self._scribe.problem(problem, node=node, phase=Phase.CHECK)
-            return NodeResult(node, Result.DRIFTED, problem)
-        return self._failed(node, Phase.CHECK, answer)
+        found = self._failed(node, Phase.CHECK, answer)
+        has_drifted = answer.problem is not None and answer.problem.code == "drift"
+        return replace(found, result=Result.DRIFTED) if has_drifted else found
 
     def _tell_verified(self, node: str, message: Message) -> None:
-        """Every path by name: rows have only the first ones."""
+        """The paths by name: rows have only the first ones."""
         for word in ("changed", "missing", "foreign"):
-            for path in message[word]:
-                self._say(node, Phase.CHECK, f"{word}: {line(str(path))}")
+            said = message.get(word)
+            paths = [line(str(path)) for path in said] if isinstance(said, list) else []
+            if paths:
+                text, data = f"{word}: {_few(paths)}", {"paths": paths}
+                self._scribe.say(Kind.RESULT, text, node=node, phase=Phase.CHECK, data=data)
 
     async def clean(self, preview: Preview, *, everything: bool) -> NodeResult:
         """Remove what was shown."""
@@ -351,9 +358,9 @@ def _few(paths: Sequence[object]) -> str:
 
 def _lines(message: Message) -> tuple[str, ...]:
     if message["t"] == "adopted":
-        own = [str(path) for path in message["own"]]
+        own, digest = [str(path) for path in message["own"]], str(message["digest"])
         return (
-            f"{message['version']}, {message['files']} paths, digest {message['digest'][:12]}",
+            line(f"{message['version']}, {message['files']} paths, digest {digest[:12]}"),
             *([f"not counted, beside it or changed since the start: {_few(own)}"] if own else []),
             *(
                 f"{word}, and so DRIFT once it is recorded: {_few(message[word])}"

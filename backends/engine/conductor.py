@@ -204,13 +204,15 @@ class Conductor:
     async def _preflight(self, nodes: Sequence[NodePlan]) -> None:
         manifest = self._release.manifest
 
+        again = {item.node for item in nodes if item.again}
+
         async def one(contact: Contact) -> Answer:
             return await contact.rows(
                 "preflight",
                 lambda row: self._scribe.row(row, node=contact.node, phase=Phase.PREFLIGHT),
                 release=_told(self._release),
                 downgrade=self._plan.policy.downgrade,
-                reinstall=self._plan.policy.reinstall,
+                reinstall=self._plan.policy.reinstall if contact.node in again else "",
                 bytes=max(manifest.total_bytes, manifest.needs.bytes),
                 files=len(manifest.files),
                 second_layer=self._plan.policy.second_layer.value,

@@ -3,11 +3,13 @@
 from collections.abc import Mapping
 from typing import Any
 
-from backends.domain.clean import line
+from backends.domain.clean import clean, line
 from backends.domain.conflicts import Conflict, Difference
 from backends.domain.problem import Problem
 from backends.engine import reading
 from backends.engine.contact import Contact
+
+_CHARACTERS = 2_000
 
 
 async def conflicts_of(contact: Contact) -> tuple[Conflict, ...] | Problem:
@@ -37,4 +39,5 @@ def _difference(found: Any) -> Difference:
         return None
     if not isinstance(found, list):
         raise TypeError("no list of lines")
-    return tuple(line(str(each)) for each in found)
+    # Blanks at the front are what YAML and Python are about.
+    return tuple(clean(str(each), _CHARACTERS).expandtabs(4).replace("\n", " ") for each in found)

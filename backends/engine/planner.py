@@ -98,6 +98,8 @@ def make_plan(
     order = order_nodes(
         [(name, subject.role, subject.canary) for name, subject in subjects.items()], roles
     )
+    if policy.reinstall:  # what is sick first: those that serve wait until it serves again
+        order = tuple(sorted(order, key=lambda name: _serves(by_name[name])))
     manifest = release.manifest
     notes = [f"does not come back on roll back: {text}" for text in manifest.irreversible]
     return identified(
@@ -121,6 +123,10 @@ def make_plan(
             notes=tuple(notes),
         )
     )
+
+
+def _serves(reading: NodeReading) -> bool:
+    return reading.read and reading.facts is not None and reading.facts.serves
 
 
 def _node_plan(
@@ -310,6 +316,7 @@ def target_of(plan: Plan, release: Release, now: str) -> Target:
         ordering=plan.ordering,
         downgrade=plan.policy.downgrade,
         reinstall=plan.policy.reinstall,
+        again=frozenset(item.node for item in plan.nodes if item.again),
         nodes=frozenset(item.node for item in plan.nodes if item.treatment is Treatment.INSTALL),
         expires=release.manifest.expires or "",
         now=now,

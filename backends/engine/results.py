@@ -113,15 +113,16 @@ def exit_of_upgrade(
     return worst(found)
 
 
-def exit_of_act(results: Sequence[NodeResult], wanted: Result) -> Exit:
+def exit_of_act(results: Sequence[NodeResult], wanted: Result, *, changes: bool = True) -> Exit:
     """The exit code of a single act that wanted each node to end as `wanted`.
 
     Done on some nodes and not on others needs a person; done on none is what the first one says.
+    One that changes nothing is only what the nodes say.
     """
     missed = [node for node in results if node.result is not wanted]
     found = [_EXITS[node.result] for node in missed if node.result in _EXITS]
     left = any(node.result is Result.NOT_STARTED for node in missed)
-    changed = any(node.result in _CHANGED for node in results)
+    changed = changes and any(node.result in _CHANGED for node in results)
     if found and changed:
         found.append(Exit.NEEDS_PERSON)
     if left and changed and not found:

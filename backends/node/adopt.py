@@ -162,7 +162,11 @@ def record(places: Places, document: Dict[str, Any], args: Dict[str, Any]) -> Di
                 "source": "adopted",
             },
         )
-    # First: with a marker and no record this could not be said again.
+    if released:
+        finish.raise_floor(places, found["version"])
+        remove_if_there(places.stage_mark(found["version"]))
+        remove_tree(places.staged_tree(found["version"]))
+    # Before the marker: with it, this could not be said again.
     if places.flat:
         write_file(places.selected, found["version"].encode("utf-8") + b"\n", 0o644)
     write_json(
@@ -189,10 +193,6 @@ def record(places: Places, document: Dict[str, Any], args: Dict[str, Any]) -> Di
         )
     finally:
         journal.close()
-    if released:
-        finish.raise_floor(places, found["version"])
-        remove_if_there(places.stage_mark(found["version"]))
-        remove_tree(places.staged_tree(found["version"]))
     return found
 
 

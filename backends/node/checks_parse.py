@@ -51,7 +51,9 @@ def check_live(
 
     def named() -> Iterator[Member]:
         for path in sorted(entry["path"] for entry in files):
-            yield path, os.lstat(os.path.join(source, path))
+            whole = os.path.join(source, path)
+            if os.path.lexists(whole) or not layout.is_kept(path):
+                yield path, os.lstat(whole)
 
     return _ask(layout, service, version, source, named, settings)
 

@@ -142,13 +142,22 @@ def _finalized(order: Order) -> Answer:
 def _baseline(order: Order) -> Answer:
     """A hard check that fails before would fail afterwards for a reason that is not ours.
 
-    Not where what is there is installed again: that may be the way to mend it.
+    Not where what is there is installed again: that may be the way to mend it. But it has to be
+    stopped first: a process whose service does not know of it is left to a person.
     """
     answer, text = _before(order)
     again = order.args.get("reinstall")
-    if answer != "refused" or not again:
+    if answer != "refused" or not again or _cannot_be_stopped(order):
         return answer, text
     return "warn", "%s; installed again: %s" % (text, again)
+
+
+def _cannot_be_stopped(order: Order) -> bool:
+    version = order.layout.selected()
+    if version is None or order.document["service"]["on_stop_timeout"] == "kill":
+        return False
+    service = service_of(order.document, order.places, version)
+    return service.status()[0] == "unknown" and bool(service.living())
 
 
 def _before(order: Order) -> Answer:

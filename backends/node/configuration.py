@@ -6,14 +6,13 @@ has changed as well, the new one is put beside it, and a person is told. Source:
 reliability, 4.9.
 """
 
-import glob
 import os
 import stat
 from typing import Any, Dict, List, NamedTuple
 
 from backends.node import images, keeping
 from backends.node.layout import NEW, Layout, PointerUnreadable
-from backends.node.places import make_directories, names_in, remove_tree, write_file
+from backends.node.places import make_directories, names_in, read_json, remove_tree, write_file
 
 _MOST_BYTES = 1 << 20
 """A larger file is no text that somebody edits."""
@@ -43,14 +42,14 @@ def decide(layout: Layout, version: str) -> Decided:
     selected = layout.selected()
     if selected is None or not layout.document["config"]:
         return found
+    is_config = layout.is_config
     # Of an adopted version nobody knows which of its files were edited.
     old = layout.manifest(selected) or {"files": [], "source": ""}
     before = _by_path(old["files"] if old["source"] == "release" else [])
     after = _by_path((layout.manifest(version) or {"files": []})["files"])
-    is_config = keeping.kept(layout.document["config"])
     tree = layout.places.tree(selected)
     for path, about in images.walk(tree, keeping.ours) if os.path.isdir(tree) else ():
-        if not is_config(path) or stat.S_ISDIR(about.st_mode):
+        if not is_config(path) or stat.S_ISDIR(about.st_mode) or _is_new_of(tree, path):
             continue
         live, old_entry, new_entry = os.path.join(tree, path), before.get(path), after.get(path)
         if old_entry is not None and images.is_as_listed(live, old_entry):
@@ -65,18 +64,35 @@ def decide(layout: Layout, version: str) -> Decided:
 
 
 def settled(document: Dict[str, Any], decided: Decided) -> Dict[str, Any]:
-    """The document of the upgrade: what somebody touched is on its keep-list, by exact path."""
-    exact = decided.kept + [path + NEW for path in decided.beside] + decided.removed
-    keep = document["keep"] + ["/" + glob.escape(path) for path in exact]
-    return dict(document, keep=keep, config=[], decided=decided._asdict())
+    """The document of the upgrade: what somebody touched stays, and what was put beside it."""
+    news = [path + NEW for path in decided.kept]
+    stays = decided.kept + news + decided.removed
+    return dict(document, decided=dict(decided._asdict(), stays=stays))
+
+
+def edited_since(layout: Layout) -> List[str]:
+    """Configuration that was edited since it was decided about: it must not be taken for old.
+
+    `layout` is that of the upgrade; nothing of it is in place yet.
+
+    Raises:
+        PointerUnreadable, OSError: It cannot be read.
+    """
+    decided = set(layout.document["decided"]["kept"])
+    return [path for path in decide(layout, "").kept if path not in decided]
+
+
+def _is_new_of(tree: str, path: str) -> bool:
+    """Whether this is a new default that was put beside an edited file."""
+    return path.endswith(NEW) and os.path.lexists(os.path.join(tree, path[: -len(NEW)]))
 
 
 def keep_defaults(layout: Layout, version: str) -> None:
     """Keep what a staged version ships: once it was edited, nothing else tells what it was.
 
-    Those of other versions than this one and the selected one are given up.
+    Those of other versions than this one, the selected one and the one before are given up.
     """
-    places, is_config = layout.places, keeping.kept(layout.document["config"])
+    places, is_config = layout.places, layout.is_config
     files = (layout.manifest(version) or {"files": []})["files"]
     staged = places.staged_tree(version)
     tree = staged if os.path.isdir(staged) else places.tree(version)
@@ -89,8 +105,9 @@ def keep_defaults(layout: Layout, version: str) -> None:
         make_directories(os.path.dirname(goal))
         with open(os.path.join(tree, path), "rb") as stream:
             write_file(goal, stream.read())
+    marker = read_json(places.finalized) or {}
     try:
-        stays = (version, layout.selected())
+        stays = (version, layout.selected(), (marker.get("previous") or {}).get("version"))
     except PointerUnreadable:
         return
     for name in names_in(places.defaults):

@@ -11,10 +11,13 @@ from backends.node import images, keeping
 from backends.node.layout import NEW, Layout, PointerUnreadable
 from backends.node.refusal import Refused
 
-_TEXT_BYTES = 256 << 10
+_TEXT_BYTES = 64 << 10
 """A longer file is not compared line by line."""
 
 _DIFF_LINES = 1000
+_DIFF_CHARACTERS = 25000
+"""Three differences go into one line of the wire, and a letter may take six bytes of it."""
+
 _LINE_CHARACTERS = 500
 
 
@@ -33,7 +36,7 @@ def listed(layout: Layout, previous: Optional[str]) -> Iterator[Dict[str, Any]]:
     if selected is None or not layout.document["config"]:
         return
     tree = layout.places.tree(selected)
-    is_config = keeping.kept(layout.document["config"])
+    is_config = layout.is_config
     for path, _ in images.walk(tree, keeping.ours) if os.path.isdir(tree) else ():
         beside = os.path.join(tree, path + NEW)
         if is_config(path) and os.path.isfile(beside):
@@ -72,6 +75,16 @@ def _diff(
     """The unified difference; None when one of them is not known, or is no text."""
     if one is None or other is None:
         return None
-    found = list(difflib.unified_diff(one, other, before, after, lineterm="", n=2))
-    more = len(found) - _DIFF_LINES
-    return found[:_DIFF_LINES] + (["... and %d lines more" % more] if more > 0 else [])
+    return cut(list(difflib.unified_diff(one, other, before, after, lineterm="", n=2)))
+
+
+def cut(lines: List[str], most: int = _DIFF_LINES) -> List[str]:
+    """The first lines, as many as there is room for, and how many there are besides."""
+    room, found = _DIFF_CHARACTERS, []  # type: int, List[str]
+    for line in lines[:most]:
+        room -= len(line)
+        if room < 0:
+            break
+        found.append(line)
+    more = len(lines) - len(found)
+    return found + (["... and %d more" % more] if more else [])

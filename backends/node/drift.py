@@ -14,7 +14,6 @@ from typing import Any, Dict, Generator, Iterator, List, Optional, Tuple
 
 from backends.node import clock, images
 from backends.node.layout import Entry, Layout
-from backends.node.wire import WireError
 
 CHEAP_SECONDS = 10.0
 """So often names, sizes and times are looked at; more often where `every` is shorter."""
@@ -62,23 +61,34 @@ class Patrol:
             pass
 
     def _what_rests(self, facts: Dict[str, Any]) -> Any:
-        """Version and identity of its record; None while somebody changes what lies there."""
+        """Version and identity of its record; None while somebody changes what lies there.
+
+        A record counts once the version was accepted or is final: staging writes one, too.
+        """
         version, opened = facts["selected"], facts["transaction"]
         if not isinstance(version, str) or facts["state"] == "inconsistent":
             return None
         if opened is not None and (opened["driver"] or opened["decision"] != "ACCEPT"):
             return None
+        decided = opened["to"] if opened is not None else facts["finalized"] or {}
+        if decided.get("version") != version:
+            return version, None
         try:
             record = os.stat(self._layout.places.manifest(version))
         except OSError:
             return version, None
         return version, (record.st_ino, record.st_mtime_ns)
 
+    def forget(self) -> None:
+        """Begin anew at the next look."""
+        self._begin(None)
+
     def _begin(self, about: Any) -> None:
         self._about = about
         self.found = None
-        self._round: Optional[Pieces] = None
-        self._is_whole = True
+        self._entries: Optional[List[Entry]] = None
+        self._whole: Optional[Pieces] = None
+        self._cheap: Optional[Pieces] = None
         self._whole_at = self._cheap_at = 0.0
         self._read_at: Optional[float] = None
         self._known: Dict[str, Tuple[Any, Word]] = {}
@@ -86,46 +96,61 @@ class Patrol:
         self._spent = 0
 
     def _goes_on(self) -> bool:
-        """Do one piece; whether there is more to do now."""
+        """Do one piece; whether there is more to do now. A cheap round does not wait for a whole
+        one, once there was one."""
         now = time.monotonic()
-        if self._round is None:
-            if now < min(self._whole_at, self._cheap_at):
-                return False
-            self._is_whole = now >= self._whole_at
-            self._round = self._look_at_all(self._about[0])
-        try:
-            next(self._round)
-        except StopIteration:
-            self._round = None
-            self._cheap_at = now + min(CHEAP_SECONDS, self._every)
-            if self._is_whole:
-                self._whole_at = now + self._every
-                self._read_at = clock.wall()
+        if self._whole is None and now >= self._whole_at:
+            self._whole = self._look_at_all(True)
+        if self._cheap is None and self._read_at is not None and now >= self._cheap_at:
+            self._cheap = self._look_at_all(False)
+        if self._cheap is not None:
+            if _is_over(self._cheap):
+                self._cheap = None
+                self._cheap_at = now + min(CHEAP_SECONDS, self._every)
+            return True
+        if self._whole is None:
             return False
+        if _is_over(self._whole):
+            self._whole = None
+            self._whole_at = now + self._every
+            self._cheap_at = now + min(CHEAP_SECONDS, self._every)
         return True
 
-    def _look_at_all(self, version: str) -> Pieces:
+    def _look_at_all(self, whole: bool) -> Pieces:
+        version = self._about[0]
         try:
-            manifest = self._layout.manifest(version)
-        except (OSError, WireError) as error:
+            if self._entries is None:
+                self._entries = self._recorded(version)
+        except (OSError, ValueError, KeyError, TypeError) as error:
             self.found = {"unknown": "what is recorded of %s: %s" % (version, error)}
             return
-        if manifest is None:
+        if self._entries is None:
             self.found = {"unknown": "nothing is recorded of %s" % version}
             return
         top = self._layout.places.tree(version)
-        files = [each for each in manifest["files"] if not self._layout.is_kept(each["path"])]
-        for entry in files:
+        for entry in self._entries:
             if self._is_spent(_LOOK):
                 yield
-            word = yield from self._look_at(top, entry)
+            word = yield from self._look_at(top, entry, whole)
             if word is None:
                 self._words.pop(entry["path"], None)
             else:
                 self._words[entry["path"]] = word
-        self.found = self._told(version, len(files))
+        if whole:
+            self._read_at = clock.wall()
+        self.found = self._told(version, len(self._entries))
 
-    def _look_at(self, top: str, entry: Entry) -> Generator[None, None, Word]:
+    def _recorded(self, version: str) -> Optional[List[Entry]]:
+        """What counts of the record; None when there is none that counts."""
+        manifest = self._layout.manifest(version) if self._about[1] else None
+        if manifest is None:
+            return None
+        keys = ("path", "type", "mode", "size", "sha256", "target")
+        return [
+            {key: each[key] for key in keys} for each in self._layout.counted(manifest["files"])
+        ]
+
+    def _look_at(self, top: str, entry: Entry, whole: bool) -> Generator[None, None, Word]:
         path = os.path.join(top, entry["path"])
         try:
             found = os.lstat(path)
@@ -133,7 +158,7 @@ class Patrol:
                 return None if images.is_as_listed(path, entry) else "changed"
             seen = tuple(found)[:7] + (found.st_mtime_ns, found.st_ctime_ns)
             known = self._known.get(entry["path"])
-            if known is not None and known[0] == seen and not self._is_whole:
+            if known is not None and known[0] == seen and not whole:
                 return known[1]
             word = yield from self._read(path, entry, found)
             self._known[entry["path"]] = seen, word
@@ -185,5 +210,14 @@ class Patrol:
             "changed": by_word["changed"][:NAMES],
             "missing": by_word["missing"][:NAMES],
             "count": sum(map(len, by_word.values())),
-            "read": clock.wall() if self._is_whole else self._read_at,
+            "read": self._read_at,
         }
+
+
+def _is_over(pieces: Pieces) -> bool:
+    """Do the next piece; whether there was none."""
+    try:
+        next(pieces)
+    except StopIteration:
+        return True
+    return False

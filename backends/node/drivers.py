@@ -75,7 +75,12 @@ def _install(call: Call, order: Order, report: Report) -> None:
     try:
         install.drive(
             call.places,
-            dict(call.args, product=call.document, previous=order["previous"]),
+            dict(
+                call.args,
+                product=call.document,
+                previous=order["previous"],
+                decided=order["decided"],
+            ),
             call.updater,
             lambda made: report({"t": "begun", "txn": made.txn}),
         )

@@ -184,12 +184,15 @@ class Reader:
             return unknown(str(error))
 
     def _staged(self, selected: Any) -> List[str]:
-        """Staged versions; not the selected one, of which parts may still lie there."""
+        """Staged versions; not the selected one, of which parts may still lie there, unless it is
+        nobody's yet: then it was staged to be adopted, or by mistake."""
+        is_managed = os.path.exists(self.places.finalized) or os.path.exists(self.places.active)
         names = [name[:-5] for name in names_in(self.places.staged) if name.endswith(".json")]
         return [
             name
             for name in names
-            if name != selected and os.path.isdir(self.places.staged_tree(name))
+            if (name != selected or not is_managed)
+            and os.path.isdir(self.places.staged_tree(name))
         ]
 
     def _stage(self, version: str) -> Dict[str, Any]:

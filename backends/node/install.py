@@ -26,7 +26,6 @@ from backends.node import (
 )
 from backends.node.journal import AppendFailed, JournalDamaged
 from backends.node.layout import PointerUnreadable, Unfit
-from backends.node.layouts import layout_of
 from backends.node.ownership import NoSuchOwner
 from backends.node.places import Places, sync_directory
 from backends.node.transaction import Transaction, begin, next_name, side_file
@@ -52,7 +51,7 @@ def drive(
     The caller holds the driver lock. `order` is the command: product, run, version, digest,
     previous, policy, operator, reason.
     """
-    decided = configuration.decide(layout_of(order["product"], places), order["version"])
+    decided = configuration.Decided(**order["decided"])
     document = configuration.settled(order["product"], decided)
     plan = {
         "schema": "liftlock.transaction/1",
@@ -109,6 +108,7 @@ def _forward(transaction: Transaction) -> None:
         return
     hooks.run(transaction, "before_stop")
     _stop_old(transaction)
+    _refuse_edited(transaction)
     todo = living_on.keep(transaction, todo)
     data.copy(transaction)
     hooks.run(transaction, "after_stop")
@@ -134,7 +134,7 @@ def _tell_configuration(transaction: Transaction) -> None:
     """Which edited configuration files stay, and beside which of them a new default is put."""
     decided = transaction.document["decided"]
     if decided["kept"]:
-        shown = {name: paths[:_NAMES] for name, paths in decided.items()}
+        shown = {name: decided[name][:_NAMES] for name in ("kept", "beside")}
         transaction.log("CONFIG", durable=False, **shown)
 
 
@@ -202,6 +202,18 @@ def _stop_old(transaction: Transaction) -> None:
     transaction.log("SVC", durable=False, verb="stopped", ok=gone, text=text)
     if not gone:
         raise StepFailed("the service did not stop: %s" % text)
+
+
+def _refuse_edited(transaction: Transaction) -> None:
+    """What was edited since it was decided about would be replaced: it is decided anew instead."""
+    try:
+        edited = configuration.edited_since(transaction.layout)
+    except PointerUnreadable as error:
+        raise StepFailed(str(error)) from error
+    if edited:
+        raise StepFailed(
+            "edited since the upgrade began, start it again: %s" % ", ".join(edited[:_NAMES])
+        )
 
 
 def _check_target(transaction: Transaction, done: List[steps.Step]) -> None:

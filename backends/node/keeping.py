@@ -1,8 +1,7 @@
 """Which files live on across versions: the `keep` list of a profile.
 
 A pattern without a slash is held against the last part of a path, in any directory; one with a
-slash against the whole path, part by part, also when it only begins with one. What matches as a
-directory covers all below it.
+slash against the whole path, part by part. What matches as a directory covers all below it.
 """
 
 import fnmatch
@@ -20,8 +19,6 @@ def kept(patterns: List[str]) -> Leave:
     >>> is_kept = kept(["config.yaml", "etc/*.conf", "data"])
     >>> is_kept("a/config.yaml"), is_kept("etc/x.conf"), is_kept("etc/x/y.conf"), is_kept("data/1")
     (True, True, False, True)
-    >>> kept(["/x"])("x"), kept(["/x"])("a/x")
-    (True, False)
     """
     split = [pattern.split("/") for pattern in patterns]
 
@@ -32,10 +29,14 @@ def kept(patterns: List[str]) -> Leave:
     return is_kept
 
 
+def kept_or(patterns: List[str], paths: List[str]) -> Leave:
+    """As `kept`, or one of these very paths; of paths there may be many."""
+    matches, exact = kept(patterns), frozenset(paths)
+    return lambda path: path in exact or matches(path)
+
+
 def _matches(pattern: List[str], parts: List[str]) -> bool:
-    if not pattern[0]:
-        pattern = pattern[1:]
-    elif len(pattern) == 1:
+    if len(pattern) == 1:
         return any(fnmatch.fnmatchcase(part, pattern[0]) for part in parts)
     return len(parts) >= len(pattern) and all(
         fnmatch.fnmatchcase(part, glob) for part, glob in zip(parts, pattern)

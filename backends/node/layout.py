@@ -6,7 +6,7 @@ Three layouts, each a plan of the same transaction (design.md, section 5, "Layou
 
 import os
 import stat
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List, Optional, Set
 
 from backends.node import images, keeping
 from backends.node.places import Places, read_json, remove_if_there, write_file
@@ -45,9 +45,15 @@ class Layout:
     def __init__(self, document: Dict[str, Any], places: Places) -> None:
         self.document = document
         self.places = places
-        # In an upgrade each configuration file is on the keep-list by its path, or is not kept.
-        self.is_kept = keeping.kept(document["keep"] + document.get("config", []))
-        self.beside = frozenset(document.get("decided", {"beside": []})["beside"])
+        patterns = document.get("config", [])
+        # In an upgrade it was decided of each configuration file by its path whether it stays.
+        decided = document.get("decided")
+        self.is_config = keeping.kept(patterns)
+        if decided is None:
+            self.is_kept = keeping.kept(document["keep"] + patterns)
+        else:
+            self.is_kept = keeping.kept_or(document["keep"], decided["stays"])
+        self.beside = frozenset(decided["beside"] if decided else ())
 
     @property
     def top(self) -> str:
@@ -79,6 +85,18 @@ class Layout:
             OSError: Something cannot be read.
         """
         return images.compare(self.places.tree(version), files, self.is_kept)
+
+    def compare_old(self, version: str, files: List[Entry]) -> images.Comparison:
+        """As `compare`, on the way back to a version of which an upgrade changed nothing itself.
+
+        Raises:
+            OSError: Something cannot be read.
+        """
+        return self.compare(version, files)
+
+    def counted(self, files: List[Entry]) -> List[Entry]:
+        """What of a manifest's list is held against what lies there."""
+        return [entry for entry in files if not self.is_kept(entry["path"])]
 
     def manifest(self, version: str) -> Optional[Manifest]:
         """What is known of a version's content."""
@@ -119,8 +137,11 @@ class Layout:
         """
         return {}
 
-    def kept_in_place(self, version: str, txn: str, number: int) -> List[Intent]:
-        """Steps for files that live on where they are, numbered from `number`."""
+    def kept_in_place(self, own: Set[str], txn: str, number: int) -> List[Intent]:
+        """Steps for files that live on where they are, numbered from `number`.
+
+        Not for the paths in `own`, which have steps already.
+        """
         return []
 
     def untouched(self, previous: str, target: str, steps: List[Step]) -> Optional[List[Entry]]:
@@ -156,6 +177,8 @@ class Layout:
         found = {}
         for relative, about in images.walk(old) if os.path.isdir(old) else ():
             is_plain = any(is_it(about.st_mode) for is_it in _PLAIN)
+            if relative.endswith(NEW) and relative[: -len(NEW)] in self.beside:
+                continue  # a newer one comes there
             if is_plain and is_kept(relative):
                 found[os.path.join(old, relative)] = os.path.join(new, relative)
         return found

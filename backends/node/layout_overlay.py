@@ -53,19 +53,25 @@ class OverlayLayout(FlatLayout):
         previous = self.selected()
         return _shipped_by(self.manifest(previous) if previous else None)
 
-    def kept_in_place(self, version: str, txn: str, number: int) -> List[Intent]:
-        """A copy of each file that lives on, so that it comes back as it was."""
+    def kept_in_place(self, own: Set[str], txn: str, number: int) -> List[Intent]:
+        """A copy of each file that lives on, so that it comes back as it was.
+
+        Also of configuration that is equal in both versions: somebody may edit it before the end.
+        """
         found: List[Intent] = []
-        for path in self._kept_here():
+        for path in self._kept_here(self.is_config):
+            if path in own:
+                continue
             store = self.store(txn, number + len(found))
             found.append(intend_keep(number + len(found), path, store))
         return found
 
-    def _kept_here(self) -> Iterator[str]:
+    def _kept_here(self, also: images.Leave = images.nothing) -> Iterator[str]:
         top = self.places.directory
         for relative, _ in images.walk(top, keeping.ours):
             path = os.path.join(top, relative)
-            if self.is_kept(relative) and (os.path.islink(path) or os.path.isfile(path)):
+            lives_on = self.is_kept(relative) or also(relative)
+            if lives_on and (os.path.islink(path) or os.path.isfile(path)):
                 yield path
 
     def untouched(self, previous: str, target: str, steps: List[Step]) -> Optional[List[Entry]]:

@@ -54,6 +54,15 @@ class SwapLayout(FlatLayout):
             whole.add(found, part)
         return whole
 
+    def counted(self, files: List[Entry]) -> List[Entry]:
+        """Only what lies in the swapped directories."""
+        inside = [part + "/" if part else "" for part in self.parts]
+        return [
+            entry
+            for entry in super().counted(files)
+            if any(entry["path"].startswith(start) for start in inside)
+        ]
+
     def compile(self, version: str, txn: str) -> List[Intent]:
         """One step a directory; those above it that are missing come with it."""
         files = (self.manifest(version) or {"files": []})["files"]

@@ -105,6 +105,12 @@ class VersionsLayout(Layout):
         manifest = self.manifest(previous)
         return None if manifest is None else list(manifest["files"])
 
+    def compare_old(self, version: str, files: List[Entry]) -> images.Comparison:
+        """Its configuration may have been edited since: nothing of ours is in the old tree."""
+        is_left = [self.is_kept, self.is_config]
+        tree = self.places.tree(version)
+        return images.compare(tree, files, lambda path: any(leaves(path) for leaves in is_left))
+
     def carried(self, previous: str, version: str) -> Dict[str, str]:
         """What lives on is copied into the new tree; the old one keeps its own."""
         return self.living_on(

@@ -26,7 +26,7 @@ def keep(transaction: Transaction, todo: List[Step]) -> List[Step]:
         OSError, AppendFailed: It is not all kept; nothing of the product has been changed.
     """
     layout, version = transaction.layout, transaction.to["version"]
-    kept = layout.kept_in_place(version, transaction.txn, len(todo))
+    kept = layout.kept_in_place({step.path for step in todo}, transaction.txn, len(todo))
     previous = transaction.previous
     carried = layout.carried(previous["version"], version) if previous else {}
     backups = steps.names_of_backups(todo)

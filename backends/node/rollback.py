@@ -169,7 +169,7 @@ def _prove_old_tree(transaction: Transaction) -> List[str]:
         return []  # each path has a step, and was proven with it
     tree = transaction.places.tree(version)
     try:
-        found = layout.compare(version, files)
+        found = layout.compare_old(version, files)
     except OSError as error:
         return ["%s: %s" % (tree, error)]
     transaction.note("PROOF", what=tree, ok=found.is_whole, text=found.text())

@@ -11,6 +11,7 @@ from typing import Any, Dict, Optional
 
 from backends.node import (
     clock,
+    configuration,
     data,
     hooks,
     images,
@@ -28,6 +29,9 @@ from backends.node.driving import start
 from backends.node.layout import PointerUnreadable
 from backends.node.places import read_json
 from backends.node.refusal import Refused
+
+_CONFIGURATION_CHARACTERS = 100000
+"""Of all paths together; each may take six bytes of the line."""
 
 
 def begin(call: Call) -> Answer:
@@ -51,9 +55,23 @@ def begin(call: Call) -> Answer:
     if mark is None or mark["digest"] != args["digest"] or not mark["checked"]:
         raise Refused("not-checked", "%s is not staged and checked here" % args["version"])
     _refuse_changed(call)
+    decided = _decided(call)
     _refuse_unheard()
     call.keep_updater()
-    return start(call, "install", previous=previous)
+    return start(call, "install", previous=previous, decided=decided._asdict())
+
+
+def _decided(call: Call) -> configuration.Decided:
+    """What becomes of each configuration file; it travels in one line to the driver."""
+    found = configuration.decide(call.layout, call.args["version"])
+    if sum(len(path) for paths in found for path in paths) > _CONFIGURATION_CHARACTERS:
+        raise Refused(
+            "too-much-configuration",
+            "%d configuration files were edited" % len(found.kept),
+            "",
+            "name fewer of them in `config`, and whole directories of one's own in `keep`",
+        )
+    return found
 
 
 def _refuse_changed(call: Call) -> None:

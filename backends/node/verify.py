@@ -11,13 +11,11 @@ from backends.node.call import OK, Answer, Call
 from backends.node.canonical import files_digest
 from backends.node.checks_order import Answer as Result
 from backends.node.checks_order import Checks, Order
+from backends.node.conflicts import cut
 from backends.node.journal import Journal
 from backends.node.places import read_json
 from backends.node.refusal import Refused
 from backends.node.services import service_of
-
-_NAMES = 1000
-"""So many paths of each kind are told."""
 
 _KEPT_NAMES = 50
 """So many are written into the journal."""
@@ -25,8 +23,17 @@ _KEPT_NAMES = 50
 
 def verify(call: Call) -> Answer:
     """Say each row, then what differs; ok when nothing does, failed when something does."""
-    version, digest = _at_rest(call)
-    if call.layout.manifest(version) is None:
+    before = version, digest, _ = _at_rest(call)
+    try:
+        manifest = call.layout.manifest(version)
+    except wire.WireError as error:
+        raise Refused(
+            "record-damaged",
+            "what is recorded of %s cannot be read" % version,
+            str(error),
+            "install the release again: --reinstall REASON",
+        ) from error
+    if manifest is None:
         raise Refused(
             "nothing-recorded", "nothing is recorded of %s here" % version, "", "adopt it first"
         )
@@ -40,16 +47,16 @@ def verify(call: Call) -> Answer:
         for row in checks.rows(order, looked.checks):
             rows.append(row)
             call.send(row)
-    if _at_rest(call) != (version, digest):
+    if _at_rest(call) != before:
         raise Refused("changed-meanwhile", "another version is in place by now")
     found = looked.found
     call.send(
         {
             "t": "verified",
             "version": version,
-            "changed": found.changed[:_NAMES],
-            "missing": found.missing[:_NAMES],
-            "foreign": found.extra[:_NAMES],
+            "changed": cut(found.changed),
+            "missing": cut(found.missing),
+            "foreign": cut(found.extra),
         }
     )
     bad = [row for row in rows if row["result"] in checks.BAD]
@@ -64,8 +71,8 @@ def verify(call: Call) -> Answer:
     )
 
 
-def _at_rest(call: Call) -> Tuple[str, Optional[str]]:
-    """The version that is selected and the digest that was decided on, when nobody changes it.
+def _at_rest(call: Call) -> Tuple[str, Optional[str], Tuple[Any, ...]]:
+    """The version that is selected, the digest that was decided on, and what came of it last.
 
     That is the digest of the accepted upgrade, else of what is finalized; None: of neither.
 
@@ -83,7 +90,9 @@ def _at_rest(call: Call) -> Tuple[str, Optional[str]]:
         why = version["unknown"] if version else "the product is not here"
         raise Refused("nothing-to-verify", why)
     decided = opened["to"] if opened else found["finalized"] or {}
-    return version, decided.get("digest") if decided.get("version") == version else None
+    digest = decided.get("digest") if decided.get("version") == version else None
+    last = ((opened or {}).get("txn"), found["last"], found["finalized"])
+    return version, digest, last
 
 
 class _Looked:

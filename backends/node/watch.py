@@ -50,6 +50,10 @@ class Watcher:
         journal = self._voice.journal()
         found = self._reader.quick()
         about = (found["selected"], found["state"])
+        self._patrol.look(found)
+        if self._voice.journal() != journal:
+            self._patrol.forget()  # an upgrade began meanwhile
+        found["drift"] = self._patrol.found
         busy = found["state"] in _BUSY
         self._voice.heed(busy, journal)
         slow = min(self._slow, 1.0) if busy else self._slow
@@ -57,8 +61,7 @@ class Watcher:
             self._slow_facts = self._reader.slow(found["selected"])
             self._slow_at = now
             self._asked_about = about
-        self._patrol.look(found)
-        found.update(self._slow_facts, drift=self._patrol.found)
+        found.update(self._slow_facts)
         for record in self._tail.fresh():
             self._voice.say({"t": "record", "record": record})
         if self._said is None or _stable(found) != _stable(self._said):

@@ -71,8 +71,9 @@ def drift(node: SimNode, found: facts.Facts) -> Any:
         return None
     if opened is not None and (opened["driver"] or opened["decision"] != "ACCEPT"):
         return None
+    decided = opened["to"] if opened is not None else found["finalized"] or {}
     manifest = node.disk.manifests.get(version)
-    if manifest is None:
+    if manifest is None or decided.get("version") != version:
         return {"unknown": f"nothing is recorded of {version}"}
     differs = compare(node.disk.trees.get(version), manifest.files)
     return {

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from backends.node import (
+    configuration,
     finish,
     install,
     journal,
@@ -197,6 +198,7 @@ class Bench:
             "version": "2.0",
             "digest": self.new.digest,
             "previous": self.previous,
+            "decided": self.decided(),
             "policy": {
                 "if_operator_vanishes": policy,
                 "on_failure": "rollback",
@@ -205,6 +207,11 @@ class Bench:
             "operator": "ann@jump",
         }
         return install.drive(self.places, order, "0" * 64, lambda made: None)
+
+    def decided(self) -> dict[str, list[str]]:
+        """What becomes of the configuration, as the command says before it begins."""
+        layout = layouts.layout_of(self.document, self.places)
+        return configuration.decide(layout, "2.0")._asdict()
 
     def roll_back(self) -> str:
         """From the accepted version to the old one."""
