@@ -94,6 +94,8 @@ class Patrol:
         self._known: Dict[str, Tuple[Any, Word]] = {}
         self._words: Dict[str, str] = {}
         self._spent = 0
+        self._was_cheap = False
+        """Whether the last piece ended a cheap round: then a whole one that waits goes on."""
 
     def _goes_on(self) -> bool:
         """Do one piece; whether there is more to do now. A cheap round does not wait for a whole
@@ -103,11 +105,12 @@ class Patrol:
             self._whole = self._look_at_all(True)
         if self._cheap is None and self._read_at is not None and now >= self._cheap_at:
             self._cheap = self._look_at_all(False)
-        if self._cheap is not None:
+        if self._cheap is not None and not (self._whole is not None and self._was_cheap):
             if _is_over(self._cheap):
-                self._cheap = None
+                self._cheap, self._was_cheap = None, True
                 self._cheap_at = now + min(CHEAP_SECONDS, self._every)
             return True
+        self._was_cheap = False
         if self._whole is None:
             return False
         if _is_over(self._whole):

@@ -108,8 +108,8 @@ def _forward(transaction: Transaction) -> None:
         return
     hooks.run(transaction, "before_stop")
     _stop_old(transaction)
-    _refuse_edited(transaction)
     todo = living_on.keep(transaction, todo)
+    _refuse_edited(transaction)  # now that it was looked at again, it comes back as it is
     data.copy(transaction)
     hooks.run(transaction, "after_stop")
     for step in todo:

@@ -192,3 +192,80 @@ def test_where_nothing_is_edited_or_nothing_is_there_nothing_is_told(tmp_path: P
         assert configuration(node, "2.0") == NEXT
         journal = (node.home / "done" / "1120-aaa" / "journal").read_bytes()
         assert not [record for record in scan(journal).records if record["t"] == "CONFIG"]
+
+
+# --- what readers of this code asked ------------------------------------------------------------
+
+
+def test_the_way_back_is_proven_whatever_was_done_to_configuration_meanwhile(node: Node) -> None:
+    """Before and in the trial: also to what nobody had edited, and to whole directories."""
+    node.document["config"] = ["etc"]
+    (node.tree("1.0") / "etc").chmod(0o750)
+    (node.tree("1.0") / "etc/gone.conf").unlink()
+    before = node.product()
+    node.accepted(NEW_RELEASE)
+    (node.tree("2.0") / "etc/removed.conf").write_bytes(b"edited in the trial\n")
+    if node.document["layout"] == "versions":
+        (node.tree("1.0") / "etc/plain.conf").write_bytes(b"edited in the old tree\n")
+        before = node.product()
+    assert node.ask("rollback", run="1120-aaa", why="no").outcome == "ok"
+    node.wait_for(lambda found: found["transaction"] is None)
+    assert node.facts()["state"] == "rolled_back"
+    found, lives = node.product(), "2.0"
+    assert {name for name in found if lives not in name} == {
+        name for name in before if lives not in name
+    }
+
+
+def test_an_edit_of_what_both_versions_ship_alike_is_kept_and_the_way_back_proven(
+    node: Node,
+) -> None:
+    same = {"etc/alike.conf": b"the same in both\n"}
+    old, new = Beacon("2.0", more={**NEXT, **same}), Beacon("3.0", more={**NEXT, **same})
+    node.finalized(old)
+    node.accepted(new, "1121-bbb")
+    (node.tree("3.0") / "etc/alike.conf").write_bytes(b"edited in the trial\n")
+    assert node.ask("rollback", run="1121-bbb", why="no").outcome == "ok"
+    node.wait_for(lambda found: found["transaction"] is None)
+    assert node.facts()["state"] == "rolled_back"
+    assert (node.tree("2.0") / "etc/alike.conf").read_bytes() == b"the same in both\n"
+
+
+def test_a_new_default_that_nobody_has_looked_at_yet_is_not_lost(node: Node) -> None:
+    node.finalized(NEW_RELEASE)
+    third = Beacon("3.0", more={**NEXT, "etc/plain.conf": b"level = 3\n"})
+    node.finalized(third, "1121-bbb")
+    assert configuration(node, "3.0")["etc/both.conf.new"] == b"port = 2\n"
+    (found,) = node.ask("conflicts").all("conflict")
+    assert found["both"][3:] == ["-port = 9999", "+port = 2"]
+
+
+def test_what_is_edited_after_it_was_decided_is_not_replaced(node: Node) -> None:
+    """A hook, the service at its stop, or a person: the upgrade goes back, and is decided anew."""
+    live = node.tree("1.0") / "etc/plain.conf"
+    node.document["hooks"] = [
+        {
+            "name": "puppet",
+            "when": "before_stop",
+            "command": ["/bin/sh", "-c", f"echo mine > {live}"],
+            "undo": None,
+            "timeout": 5.0,
+        }
+    ]
+    assert node.upgrade(NEW_RELEASE) == "rolled_back"
+    assert "edited since the upgrade began, start it again: etc/plain.conf" in node.facts()["note"]
+    assert live.read_bytes() == b"mine\n"
+    node.finalized(NEW_RELEASE, "1121-bbb")
+    assert configuration(node, "2.0")["etc/plain.conf"] == b"mine\n"
+
+
+def test_so_much_configuration_that_nobody_could_tell_is_refused(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(600):
+        (node.tree("1.0") / f"etc/{number}{'x' * 180}.conf").write_bytes(b"mine\n")
+    node.stage(NEW_RELEASE)
+    node.check(NEW_RELEASE)
+    answer = node.install(NEW_RELEASE)
+    assert (answer.outcome, answer.code) == ("refused", "too-much-configuration")
+    assert node.facts()["running"] == "1.0"

@@ -167,7 +167,7 @@ def test_it_rests_while_an_upgrade_is_at_work(node: Node) -> None:
     opened = {"driver": True, "decision": None}
     assert patrolled.look(state="monitoring", transaction=opened) is None
     assert patrolled.look(state="inconsistent") is None
-    accepted = {"driver": False, "decision": "ACCEPT"}
+    accepted = {"driver": False, "decision": "ACCEPT", "to": {"version": "1.0"}}
     assert differing(patrolled.look(state="accepted", transaction=accepted))[2] == 0
     assert patrolled.look(selected={"unknown": "no pointer"}) is None
 
@@ -361,3 +361,28 @@ def test_an_install_again_that_is_given_up_early_leaves_what_was_there(node: Nod
     node.wait_for(lambda found: found["transaction"] is None)
     assert node.facts()["state"] == "rolled_back"
     assert "nobody-of-that-name" in node.facts()["note"]
+
+
+def test_a_kept_file_that_was_taken_away_is_no_reason_against_it(node: Node) -> None:
+    node.document["keep"] = ["VERSION"]
+    node.document["check"]["parse"] = ["/bin/sh", "-c", "test ! -e VERSION"]
+    os.unlink(node.tree("1.0") / "VERSION")
+    assert refused(node.ask("verify")) == []
+
+
+def test_a_damaged_record_is_said_to_be_damaged(node: Node) -> None:
+    manifest = Path(node.places.manifest("1.0"))
+    whole = manifest.read_text()
+    manifest.write_text("{")
+    assert node.ask("verify").code == "record-damaged"
+    manifest.write_text(whole.replace('"path"', '"pith"'))
+    answer = node.ask("verify")
+    assert answer.code == "not-verified"
+    assert "recorded" in refused(answer)
+    assert "what is recorded of 1.0" in Patrolled(node).look()["unknown"]
+
+
+def test_what_was_only_staged_is_no_record_of_what_runs(node: Node) -> None:
+    """`adopt --release` that was declined: nobody has decided that this is what runs."""
+    os.unlink(node.places.finalized)
+    assert "nothing is recorded" in Patrolled(node).look()["unknown"]
