@@ -21,6 +21,7 @@ from app.between.news import (
     Releases,
     Waits,
 )
+from app.progress import Progress, further
 from app.runs.acting import Done
 from app.runs.upgrading import Prepared
 from backends.domain.facts import Fact, NodeReading
@@ -29,7 +30,7 @@ from backends.domain.plan import Treatment
 from backends.domain.problem import Exit
 from backends.domain.states import Phase, Unreachable
 from backends.domain.verdict import Verdict, decide
-from backends.engine.events import Event, Kind
+from backends.engine.events import Event
 from backends.engine.results import NodeResult, Outcome, Result
 
 VERIFY = "verify"
@@ -71,36 +72,6 @@ class Stage(StrEnum):
 
     GOING = "going"
     OVER = "over"
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """What came of one phase on one node, as far as it was told."""
-
-    begun: float | None = None
-    """When, seconds since 1970."""
-
-    passed: int = 0
-    warned: int = 0
-    refused: int = 0
-    """Checks, by their result."""
-
-    sent: int = 0
-    of: int = 0
-    """Bytes."""
-
-    first: tuple[float, int] | None = None
-    """When the first word of bytes came, seconds since 1970, and how many there were."""
-
-    latest: float | None = None
-    """When the newest one came."""
-
-    record: str = ""
-    """The newest record of the node's own journal in this phase."""
-
-    is_ok: bool = False
-    problem: str = ""
-    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -296,7 +267,7 @@ def fold(state: State, news: Iterable[News]) -> State:
                     act = _goes_on(act, event)
                 elif event.node and event.phase is not None:
                     key = (event.node, event.phase)
-                    progress[key] = _further(progress.get(key, Progress()), event)
+                    progress[key] = further(progress.get(key, Progress()), event)
             case Planning():
                 planning = item.what
             case Ready():
@@ -385,32 +356,3 @@ def _over(run: Run | None, item: Over) -> Run:
 def _ended(run: Run | None) -> Run | None:
     """It broke, or was refused: it has ended without an outcome."""
     return run and replace(run, stage=Stage.OVER, upcoming=None, settling="")
-
-
-def _further(so_far: Progress, event: Event) -> Progress:
-    data = event.data
-    match event.kind:
-        case Kind.PHASE:
-            return Progress(begun=event.time)
-        case Kind.ROW if "gate" not in data:
-            result = str(data.get("result"))
-            if result == "warn":
-                warnings = (*so_far.warnings, f"{data.get('name')}: {data.get('evidence')}")
-                return replace(so_far, warned=so_far.warned + 1, warnings=warnings)
-            if result == "ok":
-                return replace(so_far, passed=so_far.passed + 1)
-            return replace(so_far, refused=so_far.refused + 1)
-        case Kind.PROGRESS:
-            sent, of = data.get("sent"), data.get("of")
-            if isinstance(sent, int) and isinstance(of, int):
-                first = so_far.first or (event.time, sent)
-                return replace(so_far, sent=sent, of=of, first=first, latest=event.time)
-            return so_far
-        case Kind.RECORD:
-            return replace(so_far, record=str(data.get("record", "")))
-        case Kind.RESULT:
-            return replace(so_far, is_ok=data.get("outcome") == "ok")
-        case Kind.PROBLEM:
-            return replace(so_far, problem=event.text)
-        case _:
-            return so_far

@@ -1,6 +1,7 @@
 """How far a release is on its way: bytes, how fast, and since when nothing came."""
 
-from app.state import Progress, Run
+from app.progress import Progress
+from app.state import Run
 from app.view.words import part, size, span
 from backends.domain.states import Phase
 

@@ -81,6 +81,7 @@ class SimCluster:
             "pointer": ".version",
             "directories": [],
             "keep": [],
+            "config": [],
             "owner": "",
             "values": {
                 "node": name,

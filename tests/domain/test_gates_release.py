@@ -116,7 +116,7 @@ def test_numbers_follow_however_long_they_are(old, new, follows):
 def test_what_is_installed_again_may_be_sick_and_nobody_else():
     """A repair is not refused for what it is to mend; the others serve, or it does not begin."""
     sick = node("n2", "4.12", health=HealthState.FAILING, health_text="http-1: HTTP 503")
-    mends = replace(TARGET, digest="", reinstall="a bit flipped", nodes=frozenset({"n2"}))
+    mends = replace(TARGET, digest="", reinstall="a bit flipped", again=frozenset({"n2"}))
     name = "nodes healthy"
     assert line([node("n1"), sick], TARGET, name).state is ConditionState.REFUSED
     found = line([node("n1"), sick], mends, name)
@@ -126,14 +126,36 @@ def test_what_is_installed_again_may_be_sick_and_nobody_else():
     assert line([node("n1"), sick, other], mends, name).state is ConditionState.REFUSED
 
 
-def test_what_waits_to_be_installed_again_does_not_hold_up_the_turn_before_it():
+def test_a_reason_to_install_again_excuses_no_upgrade():
+    """`--reinstall` beside nodes that come from another version says nothing about those."""
+    sick = node("n2", "4.11", health=HealthState.FAILING, health_text="http-1: HTTP 503")
+    meant = replace(TARGET, reinstall="a bit flipped", again=frozenset())
+    assert line([node("n1", "4.11"), sick], meant, "nodes healthy").state is ConditionState.REFUSED
+
+
+def others(node_in_turn, readings, target, accepted=()):
+    gate = before_turn(node_in_turn, readings, target, accepted=accepted)
+    return next(each for each in gate.conditions if each.name == "others healthy")
+
+
+def test_a_node_that_serves_waits_also_for_those_that_are_to_be_mended():
     sick = node("n2", "4.12", health=HealthState.FAILING)
-    mends = replace(TARGET, reinstall="a bit flipped", nodes=frozenset({"n1", "n2"}))
+    mends = replace(TARGET, reinstall="a bit flipped", again=frozenset({"n1", "n2"}))
     readings = [node("n1"), sick, node("n3")]
+    assert others("n1", readings, mends).state is ConditionState.WAIT
+    assert others("n2", readings, mends).state is ConditionState.OK
 
-    def others(accepted):
-        gate = before_turn("n1", readings, mends, accepted=accepted)
-        return next(each for each in gate.conditions if each.name == "others healthy")
 
-    assert (others(()).state, others(()).text) == (ConditionState.OK, "1 of 1")
-    assert others(("n2",)).state is ConditionState.WAIT, "it was mended, and is sick again"
+def test_of_two_that_are_sick_one_is_mended_first():
+    """Who does not serve takes nothing away from anybody."""
+    readings = [node(each, "4.12", health=HealthState.FAILING) for each in ("n1", "n2")]
+    mends = replace(TARGET, reinstall="a bit flipped", again=frozenset({"n1", "n2"}))
+    assert others("n1", readings, mends).state is ConditionState.OK
+    assert others("n1", readings, mends, ("n2",)).state is ConditionState.WAIT, "sick once more"
+
+
+def test_what_was_final_before_is_not_what_was_accepted_in_this_run():
+    """Somebody has taken the repair of n1 back: the next one does not begin."""
+    mends = replace(TARGET, reinstall="a bit flipped", again=frozenset({"n1", "n2"}))
+    gate = before_turn("n2", [node("n1"), node("n2")], mends, accepted=("n1",))
+    assert "accepted nodes stay" in [each.name for each in gate.blocking]

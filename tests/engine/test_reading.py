@@ -34,7 +34,7 @@ def trial(tmp_path_factory: pytest.TempPathFactory) -> Said:
         **{"run": "1", "txn": "1", "from": None, "to": {"version": "2.0", "digest": "d"}},
         **{"operator": "ann@jump", "since": 0.0, "driver": True, "decision": None},
         **{"healthy": True, "seconds_left": 60.0, "then": "rollback"},
-        **{"layer": "systemd", "data": None},
+        **{"layer": "systemd", "data": None, "beside": []},
     }
     return {**found, "t": "facts", "state": "monitoring", "transaction": opened, "pid": 7}
 

@@ -43,7 +43,7 @@ def facts(tmp_path: Path) -> dict[str, Any]:
         **{"run": "1", "txn": "1", "from": None, "to": {"version": "2.0", "digest": "d"}},
         **{"operator": "ann@jump", "since": 0.0, "driver": True, "decision": None},
         **{"healthy": True, "seconds_left": 60.0, "then": "rollback"},
-        **{"layer": "systemd", "data": None},
+        **{"layer": "systemd", "data": None, "beside": []},
     }
     return {**found, "state": "monitoring", "transaction": opened, "every": 1.0}
 

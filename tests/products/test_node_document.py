@@ -79,6 +79,7 @@ def test_the_document_is_exactly_what_the_updater_reads(profile: Profile, tmp_pa
         "pointer": "current",
         "directories": [],
         "keep": [],
+        "config": [],
         "owner": "",
         "values": {
             "node": "n1",

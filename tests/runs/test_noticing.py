@@ -7,6 +7,7 @@ from typing import Any, cast
 
 import pytest
 
+from app.runs import noticing as noticing_module
 from app.runs.noticing import Noticing
 from app.session import Session, open_book
 from backends.domain.facts import Drift, NodeReading, Unknown
@@ -42,6 +43,12 @@ def told(book: Book) -> list[str]:
     return [str(run.outcome) for run in runs]
 
 
+@pytest.fixture
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(noticing_module, "_AT_MOST_EVERY_SECONDS", 0.0)
+
+
+@pytest.mark.usefixtures("at_once")
 def test_it_is_written_down_when_it_begins_changes_and_ends(tmp_path: Path) -> None:
     with open_book(tmp_path) as book:
         noticing = Noticing(HARBOR, book)
@@ -54,6 +61,24 @@ def test_it_is_written_down_when_it_begins_changes_and_ends(tmp_path: Path) -> N
         ]
         entries = book.entries(sorted(book.runs(), key=lambda run: run.began)[0].id)
         assert any("drift: n2: 1 of 9 paths of 4.12 differ" in entry.text for entry in entries)
+
+
+def test_what_is_written_to_all_the_time_is_not_told_all_the_time(tmp_path: Path) -> None:
+    with open_book(tmp_path) as book:
+        noticing = Noticing(HARBOR, book)
+        for drift in (CHANGED, MORE, WHOLE, CHANGED, MORE):
+            noticing.see(seen(drift))
+        assert told(book) == ["n2 has drifted: changed bin/beacon"]
+
+
+def test_the_next_program_does_not_tell_it_again(tmp_path: Path) -> None:
+    with open_book(tmp_path) as book:
+        Noticing(HARBOR, book).see(seen(CHANGED))
+        later = Noticing(HARBOR, book)
+        later.see(seen(CHANGED))
+        assert len(told(book)) == 1
+        later.see(seen(WHOLE))
+        assert told(book)[-1] == "n2 is as recorded again: 4.12"
 
 
 def test_what_cannot_be_read_ends_nothing(tmp_path: Path) -> None:

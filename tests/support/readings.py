@@ -14,8 +14,9 @@ from app.between.news import Goes, Held, Over, Planning, Read, Ready, Refused, W
 from app.between.news import Happened as HappenedNews
 from app.notebook import Notebook
 from app.picture import Picture
+from app.progress import Progress
 from app.runs.upgrading import Prepared
-from app.state import Known, Progress, Run, Stage, State
+from app.state import Known, Run, Stage, State
 from app.view.words import Moment
 from backends.domain.conditions import Target
 from backends.domain.facts import NodeFacts, NodeReading

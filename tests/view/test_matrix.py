@@ -5,7 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.between.news import Happened, Over, Waits
-from app.state import Progress, Run, Stage, State, fold
+from app.progress import Progress
+from app.state import Run, Stage, State, fold
 from app.view import gate, matrix, next_panel
 from app.view.stepper import stepper
 from backends.domain.facts import NodeReading

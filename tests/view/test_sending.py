@@ -2,7 +2,8 @@
 
 import pytest
 
-from app.state import Progress, Run, Stage
+from app.progress import Progress
+from app.state import Run, Stage
 from app.view.sending import on_its_way
 from backends.domain.states import Phase
 
