@@ -83,7 +83,7 @@ async def test_the_screen_shows_what_differs_and_finalize_asks_to_look(edited: C
     assert edited.upgrade(NEW).status == 0
     async with at_the_screen(edited) as operator:
         assert isinstance(operator.app, LiftlockApp)
-        await operator.sees("READY TO FINALIZE", "beacon.conf: new default beside it")
+        await operator.sees("READY TO FINALIZE", "beacon.conf: new default")
         await operator.presses("C")
         await operator.sees("configuration", "n1 beacon.conf", "-port = 1", "+port = 9999")
         await operator.presses("escape", "F")

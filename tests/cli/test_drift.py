@@ -99,6 +99,7 @@ def last(cluster: Cluster) -> str:
     return found
 
 
+@pytest.mark.drill
 def test_a_repair_that_is_taken_back_leaves_the_drift_in_sight(installed: Cluster) -> None:
     flip(notes(installed))
     assert installed.upgrade(RELEASE, "--reinstall", "try").status == 0
@@ -108,6 +109,7 @@ def test_a_repair_that_is_taken_back_leaves_the_drift_in_sight(installed: Cluste
     assert installed.status()["nodes"][0]["state"] == "rolled_back"
 
 
+@pytest.mark.drill
 def test_what_has_made_a_node_sick_is_repaired_too(installed: Cluster) -> None:
     """A check that fails before is no reason against the repair; without that word it is one."""
     (notes(installed).parent / "sick").write_text("yes\n")
@@ -120,6 +122,7 @@ def test_what_has_made_a_node_sick_is_repaired_too(installed: Cluster) -> None:
     assert (node["state"], node["health"]) == ("accepted", "healthy")
 
 
+@pytest.mark.drill
 def test_a_repair_that_fails_is_no_success(installed: Cluster) -> None:
     """What was final before is no proof that it was installed again."""
     installed.write_profile(
@@ -130,6 +133,7 @@ def test_a_repair_that_fails_is_no_success(installed: Cluster) -> None:
     assert "rolled back" in ran.out
 
 
+@pytest.mark.drill
 def test_without_a_reason_nothing_is_installed_again(installed: Cluster) -> None:
     ran = installed.upgrade(RELEASE, "--reinstall", " ")
     assert ran.status == 0, ran
@@ -156,6 +160,7 @@ def test_adopted_with_its_release_it_is_held_against_it(
     assert verify(cluster).status == 0
 
 
+@pytest.mark.drill
 def test_a_release_of_another_version_is_not_what_runs(
     make_cluster: Callable[..., Cluster],
 ) -> None:

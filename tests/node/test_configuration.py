@@ -11,8 +11,6 @@ from backends.node.layout import NEW
 from tests.support.beacon import Beacon
 from tests.support.node import Node, a_node, picture
 
-LAYOUTS = ("versions", "overlay", "swap")
-
 BASE = {
     "etc/plain.conf": b"level = 1\n",
     "etc/edited.conf": b"colour = red\n",
@@ -49,7 +47,13 @@ AFTERWARDS = {
 }
 
 
-@pytest.fixture(params=LAYOUTS)
+@pytest.fixture(
+    params=[
+        "versions",
+        pytest.param("overlay", marks=pytest.mark.drill),
+        pytest.param("swap", marks=pytest.mark.drill),
+    ]
+)
 def node(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Node]:
     """1.0 came as a release, and somebody has worked on its configuration."""
     more: dict[str, Any] = {"layout": request.param, "config": ["etc/*.conf"]}

@@ -336,6 +336,7 @@ def test_installed_again_it_is_as_released_and_what_was_there_is_kept(node: Node
     assert (node.home / "conflicts" / again / "2.0" / "VERSION").read_bytes() == changed
 
 
+@pytest.mark.drill
 def test_an_install_again_that_goes_back_leaves_what_was_there(node: Node) -> None:
     new, again = Beacon("2.0"), "1121-bbb"
     node.finalized(new)
@@ -349,6 +350,7 @@ def test_an_install_again_that_goes_back_leaves_what_was_there(node: Node) -> No
     assert node.ask("verify").code == "drift"
 
 
+@pytest.mark.drill
 def test_an_install_again_that_is_given_up_early_leaves_what_was_there(node: Node) -> None:
     """Before the intents nothing was touched: what has drifted is no reason to doubt that."""
     new = Beacon("2.0")

@@ -17,6 +17,9 @@ from backends.node.places import Places
 from tests.support.beacon import Beacon
 from tests.support.node import Node, settled, wait_until
 
+NOTHING: dict[str, list[str]] = {"kept": [], "beside": [], "removed": []}
+"""Of a product without configuration files nothing is decided."""
+
 
 def call(node: Node, command: str = "recover", **args: Any) -> Call:
     """A call in this process."""
@@ -106,7 +109,9 @@ def test_a_disk_that_says_no_before_the_first_record_began_nothing(
     monkeypatch.setattr(install, "drive", full)
     said: list[dict[str, Any]] = []
     with pytest.raises(AppendFailed):
-        drivers.drive(call(node), {"drive": "install", "previous": None}, said.append)
+        drivers.drive(
+            call(node), {"drive": "install", "previous": None, "decided": NOTHING}, said.append
+        )
     assert said[0]["problem"]["code"] == "node-storage"
     assert node.facts()["transaction"] is None
 
