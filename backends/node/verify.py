@@ -67,7 +67,9 @@ def verify(call: Call) -> Answer:
         "drift" if not found.is_whole else "not-verified",
         "%s: %s" % (version, ", ".join(row["name"] for row in bad)),
         "\n".join("%s: %s" % (row["name"], row["evidence"]) for row in bad),
-        "find out who did that; upgrade to the same release with --reinstall REASON repairs it",
+        "find out who did that; upgrade to the same release with --reinstall REASON repairs it"
+        if not found.is_whole
+        else "nothing is changed or missing; settle what the rows say",
     )
 
 

@@ -60,7 +60,9 @@ def verify(call: Call) -> Answer:
         "not-verified" if found.is_whole else "drift",
         f"{version}: {', '.join(refused)}",
         "\n".join(f"{name}: {evidence}" for name, (result, evidence) in rows if result in _BAD),
-        "find out who did that; upgrade to the same release with --reinstall REASON repairs it",
+        "nothing is changed or missing; settle what the rows say"
+        if found.is_whole
+        else "find out who did that; upgrade to the same release with --reinstall REASON repairs it",
     )
 
 
