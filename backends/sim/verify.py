@@ -56,13 +56,16 @@ def verify(call: Call) -> Answer:
     )
     if not refused:
         return OK
+    advice = "nothing is changed or missing; settle what the rows say"
+    if not found.is_whole:
+        advice = (
+            "find out who did that; upgrade to the same release with --reinstall REASON repairs it"
+        )
     return "failed", wire.problem(
         "not-verified" if found.is_whole else "drift",
         f"{version}: {', '.join(refused)}",
         "\n".join(f"{name}: {evidence}" for name, (result, evidence) in rows if result in _BAD),
-        "nothing is changed or missing; settle what the rows say"
-        if found.is_whole
-        else "find out who did that; upgrade to the same release with --reinstall REASON repairs it",
+        advice,
     )
 
 
