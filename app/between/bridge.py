@@ -257,27 +257,19 @@ class Bridge:
 
     def verify(self, nodes: Collection[str]) -> None:
         """Hold what runs on these nodes against what was recorded of it."""
-
         if self._verifying is not None and not self._verifying.is_done:
             return  # a second press finds it under way
 
-        async def told() -> None:
-            try:
-                book = self._writable()
-                session = replace(self.session, chosen=tuple(nodes))
-                run = fresh_run(book)
-                self._tell(Began(VERIFY, run))
-                see = self._happened
-                done = await act(
-                    session, book, run, VERIFY, Result.DONE, acting.verify, see, changes=False
-                )
-                self._tell(Over(VERIFY, done))
-            except LiftlockError as error:
-                self._refused(VERIFY, error, VERIFY)
-            except Exception as error:  # the boundary between the threads, as in `_act`
-                self._refused(VERIFY, defect(error), VERIFY)
+        async def work() -> None:
+            book = self._writable()
+            session = replace(self.session, chosen=tuple(nodes))
+            run = fresh_run(book)
+            self._tell(Began(VERIFY, run))
+            see, wanted = self._happened, Result.DONE
+            done = await act(session, book, run, VERIFY, wanted, acting.verify, see, changes=False)
+            self._tell(Over(VERIFY, done))
 
-        self._verifying = self._submit(told())
+        self._verifying = self._submit(self._told(VERIFY, work, VERIFY))
 
     # --- in the engine's thread ---------------------------------------------------------------
 
@@ -342,20 +334,7 @@ class Bridge:
         *,
         beside: bool = False,
     ) -> None:
-        """Run the one thing that runs here; how it broke is told, never lost.
-
-        `kind` is the run that has ended when it breaks; empty for what begins none.
-        """
-
-        async def told() -> None:
-            try:
-                await work()
-            except LiftlockError as error:
-                self._refused(what, error, kind)
-            except Exception as error:
-                # The boundary between the threads: a defect is shown whole, never lost.
-                self._refused(what, defect(error), kind)
-
+        """Run the one thing that runs here; `kind` as in `_told`."""
         upgrading = self._upgrade is not None
         running = self._beside if beside and upgrading else self._acting
         if running is not None and not running.is_done:
@@ -363,9 +342,22 @@ class Bridge:
             self._tell(Refused(what, busy, Exit.LOCKED))
             return
         if beside and upgrading:
-            self._beside = self._submit(told())
+            self._beside = self._submit(self._told(what, work, kind))
         else:
-            self._acting = self._submit(told())
+            self._acting = self._submit(self._told(what, work, kind))
+
+    async def _told(self, what: str, work: Callable[[], Awaitable[None]], kind: str) -> None:
+        """Do it; how it broke is told, never lost.
+
+        `kind` is the run that has ended when it breaks; empty for what begins none.
+        """
+        try:
+            await work()
+        except LiftlockError as error:
+            self._refused(what, error, kind)
+        except Exception as error:
+            # The boundary between the threads: a defect is shown whole, never lost.
+            self._refused(what, defect(error), kind)
 
     def _submit(self, work: Coroutine[Any, Any, None]) -> Running[None]:
         if self._core is None:

@@ -215,10 +215,12 @@ class Acts:
     def _tell_verified(self, node: str, message: Message) -> None:
         """The paths by name: rows have only the first ones."""
         for word in ("changed", "missing", "foreign"):
-            said = message.get(word)
+            said, counts = message.get(word), message.get("count")
             paths = [line(str(path)) for path in said] if isinstance(said, list) else []
+            count = counts.get(word) if isinstance(counts, dict) else None
+            count = count if isinstance(count, int) else len(paths)
             if paths:
-                text, data = f"{word}: {_few(paths)}", {"paths": paths}
+                text, data = f"{word}: {_few(paths, count)}", {"paths": paths, "count": count}
                 self._scribe.say(Kind.RESULT, text, node=node, phase=Phase.CHECK, data=data)
 
     async def clean(self, preview: Preview, *, everything: bool) -> NodeResult:
@@ -350,10 +352,11 @@ class Acts:
         self._scribe.say(Kind.RESULT, text, node=node, phase=phase)
 
 
-def _few(paths: Sequence[object]) -> str:
-    """The first paths, and how many more there are."""
-    more = f" and {len(paths) - _NAMES} more" if len(paths) > _NAMES else ""
-    return ", ".join(line(str(path)) for path in paths[:_NAMES]) + more
+def _few(paths: Sequence[object], count: int | None = None) -> str:
+    """The first paths, and how many more there are of all `count`."""
+    shown = [line(str(path)) for path in paths[:_NAMES]]
+    left = (len(paths) if count is None else count) - len(shown)
+    return ", ".join(shown) + (f" and {left} more" if left > 0 else "")
 
 
 def _lines(message: Message) -> tuple[str, ...]:

@@ -1,6 +1,6 @@
 """What a check is about, and what every check answers."""
 
-from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
+from typing import Any, Callable, Dict, List, Optional, Tuple
 
 from backends.node import configuration
 from backends.node.layout import Layout
@@ -11,12 +11,14 @@ Answer = Tuple[str, str]
 """Result (`ok | warn | refused | unknown`) and evidence."""
 
 
-class Order(NamedTuple):
+class Order:
     """What a check is about."""
 
-    places: Places
-    document: Dict[str, Any]
-    args: Dict[str, Any]
+    def __init__(self, places: Places, document: Dict[str, Any], args: Dict[str, Any]) -> None:
+        self.places = places
+        self.document = document
+        self.args = args
+        self._decided: Optional[configuration.Decided] = None
 
     @property
     def layout(self) -> Layout:
@@ -25,8 +27,10 @@ class Order(NamedTuple):
 
     @property
     def decided(self) -> configuration.Decided:
-        """What becomes of each configuration file."""
-        return configuration.decide(self.layout, self.args["version"])
+        """What becomes of each configuration file; all checks are about the same decision."""
+        if self._decided is None:
+            self._decided = configuration.decide(self.layout, self.args["version"])
+        return self._decided
 
     @property
     def upgrading(self) -> Layout:

@@ -14,9 +14,9 @@ from backends.node.refusal import Refused
 _TEXT_BYTES = 64 << 10
 """A longer file is not compared line by line."""
 
-_DIFF_LINES = 1000
-_DIFF_CHARACTERS = 25000
-"""Three differences go into one line of the wire, and a letter may take six bytes of it."""
+_LINES = 1000
+_CHARACTERS = 25000
+"""Three of these go into one line of the wire, and a letter may take six bytes of it."""
 
 _LINE_CHARACTERS = 500
 
@@ -75,16 +75,18 @@ def _diff(
     """The unified difference; None when one of them is not known, or is no text."""
     if one is None or other is None:
         return None
-    return cut(list(difflib.unified_diff(one, other, before, after, lineterm="", n=2)))
+    found = list(difflib.unified_diff(one, other, before, after, lineterm="", n=2))
+    shown = first(found)
+    more = len(found) - len(shown)
+    return shown + (["... and %d lines more" % more] if more else [])
 
 
-def cut(lines: List[str], most: int = _DIFF_LINES) -> List[str]:
-    """The first lines, as many as there is room for, and how many there are besides."""
-    room, found = _DIFF_CHARACTERS, []  # type: int, List[str]
-    for line in lines[:most]:
+def first(lines: List[str]) -> List[str]:
+    """The first lines, as many as there is room for in a message."""
+    room, found = _CHARACTERS, []  # type: int, List[str]
+    for line in lines[:_LINES]:
         room -= len(line)
         if room < 0:
             break
         found.append(line)
-    more = len(lines) - len(found)
-    return found + (["... and %d more" % more] if more else [])
+    return found

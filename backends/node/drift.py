@@ -124,7 +124,7 @@ class Patrol:
         try:
             if self._entries is None:
                 self._entries = self._recorded(version)
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError) as error:
             self.found = {"unknown": "what is recorded of %s: %s" % (version, error)}
             return
         if self._entries is None:
@@ -145,13 +145,8 @@ class Patrol:
 
     def _recorded(self, version: str) -> Optional[List[Entry]]:
         """What counts of the record; None when there is none that counts."""
-        manifest = self._layout.manifest(version) if self._about[1] else None
-        if manifest is None:
-            return None
-        keys = ("path", "type", "mode", "size", "sha256", "target")
-        return [
-            {key: each[key] for key in keys} for each in self._layout.counted(manifest["files"])
-        ]
+        files = self._layout.recorded(version) if self._about[1] else None
+        return None if files is None else self._layout.counted(files)
 
     def _look_at(self, top: str, entry: Entry, whole: bool) -> Generator[None, None, Word]:
         path = os.path.join(top, entry["path"])

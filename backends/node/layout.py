@@ -9,6 +9,7 @@ import stat
 from typing import Any, Dict, List, Optional, Set
 
 from backends.node import images, keeping
+from backends.node.canonical import FILE_KEYS
 from backends.node.places import Places, read_json, remove_if_there, write_file
 from backends.node.steps import Intent, Step, intend
 
@@ -101,6 +102,20 @@ class Layout:
     def manifest(self, version: str) -> Optional[Manifest]:
         """What is known of a version's content."""
         return read_json(self.places.manifest(version))
+
+    def recorded(self, version: str) -> Optional[List[Entry]]:
+        """The list of a version's files; None when nothing is recorded of it.
+
+        Raises:
+            OSError, ValueError: It cannot be read, or a part of it is no entry.
+        """
+        manifest = self.manifest(version)
+        if manifest is None:
+            return None
+        try:
+            return [{key: each[key] for key in FILE_KEYS} for each in manifest["files"]]
+        except (KeyError, TypeError) as error:
+            raise ValueError("what is recorded of %s is damaged: %r" % (version, error)) from error
 
     def staged_fits(self, files: List[Entry], version: str) -> bool:
         """Whether the staged tree is there and exactly the release."""

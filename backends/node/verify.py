@@ -11,7 +11,7 @@ from backends.node.call import OK, Answer, Call
 from backends.node.canonical import files_digest
 from backends.node.checks_order import Answer as Result
 from backends.node.checks_order import Checks, Order
-from backends.node.conflicts import cut
+from backends.node.conflicts import first
 from backends.node.journal import Journal
 from backends.node.places import read_json
 from backends.node.refusal import Refused
@@ -25,15 +25,15 @@ def verify(call: Call) -> Answer:
     """Say each row, then what differs; ok when nothing does, failed when something does."""
     before = version, digest, _ = _at_rest(call)
     try:
-        manifest = call.layout.manifest(version)
-    except wire.WireError as error:
+        files = call.layout.recorded(version)
+    except ValueError as error:
         raise Refused(
             "record-damaged",
             "what is recorded of %s cannot be read" % version,
             str(error),
             "install the release again: --reinstall REASON",
         ) from error
-    if manifest is None:
+    if files is None:
         raise Refused(
             "nothing-recorded", "nothing is recorded of %s here" % version, "", "adopt it first"
         )
@@ -54,9 +54,14 @@ def verify(call: Call) -> Answer:
         {
             "t": "verified",
             "version": version,
-            "changed": cut(found.changed),
-            "missing": cut(found.missing),
-            "foreign": cut(found.extra),
+            "changed": first(found.changed),
+            "missing": first(found.missing),
+            "foreign": first(found.extra),
+            "count": {
+                "changed": len(found.changed),
+                "missing": len(found.missing),
+                "foreign": len(found.extra),
+            },
         }
     )
     bad = [row for row in rows if row["result"] in checks.BAD]

@@ -235,6 +235,11 @@ def _signature(call: Call) -> Found:
     said = call.disk.provenance.get(version)
     if said is None or said["digest"] != call.args["digest"]:
         return "refused", f"nothing is known of where {version} comes from"
+    return signed(said)
+
+
+def signed(said: Mapping[str, str]) -> Found:
+    """Who vouches for a version, by what was said when it was staged."""
     imported = f"; imported from {said['imported']}" if said["imported"] else ""
     if not said["by"]:
         return "warn", f"NOT SIGNED; the cluster file allows it{imported}"

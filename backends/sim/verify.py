@@ -5,6 +5,7 @@ from typing import Any
 from backends.node import wire
 from backends.sim import facts
 from backends.sim.call import OK, Answer, Call, Refused
+from backends.sim.checks import signed
 from backends.sim.content import compare
 from backends.sim.node import SimNode
 
@@ -40,6 +41,11 @@ def verify(call: Call) -> Answer:
             "changed": found.changed,
             "missing": found.missing,
             "foreign": found.extra,
+            "count": {
+                "changed": len(found.changed),
+                "missing": len(found.missing),
+                "foreign": len(found.extra),
+            },
         }
     )
     refused = [name for name, (result, _) in rows if result in _BAD]
@@ -116,10 +122,7 @@ def _signature(call: Call, version: str) -> Found:
     said = call.disk.provenance.get(version)
     if said is None:
         return "ok", f"{version} was adopted as it lay there: no release, no signature"
-    imported = f"; imported from {said['imported']}" if said["imported"] else ""
-    if not said["by"]:
-        return "warn", f"NOT SIGNED; the cluster file allows it{imported}"
-    return "ok", f"{said['by']}, {said['key']}, verified again here{imported}"
+    return signed(said)
 
 
 def _parse(call: Call) -> str:
