@@ -100,7 +100,8 @@ def adopt(release: Path | None, **given: Any) -> int:
 def verify(**given: Any) -> int:
     """Is what runs still what was installed? Every byte is read.
 
-    Exit 6 where something is changed or missing; files beside what was shipped are named.
+    Exit 6 where something is changed or missing, 4 where a check says no; files beside what
+    was shipped are named.
     """
     from app.headless import acting
 
