@@ -198,12 +198,13 @@ def _put_back(transaction: Transaction, path: str, store: str, digest: Optional[
 
 def _is_back(transaction: Transaction, path: str) -> bool:
     """Whether it was proven on this way back: by now the old version may have written into it."""
-    for record in reversed(transaction.records):
-        if record["t"] in ("ROLLBACK", "CHOICE"):
-            return False
-        if record["t"] == "PROOF" and record["what"] == path:
-            return bool(record["ok"])
-    return False
+    decisive = (
+        record["t"] == "PROOF" and bool(record["ok"])
+        for record in reversed(transaction.records)
+        if record["t"] in ("ROLLBACK", "CHOICE")
+        or (record["t"] == "PROOF" and record["what"] == path)
+    )
+    return next(decisive, False)
 
 
 def _store(path: str, transaction: Transaction, number: int) -> str:

@@ -12,6 +12,7 @@ import pytest
 
 from app.session import open_book
 from tests.drills.sshd import Operator, SshCluster, Sshd
+from tests.support.node import wait_until
 from tests.support.pseudoterminal import Pseudoterminal
 
 pytestmark = [pytest.mark.drill, pytest.mark.timeout(300)]
@@ -34,6 +35,12 @@ def harbor(
         cluster.close()
 
 
+def told(harbor: SshCluster) -> list[str]:
+    """All lines of the run history."""
+    with open_book(harbor.top / "history") as book:
+        return [entry.text for run in book.runs() for entry in book.entries(run.id)]
+
+
 def test_a_flipped_byte_is_seen_named_repaired_and_told(harbor: SshCluster) -> None:
     text = harbor.file.read_text()
     harbor.file.write_text(text.replace("[policy]", f'[policy]\nverify_every = "{PERIOD:g}s"'))
@@ -51,6 +58,7 @@ def test_a_flipped_byte_is_seen_named_repaired_and_told(harbor: SshCluster) -> N
         notes.write_bytes(content)
         took = screen.sees(b"DRIFT n2", seconds=30)
         screen.sees(b"changed notes")
+        wait_until(lambda: any("drift: n2: 1 of " in text for text in told(harbor)))
     print(f"seen on the screen after {took:.1f} s, with a period of {PERIOD:g} s")
 
     verified = harbor.run("verify", str(harbor.file))
@@ -66,11 +74,9 @@ def test_a_flipped_byte_is_seen_named_repaired_and_told(harbor: SshCluster) -> N
     assert final["n1"] != final["n2"], "the other one was not touched"
     story = harbor.run("journal", str(harbor.file), final["n2"]).out
     assert "a byte was flipped" in story
-    with open_book(harbor.top / "history") as book:
-        told = [entry.text for run in book.runs() for entry in book.entries(run.id)]
     for part in (
         "drift: n2: 1 of ",  # by the watch
         "changed: notes",  # by verify
         f"conflicts/: {RELEASE}/notes",  # by the repair, once it was final
     ):
-        assert any(part in text for text in told), part
+        assert any(part in text for text in told(harbor)), part

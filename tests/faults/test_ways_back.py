@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from backends.node import (
+    data,
     finish,
     hooks,
     recover,
@@ -56,6 +57,27 @@ def test_without_the_old_manifest_the_old_tree_is_not_proven(versions: Bench) ->
     manifest.write_bytes(kept)
     run(versions, versions.recover)
     assert versions.running() == "1.0"
+
+
+def test_data_that_cannot_be_put_back_is_named_and_put_back_later(versions: Bench) -> None:
+    before_it = versions.product()
+    accepted(versions, instead(data, "set_aside", says(PermissionError(13, "not for us"))))
+    assert f"{versions.data}: [Errno 13] not for us" in unproven(versions, versions.roll_back)
+    run(versions, versions.recover)
+    same(versions.product(), before_it)
+
+
+def test_data_whose_copy_is_gone_is_not_proven_and_is_left_as_it_is(versions: Bench) -> None:
+    """Twice: what was not proven once is no proof the second time either."""
+    accepted(versions)
+    (copy,) = (versions.data.parent / ".liftlock" / "data").iterdir()
+    aside = copy.rename(versions.top / "copy")
+    for phase in (versions.roll_back, versions.recover):
+        assert f"{versions.data}: not the data of before" in unproven(versions, phase)
+        assert (versions.data / "table").read_text() == "format 2\n"
+    aside.rename(copy)
+    run(versions, versions.recover)
+    assert (versions.data / "table").read_text() == "format 1\n"
 
 
 def test_an_old_process_that_its_service_denies_is_left_to_a_person(flat: Bench) -> None:

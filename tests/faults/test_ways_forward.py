@@ -6,12 +6,14 @@ from typing import Any
 import pytest
 
 from backends.node import (
+    configuration,
     data,
     install,
     steps,
     transaction,
 )
 from backends.node.journal import JournalDamaged
+from backends.node.layout import PointerUnreadable
 from tests.faults.bench import Bench, run
 from tests.faults.ledger import Ledger
 from tests.faults.oracle import same
@@ -24,6 +26,11 @@ pytestmark = pytest.mark.faults
 def test_a_defect_of_ours_goes_back_and_is_called_one(flat: Bench) -> None:
     plant = instead(install.living_on, "keep", says(ZeroDivisionError("of ours")))
     assert goes_back(flat, plant) == "a defect in the updater: ZeroDivisionError: of ours"
+
+
+def test_what_cannot_be_compared_with_what_was_decided_is_not_replaced(flat: Bench) -> None:
+    plant = instead(configuration, "edited_since", says(PointerUnreadable("no link")))
+    assert goes_back(flat, plant) == "no link"
 
 
 def test_an_order_to_go_back_is_heeded_before_the_stop_and_before_the_start(flat: Bench) -> None:

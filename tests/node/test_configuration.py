@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 
+from backends.node import configuration as configured
 from backends.node.journal import scan
 from backends.node.layout import NEW
+from backends.node.layouts import layout_of
 from tests.support.beacon import Beacon
 from tests.support.node import Node, a_node, picture
 
@@ -273,3 +275,19 @@ def test_so_much_configuration_that_nobody_could_tell_is_refused(
     answer = node.install(NEW_RELEASE)
     assert (answer.outcome, answer.code) == ("refused", "too-much-configuration")
     assert node.facts()["running"] == "1.0"
+
+
+def test_while_nobody_knows_what_is_selected_no_default_is_given_up(tmp_path: Path) -> None:
+    with a_node(tmp_path / "node", config=["etc/*.conf"]) as node:
+        node.put_in_place(OLD, as_release=True)
+        node.stage(NEW_RELEASE)
+        other = Path(node.places.default("0.9")) / "etc"
+        other.mkdir(parents=True)
+        layout = layout_of(node.document, node.places)
+        pointer = node.directory / ".version"
+        pointer.write_text("no/version")
+        configured.keep_defaults(layout, "2.0")
+        assert other.is_dir()
+        pointer.write_text("1.0")
+        configured.keep_defaults(layout, "2.0")
+        assert not other.exists()

@@ -14,7 +14,7 @@ from backends.node.layouts import layout_of
 from backends.node.places import read_json, write_json
 from tests.node.test_watch import Watch, watches
 from tests.support.beacon import Beacon
-from tests.support.node import Answer, Node, picture
+from tests.support.node import Answer, Node, a_node, picture
 
 __all__ = ["watches"]
 
@@ -86,6 +86,20 @@ def test_whatever_else_can_differ_is_found(node: Node) -> None:
     assert differing(patrolled.look()) == (["control"], ["VERSION"], 2)
     (tree / "foreign.log").write_text("a service writes what it likes")
     assert differing(patrolled.look()) == (["control"], ["VERSION"], 2)
+
+
+@pytest.mark.usefixtures("at_once")
+def test_where_directories_are_swapped_only_they_count(tmp_path: Path) -> None:
+    release = Beacon("1.0", more={"lib/part": b"one\n", "etc/part": b"one\n", "part": b"one\n"})
+    with a_node(tmp_path / "node", layout="swap", directories=["lib"]) as node:
+        node.put_in_place(release, as_release=True)
+        patrolled, tree = Patrolled(node), node.tree("1.0")
+        assert patrolled.look()["files"] == 1
+        for path in ("part", "etc/part"):
+            flip(tree / path)
+        assert differing(patrolled.look()) == ([], [], 0)
+        flip(tree / "lib/part")
+        assert differing(patrolled.look()) == (["lib/part"], [], 1)
 
 
 def test_a_disk_that_loses_bytes_without_a_trace_is_found_by_reading(

@@ -112,17 +112,18 @@ def test_what_was_there_before_the_start_says_nothing_about_it(tmp_path: Path, f
 
 
 def with_status_file(node: Node, writes: str) -> Beacon:
-    """A release whose start writes this into its status file, half a second later."""
+    """A release whose start writes this into its status file, once somebody says go (or never)."""
     file = node.top / "statuses.json"
     node.document["health"].append(
         dict.fromkeys(node.document["health"][0])
         | {"name": "file", "level": "hard", "timeout": 1.0, "path": str(file), **STATUS}
     )
     release = Beacon("2.0")
+    waits = f"for _ in $(seq 600); do [ -e {node.top / 'go'} ] && break; sleep 0.05; done"
     script = release.content["control"][1].decode()
     written = script.replace(
         "start) start ;;",
-        f"start) (sleep 0.5; printf '%s' '{writes}' >{file}) >/dev/null 2>&1 & start ;;",
+        f"start) ({waits}; printf '%s' '{writes}' >{file}) >/dev/null 2>&1 & start ;;",
     )
     assert written != script
     release.content["control"] = (0o755, written.encode())
@@ -134,12 +135,18 @@ def states(status: int, version: str, message: str = "") -> str:
     return json.dumps({"package_states": {"collector": state}})
 
 
+def looks_at_the_file(node: Node) -> list[tuple[bool, str]]:
+    checks = [record for record in node.records() if record["t"] == "CHECK"]
+    return [(each["ok"], each["evidence"]) for each in checks if each["name"] == "file"]
+
+
 def test_b11_the_trial_waits_for_the_file_and_accepts_what_it_says(node: Node) -> None:
     said(node.top / "statuses.json", status=0, agent_version="2.0")  # of another day
     node.begin(with_status_file(node, states(0, "2.0")))
+    wait_until(lambda: looks_at_the_file(node))
+    (node.top / "go").touch()
     node.wait_for(settled)
-    checks = [record for record in node.records() if record["t"] == "CHECK"]
-    about_file = [(each["ok"], each["evidence"]) for each in checks if each["name"] == "file"]
+    about_file = looks_at_the_file(node)
     assert about_file[0] == (
         False,
         f"not yet: {node.top / 'statuses.json'} was not written since the start",
@@ -160,6 +167,7 @@ def test_b11_what_the_file_calls_failed_goes_back_at_once(
 ) -> None:
     before = node.product()
     node.document["limits"].update(healthy_deadline=60.0, accept_window=60.0)
+    (node.top / "go").touch()
     node.begin(with_status_file(node, writes))
     facts = node.wait_for(lambda facts: facts["transaction"] is None, seconds=15)
     assert why in facts["last"]["why"]
