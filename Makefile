@@ -40,7 +40,7 @@ check: $(READY) ## lint, formatting, types
 	exit $$status
 
 drill: $(READY) $(FETCHED) ## run the drills with real products and servers (slow)
-	@$(BIN)/python -m pytest -q -m drill -n $(WORKERS) --timeout $(DRILL_TIMEOUT) $(ARGS)
+	@$(BIN)/python -m pytest -q -m 'drill or faults' -n $(WORKERS) --timeout $(DRILL_TIMEOUT) $(ARGS)
 
 faults: $(READY) ## break the updater at every call: one table; SAMPLE=16 for every 16th case
 	@$(BIN)/python -m tests.faults --sample $(SAMPLE) $(ARGS)

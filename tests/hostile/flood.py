@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from itertools import pairwise
 from pathlib import Path
 
 from app.session import open_session
@@ -34,20 +35,20 @@ _COLOUR = re.compile(rb"\x1b\[[0-9;]*m")
 _KEYS = 24
 """Keys pressed in each case."""
 
-_ROUNDS, _READS = 6, 25
+_ROUNDS, _READS = 9, 20
 """How often quiet and flood alternate, and how often the others are read in each.
 
-A reading takes some 20 ms and this machine has other work: with fifteen readings of each the ratio
-of two quiet series lay between 0.7 and 1.5, with these between 0.9 and 1.2.
+A reading takes some 20 ms, and a machine may have other work for seconds: each flood is held
+against the quiet before and after it, and the one in the middle of all counts.
 """
 
 
 def floods(top: Path, sample: int) -> Tally:
-    """Each way to talk without end; the first two in a sample."""
+    """Each way to talk without end; the first in a sample."""
     tally = Tally()
     with talking_cluster(top) as cluster:
         mode = cluster.top / "mode"
-        for each in MODES if sample == 1 else MODES[:2]:
+        for each in MODES if sample == 1 else MODES[:1]:
             mode.write_text("quiet")
             with _program(cluster) as screen:
                 screen.key_seconds()  # what is made once is made
@@ -77,26 +78,30 @@ def _best(measure: Callable[[], float], limit: float) -> float:
 
 async def _slower(cluster: SshCluster, mode: Path, loud: str) -> float:
     """How much longer it takes to read the other nodes while the last one floods us."""
-    took: dict[str, list[float]] = {"quiet": [], loud: []}
+    medians: list[float] = []
     session = open_session(str(cluster.file), prompt=Nobody())
     *others, last = session.contacts.values()
     try:
-        for each in [*took] * _ROUNDS:
+        for each in [*["quiet", loud] * _ROUNDS, "quiet"]:
             mode.write_text(each)
+            took: list[float] = []
             watching = asyncio.create_task(last.watch(lambda _: None))
             for number in range(_READS + 1):
                 began = time.monotonic()
                 readings = await asyncio.gather(*(contact.read() for contact in others))
                 assert all(reading.read for reading in readings)
                 if number:  # the first one logs in
-                    took[each].append(time.monotonic() - began)
+                    took.append(time.monotonic() - began)
+            medians.append(statistics.median(took))
             watching.cancel()
             with suppress(asyncio.CancelledError):
                 await watching
             await last.close()
     finally:
         await session.close()
-    return statistics.median(took[loud]) / statistics.median(took["quiet"])
+    quiet, floods = medians[::2], medians[1::2]
+    around = [(before + after) / 2 for before, after in pairwise(quiet)]
+    return statistics.median(one / other for one, other in zip(floods, around, strict=True))
 
 
 class Screen:

@@ -90,7 +90,7 @@ def _obeyed_or_hidden(letter: str) -> bool:
 
 def every_text(top: Path, sample: int) -> Tally:
     """Each text in each place of each widget and dialog."""
-    tally, step = Tally(), max(1, sample // 4)
+    tally, step = Tally(), max(1, sample // 2)
     known, found = (_gallery(each, tally) for each in (0, step))
     tally.bad += found.strange
     tally.bad += foreign(found, known)
