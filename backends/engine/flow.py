@@ -13,7 +13,7 @@ from backends.transport.link import too_much
 WHOLE_BYTES = 4 << 20
 """The longest answer that is kept whole: facts, rows of checks, what an act came to."""
 
-WATCH_BYTES_PER_SECOND, WATCH_BURST_BYTES = 64 << 10, 512 << 10
+WATCH_BYTES_PER_SECOND, WATCH_BURST_BYTES = 64 << 10, 128 << 10
 """Twenty events a second, more than any node of ours has to say, are 30 KiB."""
 
 JOURNAL_BYTES_PER_SECOND, JOURNAL_BURST_BYTES = 512 << 10, 8 << 20
