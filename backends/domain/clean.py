@@ -22,7 +22,7 @@ def clean(text: str, limit: int = 20_000) -> Clean:
     four combining marks on one letter are dropped; what is over `limit` characters is cut and said
     to be. Newlines and tabs stay.
     """
-    if len(text) <= limit and text.isascii() and text.isprintable():
+    if len(text) <= limit and str.isascii(text) and str.isprintable(text):
         return Clean(text)  # nearly all of it: letter by letter it takes most of a reading's time
     kept: list[str] = []
     marks = 0

@@ -72,6 +72,7 @@ def test_a_release_of_which_nothing_is_there_is_refused(by_hand: Node) -> None:
     assert picture(by_hand.top) == before
 
 
+@pytest.mark.drill
 def test_what_lies_flat_is_adopted_as_its_release_and_then_loses_what_is_no_longer_shipped(
     bare: Node,
 ) -> None:

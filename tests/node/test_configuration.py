@@ -81,6 +81,7 @@ def told(node: Node, run: str = "1120-aaa") -> dict[str, Any]:
     return record
 
 
+@pytest.mark.drill
 def test_what_was_edited_stays_and_everything_else_is_new(node: Node) -> None:
     node.stage(NEW_RELEASE)
     checked = node.check(NEW_RELEASE)
@@ -97,6 +98,7 @@ def test_what_was_edited_stays_and_everything_else_is_new(node: Node) -> None:
     assert verified.outcome == "ok", "configuration is to be edited: that is no drift"
 
 
+@pytest.mark.drill
 def test_the_way_back_finds_everything_as_it_was(node: Node) -> None:
     before = node.product()
     node.accepted(NEW_RELEASE)
@@ -121,6 +123,7 @@ def test_what_was_decided_about_is_asked_of_the_parse_command(node: Node) -> Non
     assert "port = 9999" in row["evidence"]
 
 
+@pytest.mark.drill
 def test_the_next_upgrade_holds_it_against_the_default_of_this_one(node: Node) -> None:
     """What stayed is not told again while its default stays as it is."""
     node.finalized(NEW_RELEASE)
@@ -132,6 +135,7 @@ def test_the_next_upgrade_holds_it_against_the_default_of_this_one(node: Node) -
     assert found["etc/plain.conf"] == b"level = 3\n"
 
 
+@pytest.mark.drill
 def test_of_an_adopted_version_nothing_is_taken_for_a_default(node: Node) -> None:
     """Nobody knows which of its files were edited: all of them stay, the new ones beside."""
     manifest = Path(node.places.manifest("1.0"))
@@ -142,6 +146,7 @@ def test_of_an_adopted_version_nothing_is_taken_for_a_default(node: Node) -> Non
     assert found["etc/plain.conf" + NEW] == b"level = 2\n"
 
 
+@pytest.mark.drill
 def test_without_a_list_configuration_is_as_any_other_file(tmp_path: Path) -> None:
     with a_node(tmp_path / "node") as node:
         node.put_in_place(OLD, as_release=True)
@@ -154,6 +159,7 @@ def test_without_a_list_configuration_is_as_any_other_file(tmp_path: Path) -> No
 # --- conflicts ----------------------------------------------------------------------------------
 
 
+@pytest.mark.drill
 def test_what_differs_is_told_and_its_base_where_that_is_known(node: Node) -> None:
     node.accepted(NEW_RELEASE)
     (found,) = node.ask("conflicts").all("conflict")
@@ -169,6 +175,7 @@ def test_what_differs_is_told_and_its_base_where_that_is_known(node: Node) -> No
     assert found["theirs"][3:] == ["-port = 2", "+port = 3"]
 
 
+@pytest.mark.drill
 def test_what_is_no_text_is_told_without_its_content(node: Node) -> None:
     node.accepted(NEW_RELEASE)
     live = node.tree("2.0") / "etc/both.conf"
@@ -180,6 +187,7 @@ def test_what_is_no_text_is_told_without_its_content(node: Node) -> None:
     assert node.ask("conflicts").all("conflict") == []
 
 
+@pytest.mark.drill
 def test_a_long_difference_has_an_end(node: Node) -> None:
     node.accepted(NEW_RELEASE)
     live = node.tree("2.0") / "etc/both.conf"
@@ -189,6 +197,7 @@ def test_a_long_difference_has_an_end(node: Node) -> None:
     assert found["both"][-1].startswith("... and 40")
 
 
+@pytest.mark.drill
 def test_where_nothing_is_edited_or_nothing_is_there_nothing_is_told(tmp_path: Path) -> None:
     with a_node(tmp_path / "node", config=["etc/*.conf"]) as node:
         assert node.ask("conflicts").messages[-1]["outcome"] == "ok"
@@ -203,6 +212,7 @@ def test_where_nothing_is_edited_or_nothing_is_there_nothing_is_told(tmp_path: P
 # --- what readers of this code asked ------------------------------------------------------------
 
 
+@pytest.mark.drill
 def test_the_way_back_is_proven_whatever_was_done_to_configuration_meanwhile(node: Node) -> None:
     """Before and in the trial: also to what nobody had edited, and to whole directories."""
     node.document["config"] = ["etc"]
@@ -223,6 +233,7 @@ def test_the_way_back_is_proven_whatever_was_done_to_configuration_meanwhile(nod
     }
 
 
+@pytest.mark.drill
 def test_an_edit_of_what_both_versions_ship_alike_is_kept_and_the_way_back_proven(
     node: Node,
 ) -> None:
@@ -237,6 +248,7 @@ def test_an_edit_of_what_both_versions_ship_alike_is_kept_and_the_way_back_prove
     assert (node.tree("2.0") / "etc/alike.conf").read_bytes() == b"the same in both\n"
 
 
+@pytest.mark.drill
 def test_a_new_default_that_nobody_has_looked_at_yet_is_not_lost(node: Node) -> None:
     node.finalized(NEW_RELEASE)
     third = Beacon("3.0", more={**NEXT, "etc/plain.conf": b"level = 3\n"})
@@ -246,6 +258,7 @@ def test_a_new_default_that_nobody_has_looked_at_yet_is_not_lost(node: Node) -> 
     assert found["both"][3:] == ["-port = 9999", "+port = 2"]
 
 
+@pytest.mark.drill
 def test_what_is_edited_after_it_was_decided_is_not_replaced(node: Node) -> None:
     """A hook, the service at its stop, or a person: the upgrade goes back, and is decided anew."""
     live = node.tree("1.0") / "etc/plain.conf"

@@ -56,6 +56,7 @@ def copies(node: Node) -> list[str]:
     return sorted(path.name for path in folder.iterdir()) if folder.exists() else []
 
 
+@pytest.mark.drill
 def test_data_is_copied_once_the_service_is_gone_and_given_up_when_final(kept: Node) -> None:
     release = writes(kept)
     kept.accepted(release)
@@ -74,6 +75,7 @@ def test_data_is_copied_once_the_service_is_gone_and_given_up_when_final(kept: N
     assert (kept.top / "var" / "db" / "table").read_text() == "format 2\n"
 
 
+@pytest.mark.drill
 def test_whoever_rolls_back_has_to_say_what_becomes_of_the_data(kept: Node) -> None:
     kept.accepted(writes(kept))
     asked = kept.ask("rollback", why="drill")
@@ -82,6 +84,7 @@ def test_whoever_rolls_back_has_to_say_what_becomes_of_the_data(kept: Node) -> N
     assert kept.facts()["state"] == "accepted"
 
 
+@pytest.mark.drill
 def test_data_is_put_back_to_the_byte_and_the_newer_is_set_aside(kept: Node) -> None:
     before, product = db(kept), kept.product()
     kept.accepted(writes(kept))
@@ -100,6 +103,7 @@ def test_data_is_put_back_to_the_byte_and_the_newer_is_set_aside(kept: Node) -> 
     ]
 
 
+@pytest.mark.drill
 def test_newer_data_may_be_kept(kept: Node) -> None:
     product = kept.product()
     kept.accepted(writes(kept))
@@ -111,6 +115,7 @@ def test_newer_data_may_be_kept(kept: Node) -> None:
     assert copies(kept) == []
 
 
+@pytest.mark.drill
 @pytest.mark.parametrize("unattended", ["keep", "restore"])
 def test_a_node_that_goes_back_by_itself_does_as_the_profile_says(
     kept: Node, unattended: str
@@ -126,6 +131,7 @@ def test_a_node_that_goes_back_by_itself_does_as_the_profile_says(
     assert (db(kept) == before) is (unattended == "restore")
 
 
+@pytest.mark.drill
 def test_where_the_old_version_cannot_read_it_a_person_is_asked_and_may_still_restore(
     kept: Node,
 ) -> None:
@@ -148,6 +154,7 @@ def test_where_the_old_version_cannot_read_it_a_person_is_asked_and_may_still_re
     assert "CHOICE" in [record["t"] for record in kept.records()]
 
 
+@pytest.mark.drill
 def test_what_fails_while_it_is_copied_changes_nothing(kept: Node) -> None:
     before, product = db(kept), kept.product()
     os.mkfifo(kept.top / "var" / "db" / "pipe")
@@ -160,6 +167,7 @@ def test_what_fails_while_it_is_copied_changes_nothing(kept: Node) -> None:
     assert kept.facts()["health"] == "healthy"
 
 
+@pytest.mark.drill
 def test_clean_everything_takes_copies_that_were_left(kept: Node) -> None:
     kept.accepted(writes(kept))
     kept.ask("rollback", why="drill", data="keep")

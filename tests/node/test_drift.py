@@ -317,6 +317,7 @@ def test_nothing_is_verified_in_the_middle_of_an_upgrade(node: Node) -> None:
     assert node.facts()["state"] == "inconsistent", "and it recovers nothing"
 
 
+@pytest.mark.drill
 def test_what_is_accepted_is_verified_against_what_was_accepted(node: Node) -> None:
     new = Beacon("2.0")
     node.accepted(new)
@@ -337,6 +338,7 @@ def test_what_nobody_adopted_is_not_verified_and_leaves_nothing(node: Node) -> N
 # --- installed again ----------------------------------------------------------------------------
 
 
+@pytest.mark.drill
 def test_installed_again_it_is_as_released_and_what_was_there_is_kept(node: Node) -> None:
     new, again = Beacon("2.0"), "1121-bbb"
     node.finalized(new)

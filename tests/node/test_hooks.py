@@ -41,6 +41,7 @@ def with_hooks(node: Node, *moments: str) -> None:
     node.document["hooks"] = [hook(node, when) for when in moments]
 
 
+@pytest.mark.drill
 def test_hooks_run_in_order_each_in_its_own_version_s_tree(node: Node) -> None:
     with_hooks(node, *MOMENTS)
     node.accepted(Beacon("2.0"))
@@ -52,6 +53,7 @@ def test_hooks_run_in_order_each_in_its_own_version_s_tree(node: Node) -> None:
     ]
 
 
+@pytest.mark.drill
 def test_a_rollback_undoes_them_in_reverse(node: Node) -> None:
     before = node.product()
     with_hooks(node, *MOMENTS)
@@ -68,6 +70,7 @@ def test_a_rollback_undoes_them_in_reverse(node: Node) -> None:
     assert node.product() == before
 
 
+@pytest.mark.drill
 @pytest.mark.parametrize("moment", MOMENTS)
 def test_one_that_fails_undoes_what_was_begun_and_the_upgrade(node: Node, moment: str) -> None:
     before = node.product()
@@ -89,6 +92,7 @@ def test_one_that_fails_undoes_what_was_begun_and_the_upgrade(node: Node, moment
     assert node.facts()["health"] == "healthy"
 
 
+@pytest.mark.drill
 def test_one_that_says_not_now_is_asked_again_until_it_is_time(node: Node) -> None:
     again = f'test -e "{node.top}/ready" && exit 0; touch "{node.top}/ready"; exit 21'
     node.document["hooks"] = [hook(node, "before_stop", command=["sh", "-c", again])]
@@ -104,6 +108,7 @@ def test_one_that_never_is_ready_fails_at_its_limit(node: Node) -> None:
     assert "exit 21" in facts["last"]["why"]
 
 
+@pytest.mark.drill
 def test_row_40_one_that_hangs_is_ended_at_its_limit(node: Node) -> None:
     node.document["hooks"] = [hook(node, "after_start", command=["sleep", "60"], timeout=0.5)]
     node.begin(Beacon("2.0"))
@@ -112,12 +117,14 @@ def test_row_40_one_that_hangs_is_ended_at_its_limit(node: Node) -> None:
     assert facts["running"] == "1.0"
 
 
+@pytest.mark.drill
 def test_a_first_install_has_no_old_version_whose_stop_could_be_accompanied(bare: Node) -> None:
     with_hooks(bare, *MOMENTS)
     bare.accepted(Beacon("1.0"))
     assert [line.split(":")[0] for line in book(bare)] == ["before_start", "after_start"]
 
 
+@pytest.mark.drill
 def test_nobody_is_there_and_all_is_undone_nevertheless(node: Node) -> None:
     """The updater is killed in the trial; what takes it up undoes the hooks, too."""
     with_hooks(node, *MOMENTS)
@@ -133,6 +140,7 @@ def test_nobody_is_there_and_all_is_undone_nevertheless(node: Node) -> None:
     assert node.facts()["state"] == "rolled_back"
 
 
+@pytest.mark.drill
 def test_an_undo_that_fails_is_not_called_proven_and_is_tried_again(node: Node) -> None:
     before = node.product()
     mark = node.top / "mark"
@@ -148,6 +156,7 @@ def test_an_undo_that_fails_is_not_called_proven_and_is_tried_again(node: Node) 
     node.wait_for(lambda facts: facts["state"] == "rolled_back")
 
 
+@pytest.mark.drill
 def test_what_was_undone_is_not_undone_again(node: Node) -> None:
     with_hooks(node, "after_start", "before_stop")
     mark = node.top / "mark"
@@ -168,6 +177,7 @@ def test_what_was_undone_is_not_undone_again(node: Node) -> None:
 # --- before finalize ----------------------------------------------------------------------------
 
 
+@pytest.mark.drill
 def test_before_finalize_a_hook_may_say_no_and_the_node_stays_reversible(node: Node) -> None:
     before, mark = node.product(), node.top / "mark"
     release = Beacon("2.0")
@@ -187,6 +197,7 @@ def test_before_finalize_a_hook_may_say_no_and_the_node_stays_reversible(node: N
     assert before != node.product()
 
 
+@pytest.mark.drill
 def test_what_is_not_accepted_runs_no_hook_before_finalize(node: Node) -> None:
     release = Beacon("2.0")
     with_hooks(node, "before_finalize")

@@ -414,6 +414,7 @@ def race(path: Path, orders: list[str]) -> list[str]:
     return [kind for kind, status in zip(orders, children.go(), strict=True) if status == 0]
 
 
+@pytest.mark.drill
 def test_p4_of_four_who_decide_at_once_the_first_wins_and_nobody_else(path: Path) -> None:
     orders = ["ACCEPT", "ROLLBACK", "ACCEPT", "ROLLBACK"]
     firsts = set()

@@ -70,6 +70,7 @@ def test_from_nothing_to_finalized_and_to_the_next_version(bare: Node) -> None:
     assert not list(Path(node.places.staging).iterdir())
 
 
+@pytest.mark.drill
 def test_b27_an_accepted_version_is_taken_back_to_the_byte(node: Node) -> None:
     (node.directory / "etc/a.conf").write_text("mine\n")
     before = node.product()
@@ -194,6 +195,7 @@ def test_p7_what_is_nobodys_stays_or_is_kept(node: Node) -> None:
         assert (node.home / "conflicts" / RUN / "lib/mine").read_text() == "nobody's\n"
 
 
+@pytest.mark.drill
 @pytest.mark.parametrize("bare", ["overlay"], indirect=True)
 def test_a_file_that_lives_on_and_is_written_in_place_comes_back(node: Node) -> None:
     conf = node.directory / "etc/a.conf"

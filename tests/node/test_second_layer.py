@@ -38,6 +38,7 @@ def kinds(node: Node) -> list[str]:
 # --- tick ---------------------------------------------------------------------------------------
 
 
+@pytest.mark.drill
 def test_row_1_a_driver_that_was_killed_is_replaced(node: Node) -> None:
     before = node.product()
     node.document["limits"].update(PATIENT)
@@ -51,6 +52,7 @@ def test_row_1_a_driver_that_was_killed_is_replaced(node: Node) -> None:
     assert node.product() == before
 
 
+@pytest.mark.drill
 def test_a_driver_at_work_is_left_alone(node: Node) -> None:
     node.document["limits"].update(PATIENT)
     node.begin(Beacon("2.0"))
@@ -61,6 +63,7 @@ def test_a_driver_at_work_is_left_alone(node: Node) -> None:
     assert node.ask("accept", run="1120-aaa", how="auto").outcome == "ok"
 
 
+@pytest.mark.drill
 def test_what_is_accepted_is_left_as_it_is(node: Node) -> None:
     node.accepted(Beacon("2.0"))
     node.wait_for(lambda facts: not facts["transaction"]["driver"])
@@ -70,6 +73,7 @@ def test_what_is_accepted_is_left_as_it_is(node: Node) -> None:
     assert node.facts()["state"] == "accepted"
 
 
+@pytest.mark.drill
 def test_row_32_a_damaged_journal_is_not_touched(node: Node) -> None:
     node.accepted(Beacon("2.0"))
     node.wait_for(lambda facts: not facts["transaction"]["driver"])
@@ -105,6 +109,7 @@ def test_other_words_are_refused(node: Node, words: list[str]) -> None:
 # --- boot ---------------------------------------------------------------------------------------
 
 
+@pytest.mark.drill
 def test_row_8_at_boot_all_is_back_before_anything_is_started(node: Node) -> None:
     before = node.product()
     node.document["limits"].update(PATIENT)
@@ -121,6 +126,7 @@ def test_row_8_at_boot_all_is_back_before_anything_is_started(node: Node) -> Non
     assert node.facts()["state"] == "rolled_back"
 
 
+@pytest.mark.drill
 @pytest.mark.parametrize("policy", ["hold", "keep_if_healthy"])
 def test_at_boot_other_policies_keep_what_is_in_trial(node: Node, policy: str) -> None:
     node.document["limits"].update(PATIENT)
@@ -133,6 +139,7 @@ def test_at_boot_other_policies_keep_what_is_in_trial(node: Node, policy: str) -
     assert "ROLLBACK" not in kinds(node)
 
 
+@pytest.mark.drill
 def test_at_boot_what_was_accepted_stays(node: Node) -> None:
     node.accepted(Beacon("2.0"))
     node.wait_for(lambda facts: not facts["transaction"]["driver"])
@@ -302,6 +309,7 @@ def test_where_there_is_no_second_layer_none_is_taken_away(tmp_path: Path) -> No
 # --- by name ------------------------------------------------------------------------------------
 
 
+@pytest.mark.drill
 def test_p12_a_person_takes_over_from_an_updater_that_hangs(node: Node) -> None:
     node.document["limits"].update(PATIENT)
     node.begin(Beacon("2.0"))
@@ -322,6 +330,7 @@ def test_p12_a_person_takes_over_from_an_updater_that_hangs(node: Node) -> None:
     assert node.ask("accept", run="1120-aaa", how="auto").outcome == "ok"
 
 
+@pytest.mark.drill
 def test_before_the_trial_who_takes_over_takes_it_back(node: Node) -> None:
     before = node.product()
     node.document["hooks"] = [
@@ -341,6 +350,7 @@ def test_before_the_trial_who_takes_over_takes_it_back(node: Node) -> None:
     assert node.product() == before
 
 
+@pytest.mark.drill
 @pytest.mark.parametrize("driven", [True, False])
 def test_nothing_is_taken_over_where_nobody_works(node: Node, driven: bool) -> None:
     about = {"takeover": True, "reason": "to be sure"}

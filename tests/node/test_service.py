@@ -277,6 +277,7 @@ def replaced(release: Beacon, name: str, content: str) -> Beacon:
     return release
 
 
+@pytest.mark.drill
 def test_b3_a_stop_that_is_ignored_aborts_and_the_old_version_serves_on(bare: Node) -> None:
     node = bare
     old = Beacon("1.0")
@@ -295,6 +296,7 @@ def test_b3_a_stop_that_is_ignored_aborts_and_the_old_version_serves_on(bare: No
     assert "EFFECT" not in [record["t"] for record in node.records()]
 
 
+@pytest.mark.drill
 @pytest.mark.parametrize(
     ("script", "why"),
     [
@@ -316,6 +318,7 @@ def test_z12_a_start_that_lies_fails_or_hangs_is_rolled_back(
     assert (facts["running"], facts["health"]) == ("1.0", "healthy")
 
 
+@pytest.mark.drill
 def test_row_42_an_old_process_on_the_port_is_not_taken_for_the_new_version(node: Node) -> None:
     """The new version never gets its port: what answers there is of another version."""
     node.document["limits"]["healthy_deadline"] = 0.6

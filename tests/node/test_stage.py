@@ -447,6 +447,7 @@ def test_row_16_a_disk_that_fills_up_on_the_way_loses_nothing(small: Node) -> No
     assert small.check(release).outcome == "ok"
 
 
+@pytest.mark.drill
 def test_row_17_a_full_disk_does_not_keep_a_node_from_going_back(small: Node) -> None:
     small.put_in_place(Beacon("1.0"))
     before = small.product()
@@ -465,6 +466,7 @@ def test_row_17_a_full_disk_does_not_keep_a_node_from_going_back(small: Node) ->
     assert small.product() == before
 
 
+@pytest.mark.drill
 def test_two_who_stage_at_once_do_not_take_each_others_bytes_away(bare: Node) -> None:
     release = big("1.0")
     first = Line(bare, release)

@@ -126,6 +126,7 @@ def test_fresh_brings_and_verifies_every_byte_again(bare: Node, mirror: Mirror) 
     assert is_staged(bare)
 
 
+@pytest.mark.drill
 @pytest.mark.parametrize("knows_ranges", [True, False])
 def test_row_47_a_download_that_is_cut_goes_on(
     bare: Node, mirror: Mirror, knows_ranges: bool
@@ -139,6 +140,7 @@ def test_row_47_a_download_that_is_cut_goes_on(
     assert is_staged(bare)
 
 
+@pytest.mark.drill
 def test_row_47_what_has_come_is_used_when_it_is_staged_again(bare: Node, mirror: Mirror) -> None:
     mirror.cuts = [100_000, 0, 0, 0, 0]
     assert pull(bare, mirror).code == "pull-cut"
@@ -148,6 +150,7 @@ def test_row_47_what_has_come_is_used_when_it_is_staged_again(bare: Node, mirror
     assert mirror.sent - sent == len(TARBALL) - 100_000
 
 
+@pytest.mark.drill
 def test_a_part_that_was_damaged_at_rest_is_found_out_and_sent_anew(
     bare: Node, mirror: Mirror
 ) -> None:
@@ -273,6 +276,7 @@ def test_what_comes_behind_the_release_is_not_read(bare: Node, mirror: Mirror) -
     assert is_staged(bare)
 
 
+@pytest.mark.drill
 def test_a_mirror_that_is_not_there_is_named(bare: Node, mirror: Mirror) -> None:
     mirror.stop()
     way = {"how": "pull", "url": f"{mirror.url}/x.tar.gz"}

@@ -140,6 +140,7 @@ def looks_at_the_file(node: Node) -> list[tuple[bool, str]]:
     return [(each["ok"], each["evidence"]) for each in checks if each["name"] == "file"]
 
 
+@pytest.mark.drill
 def test_b11_the_trial_waits_for_the_file_and_accepts_what_it_says(node: Node) -> None:
     said(node.top / "statuses.json", status=0, agent_version="2.0")  # of another day
     node.begin(with_status_file(node, states(0, "2.0")))
@@ -155,6 +156,7 @@ def test_b11_the_trial_waits_for_the_file_and_accepts_what_it_says(node: Node) -
     assert node.ask("accept", run="1120-aaa", how="auto").outcome == "ok"
 
 
+@pytest.mark.drill
 @pytest.mark.parametrize(
     ("writes", "why"),
     [
@@ -208,6 +210,7 @@ def healthy(node: Node) -> list[dict[str, Any]]:
     return [record for record in node.records() if record["t"] == "HEALTHY"]
 
 
+@pytest.mark.drill
 def test_b25_a_soft_check_that_failed_before_asks_nobody(node: Node) -> None:
     with_soft_check(node, node.top / "mark")
     node.begin(Beacon("2.0"))
@@ -218,6 +221,7 @@ def test_b25_a_soft_check_that_failed_before_asks_nobody(node: Node) -> None:
     assert (said_healthy["soft"], said_healthy["as_before"]) == ([], ["mark"])
 
 
+@pytest.mark.drill
 def test_b25_a_soft_check_that_fails_only_now_is_named_and_said_again_when_it_passes(
     node: Node,
 ) -> None:

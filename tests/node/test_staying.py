@@ -115,6 +115,7 @@ def steady(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
     ]
 
 
+@pytest.mark.drill
 def test_each_question_is_answered_as_if_it_were_the_only_one(node: Node) -> None:
     alone = [node.ask(command).messages for command in ("status", "journal", "status")]
     with staying(node) as opened:

@@ -29,6 +29,7 @@ def is_whole_again(node: Node, before: dict[str, tuple[object, ...]]) -> None:
 # --- undisturbed --------------------------------------------------------------------------------
 
 
+@pytest.mark.drill
 def test_a_first_install_goes_from_nothing_to_finalized(bare: Node) -> None:
     release = Beacon("1.0", more={"lib/deep/data": b"x" * 70000})
     bare.finalized(release)
@@ -40,6 +41,7 @@ def test_a_first_install_goes_from_nothing_to_finalized(bare: Node) -> None:
     assert not list((bare.directory / ".liftlock" / "store").iterdir())
 
 
+@pytest.mark.drill
 def test_an_upgrade_is_accepted_and_finalized_and_the_old_version_stays(node: Node) -> None:
     release = Beacon("2.0")
     node.finalized(release)
@@ -59,6 +61,7 @@ def test_records_come_in_the_order_that_makes_an_undo_possible(node: Node) -> No
     assert [kind for kind in dict.fromkeys(found) if kind in wanted] == wanted
 
 
+@pytest.mark.drill
 def test_an_accepted_version_is_rolled_back_and_the_old_one_serves_again(node: Node) -> None:
     before = node.product()
     node.accepted(Beacon("2.0"))
@@ -98,6 +101,7 @@ def test_a_finalize_right_after_accept_is_carried_out(node: Node) -> None:
     assert facts["finalized"]["version"] == "2.0"
 
 
+@pytest.mark.drill
 def test_a_status_during_a_whole_run_never_says_that_the_driver_is_gone(node: Node) -> None:
     release = Beacon("2.0")
     node.begin(release)
@@ -119,6 +123,7 @@ def test_a_status_during_a_whole_run_never_says_that_the_driver_is_gone(node: No
 # --- it goes back by itself ---------------------------------------------------------------------
 
 
+@pytest.mark.drill
 def test_a_sick_release_goes_back_by_itself_and_leaves_evidence(node: Node) -> None:
     before = node.product()
     node.document["limits"]["healthy_deadline"] = 0.5
@@ -134,6 +139,7 @@ def test_a_sick_release_goes_back_by_itself_and_leaves_evidence(node: Node) -> N
     assert records[-1]["outcome"] == "undone"
 
 
+@pytest.mark.drill
 def test_p5_silence_means_back(node: Node) -> None:
     before = node.product()
     node.document["limits"]["accept_window"] = 0.8
@@ -156,6 +162,7 @@ def test_p5_a_check_that_cannot_be_carried_out_does_not_stop_the_dead_man(node: 
     is_whole_again(node, before)
 
 
+@pytest.mark.drill
 def test_a_first_install_that_goes_back_removes_everything(bare: Node) -> None:
     bare.document["limits"]["healthy_deadline"] = 0.5
     bare.begin(Beacon("1.0", sick=True))
@@ -226,6 +233,7 @@ def test_the_policy_keep_if_healthy_does_not_keep_what_died(node: Node) -> None:
 # --- accept, extend, refuse ---------------------------------------------------------------------
 
 
+@pytest.mark.drill
 def test_accept_twice_is_one_decision(node: Node) -> None:
     node.upgrade(Beacon("2.0"))
     answers = [node.ask("accept", run=RUN, how="auto").outcome for _ in range(2)]
@@ -233,6 +241,7 @@ def test_accept_twice_is_one_decision(node: Node) -> None:
     assert kinds(node).count("ACCEPT") == 1
 
 
+@pytest.mark.drill
 def test_accept_of_an_unhealthy_version_is_refused(node: Node) -> None:
     node.document["limits"]["healthy_deadline"] = 30.0
     node.begin(Beacon("2.0", sick=True))
@@ -242,6 +251,7 @@ def test_accept_of_an_unhealthy_version_is_refused(node: Node) -> None:
     assert "ACCEPT" not in kinds(node)
 
 
+@pytest.mark.drill
 def test_accept_is_refused_once_the_healthy_version_died(node: Node) -> None:
     node.document["limits"]["healthy_deadline"] = 30.0
     node.upgrade(Beacon("2.0"))
@@ -250,6 +260,7 @@ def test_accept_is_refused_once_the_healthy_version_died(node: Node) -> None:
     assert node.ask("accept", run=RUN, how="auto").code == "not-acceptable"
 
 
+@pytest.mark.drill
 def test_accept_is_refused_until_a_restarted_process_was_healthy_for_long_enough(
     node: Node,
 ) -> None:
@@ -266,6 +277,7 @@ def test_accept_is_refused_until_a_restarted_process_was_healthy_for_long_enough
     assert node.ask("accept", run=RUN, how="auto").outcome == "ok"
 
 
+@pytest.mark.drill
 def test_accept_after_the_window_is_refused_and_says_why(node: Node) -> None:
     node.document["limits"]["accept_window"] = 0.8
     node.begin(Beacon("2.0"))
@@ -275,6 +287,7 @@ def test_accept_after_the_window_is_refused_and_says_why(node: Node) -> None:
     assert "nobody accepted" in answer.end["problem"]["evidence"]
 
 
+@pytest.mark.drill
 def test_an_extended_window_ends_later_and_is_never_shortened(node: Node) -> None:
     node.document["limits"]["accept_window"] = 3.0
     node.upgrade(Beacon("2.0"))
@@ -286,6 +299,7 @@ def test_an_extended_window_ends_later_and_is_never_shortened(node: Node) -> Non
     assert node.ask("extend", run=RUN, seconds=600).code == "not-extendable"
 
 
+@pytest.mark.drill
 def test_b16_a_second_install_is_refused_and_the_first_is_undisturbed(node: Node) -> None:
     node.document["limits"]["healthy_deadline"] = 30.0
     node.begin(Beacon("2.0"))
@@ -299,6 +313,7 @@ def test_b16_a_second_install_is_refused_and_the_first_is_undisturbed(node: Node
     assert node.ask("accept", run=RUN, how="auto").outcome == "ok"
 
 
+@pytest.mark.drill
 def test_p12_of_many_installs_at_once_exactly_one_begins(node: Node) -> None:
     release = Beacon("2.0")
     for answer in (node.stage(release), node.check(release)):
@@ -324,6 +339,7 @@ def test_p12_of_many_installs_at_once_exactly_one_begins(node: Node) -> None:
     assert node.ask("accept", run=run, how="auto").outcome == "ok"
 
 
+@pytest.mark.drill
 def test_an_install_that_was_begun_already_says_so_and_begins_nothing(node: Node) -> None:
     release = Beacon("2.0")
     node.begin(release)
@@ -357,6 +373,7 @@ def test_r20_a_node_marked_disabled_takes_nothing(node: Node) -> None:
 # --- interrupted --------------------------------------------------------------------------------
 
 
+@pytest.mark.drill
 @pytest.mark.parametrize("everything", [False, True], ids=["driver", "everything"])
 def test_p2_a_killed_install_is_only_looked_at_by_status_and_restored_by_the_next_command(
     node: Node, everything: bool
@@ -421,6 +438,7 @@ def test_the_policy_keep_if_healthy_watches_on_after_its_watcher_was_killed(node
     assert node.ask("accept", run=RUN, how="auto").outcome == "ok"
 
 
+@pytest.mark.drill
 def test_b1_the_channel_closed_right_after_begin_changes_nothing(node: Node) -> None:
     release = Beacon("2.0")
     for answer in (node.stage(release), node.check(release)):
@@ -453,6 +471,7 @@ def test_b1_the_channel_closed_right_after_begin_changes_nothing(node: Node) -> 
     assert node.ask("accept", run=RUN, how="auto").outcome == "ok"
 
 
+@pytest.mark.drill
 def test_row_15_the_service_does_not_inherit_the_lock(node: Node) -> None:
     node.upgrade(Beacon("2.0"))
     pid = int(node.facts()["pid"])
@@ -462,6 +481,7 @@ def test_row_15_the_service_does_not_inherit_the_lock(node: Node) -> None:
     assert node.facts()["state"] == "inconsistent"
 
 
+@pytest.mark.drill
 def test_row_28_and_29_what_others_wrote_during_the_trial_is_kept_aside(node: Node) -> None:
     before = node.product()
     node.upgrade(Beacon("2.0"))
@@ -478,6 +498,7 @@ def test_row_28_and_29_what_others_wrote_during_the_trial_is_kept_aside(node: No
     assert kept[".version"].read_text() == "2.0\n\n"
 
 
+@pytest.mark.drill
 def test_row_30_and_31_what_cannot_be_proven_is_named_and_never_called_restored(
     node: Node,
 ) -> None:
@@ -491,6 +512,7 @@ def test_row_30_and_31_what_cannot_be_proven_is_named_and_never_called_restored(
     assert "RESTORED" not in kinds(node)
 
 
+@pytest.mark.drill
 def test_without_its_before_images_nothing_is_called_restored(node: Node) -> None:
     node.accepted(Beacon("2.0"))
     intents = node.home / "active" / "intents.json"
@@ -506,6 +528,7 @@ def test_without_its_before_images_nothing_is_called_restored(node: Node) -> Non
     assert (facts["state"], facts["running"]) == ("rolled_back", "1.0")
 
 
+@pytest.mark.drill
 def test_row_32_a_damaged_journal_is_refused_and_nothing_is_touched(node: Node) -> None:
     node.accepted(Beacon("2.0"))
     journal = node.home / "active" / "journal"

@@ -78,6 +78,7 @@ def start(watches: list[Watch], node: Node, **args: Any) -> Watch:
     return watches[-1]
 
 
+@pytest.mark.drill
 def test_a_change_is_told_and_nothing_else_but_beats(node: Node, watches: list[Watch]) -> None:
     watch = start(watches, node)
     assert watch.next()["t"] == "hello"
@@ -117,6 +118,7 @@ def test_a_watch_ends_soon_after_nobody_reads(node: Node, watches: list[Watch]) 
     assert time.monotonic() - began < 3
 
 
+@pytest.mark.drill
 def test_records_of_an_upgrade_arrive_in_order_while_it_runs(
     node: Node, watches: list[Watch]
 ) -> None:
@@ -198,6 +200,7 @@ def test_it_beats_fast_while_a_trial_runs_and_slowly_otherwise(
     assert watch.next(3)["t"] == "beat"
 
 
+@pytest.mark.drill
 def test_a_first_install_is_told_within_a_moment_though_its_facts_hang(
     node: Node, watches: list[Watch]
 ) -> None:
@@ -277,6 +280,7 @@ def test_it_ends_soon_after_nobody_reads_also_while_a_check_hangs(
     ends_while_a_check_hangs(node, watches, beat)
 
 
+@pytest.mark.drill
 def test_a_hanging_watch_writes_nothing(node: Node, watches: list[Watch]) -> None:
     before = picture(node.top)
     watch = hanging(node, watches, 1, beat=0.1, slow=0.1)
@@ -326,6 +330,7 @@ def test_nothing_is_said_while_something_is_said(tmp_path: Path) -> None:
 # --- following a journal ------------------------------------------------------------------------
 
 
+@pytest.mark.drill
 def test_a_followed_journal_ends_with_the_outcome(node: Node, watches: list[Watch]) -> None:
     node.document["limits"]["healthy_deadline"] = 0.5
     node.begin(Beacon("2.0", sick=True))
@@ -346,6 +351,7 @@ def test_a_followed_journal_ends_with_the_outcome(node: Node, watches: list[Watc
     ]
 
 
+@pytest.mark.drill
 def test_a_follower_is_told_when_the_driver_died(node: Node, watches: list[Watch]) -> None:
     node.begin(Beacon("2.0"))
     watches.append(Watch(node, "journal", follow=True, offset=0, run=None))

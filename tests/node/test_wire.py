@@ -58,6 +58,7 @@ plain = st.recursive(
 )
 
 
+@pytest.mark.drill
 @given(st.dictionaries(st.text(max_size=8), plain, max_size=5))
 def test_what_is_sent_is_what_is_read(message: dict[str, Any]) -> None:
     line = wire.encode(message)
@@ -221,6 +222,7 @@ def other_updater() -> Payload:
     return Payload(content, hashlib.sha256(content).hexdigest(), found.bootstrap)
 
 
+@pytest.mark.drill
 def test_an_open_transaction_is_driven_by_the_updater_that_began_it(node: Node) -> None:
     node.upgrade(Beacon("2.0"))
     line = json.dumps(node.request("accept", run="1120-aaa", how="auto")).encode() + b"\n"
@@ -233,6 +235,7 @@ def test_an_open_transaction_is_driven_by_the_updater_that_began_it(node: Node) 
     assert status[1]["state"] == "accepted"
 
 
+@pytest.mark.drill
 def test_the_updater_that_begins_is_kept_also_when_another_one_staged(node: Node) -> None:
     release = Beacon("2.0")
     for answer in (node.stage(release), node.check(release)):
@@ -259,6 +262,7 @@ def test_the_updater_that_begins_is_kept_also_when_another_one_staged(node: Node
     )
 
 
+@pytest.mark.drill
 def test_the_driver_holds_nothing_of_the_channel(node: Node) -> None:
     node.upgrade(Beacon("2.0"))
     (driver,) = holders(node.home / "lock")
