@@ -41,7 +41,6 @@ def test_a_first_install_goes_from_nothing_to_finalized(bare: Node) -> None:
     assert not list((bare.directory / ".liftlock" / "store").iterdir())
 
 
-@pytest.mark.drill
 def test_an_upgrade_is_accepted_and_finalized_and_the_old_version_stays(node: Node) -> None:
     release = Beacon("2.0")
     node.finalized(release)
@@ -61,7 +60,6 @@ def test_records_come_in_the_order_that_makes_an_undo_possible(node: Node) -> No
     assert [kind for kind in dict.fromkeys(found) if kind in wanted] == wanted
 
 
-@pytest.mark.drill
 def test_an_accepted_version_is_rolled_back_and_the_old_one_serves_again(node: Node) -> None:
     before = node.product()
     node.accepted(Beacon("2.0"))
@@ -123,7 +121,6 @@ def test_a_status_during_a_whole_run_never_says_that_the_driver_is_gone(node: No
 # --- it goes back by itself ---------------------------------------------------------------------
 
 
-@pytest.mark.drill
 def test_a_sick_release_goes_back_by_itself_and_leaves_evidence(node: Node) -> None:
     before = node.product()
     node.document["limits"]["healthy_deadline"] = 0.5
