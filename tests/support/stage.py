@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
+from textual.widgets import Input
 
 import app.clock
 import app.runs.keeping
@@ -127,6 +128,8 @@ def _settle_the_world(clock: SimClock, folder: Path, monkeypatch: pytest.MonkeyP
     at_once(monkeypatch)
     monkeypatch.setattr(time, "time", clock.now)
     monkeypatch.setattr(app.clock, "monotonic", lambda: 1000.0 + clock.now() - begun)
+    # A cursor that blinks would be in every other picture of a slow machine.
+    monkeypatch.setattr(Input, "_toggle_cursor", lambda field: None)
     monkeypatch.setattr(getpass, "getuser", lambda: "ann")
     monkeypatch.setattr(socket, "gethostname", lambda: "jump")
     monkeypatch.setattr(app.runs.keeping, "new_run", lambda today, taken: RUN)
