@@ -228,6 +228,8 @@ class Turn:
                 )
             case _ if self._is_final(facts):
                 return NodeResult(node, Result.FINALIZED, forward=True)
+            case _ if mine:
+                return None  # its end is written, and it is being put away
             case _ if facts.transaction is not None:
                 return NodeResult(
                     node,
