@@ -26,7 +26,7 @@ def turn() -> Turn:
 
 
 def test_between_its_end_and_its_being_put_away_nothing_is_decided(turn: Turn) -> None:
-    """The journal has its end, and the transaction still lies there: that is nobody else's lock."""
+    """The journal has its end, and the transaction still lies there: that is nobody's lock."""
     ending = upgraded("n1", "4.11", state=NodeState.IDLE, transaction=transaction(run=RUN))
     assert turn._judge(ending) is None
     back = node("n1", "4.11", state=NodeState.ROLLED_BACK, last_run=RUN, transaction=None)
