@@ -39,7 +39,7 @@ check: $(READY) ## lint, formatting, types
 	$(BIN)/python -m mypy || status=1; \
 	exit $$status
 
-drill: $(READY) $(FETCHED) ## run the drills with real products and servers (slow)
+drill: $(READY) $(FETCHED) ## run the fault sweeps, and the drills with real products and servers (slow)
 	@$(BIN)/python -m pytest -q -m 'drill or faults' -n $(WORKERS) --timeout $(DRILL_TIMEOUT) $(ARGS)
 
 faults: $(READY) ## break the updater at every call: one table; SAMPLE=16 for every 16th case

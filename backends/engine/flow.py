@@ -14,7 +14,11 @@ WHOLE_BYTES = 4 << 20
 """The longest answer that is kept whole: facts, rows of checks, what an act came to."""
 
 WATCH_BYTES_PER_SECOND, WATCH_BURST_BYTES = 64 << 10, 128 << 10
-"""Twenty events a second, more than any node of ours has to say, are 30 KiB."""
+"""Twenty events a second, more than any node of ours has to say, are 30 KiB.
+
+What comes at once is read at once, and delays the other nodes: 512 KiB of facts made their
+readings take some 17 % longer, 128 KiB some 8 %.
+"""
 
 JOURNAL_BYTES_PER_SECOND, JOURNAL_BURST_BYTES = 512 << 10, 8 << 20
 """1,000 files that were installed and went back are 0.7 MiB of journal: ten times that at once."""

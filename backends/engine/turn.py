@@ -228,7 +228,7 @@ class Turn:
                 )
             case _ if self._is_final(facts):
                 return NodeResult(node, Result.FINALIZED, forward=True)
-            case _ if mine:
+            case _ if mine and facts.transaction is not None and facts.transaction.driver_alive:
                 return None  # its end is written, and it is being put away
             case _ if facts.transaction is not None:
                 return NodeResult(

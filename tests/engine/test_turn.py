@@ -35,6 +35,14 @@ def test_between_its_end_and_its_being_put_away_nothing_is_decided(turn: Turn) -
     assert found.result is Result.ROLLED_BACK
 
 
+def test_an_end_that_nobody_puts_away_is_not_waited_for(turn: Turn) -> None:
+    """Its driver has died: the next acting command puts it away."""
+    left = transaction(run=RUN, driver_alive=False)
+    found = turn._judge(upgraded("n1", "4.11", state=NodeState.IDLE, transaction=left))
+    assert found is not None
+    assert found.result is Result.LOCKED
+
+
 def test_what_another_run_has_open_is_locked(turn: Turn) -> None:
     other = upgraded("n1", "4.11", state=NodeState.IDLE, transaction=transaction(run="1120-bbb"))
     found = turn._judge(other)

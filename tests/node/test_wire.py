@@ -58,7 +58,6 @@ plain = st.recursive(
 )
 
 
-@pytest.mark.drill
 @given(st.dictionaries(st.text(max_size=8), plain, max_size=5))
 def test_what_is_sent_is_what_is_read(message: dict[str, Any]) -> None:
     line = wire.encode(message)
