@@ -10,6 +10,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, suppress
 from functools import partial
+from typing import Any
 
 import asyncssh
 
@@ -103,22 +104,30 @@ class SshLink:
     ) -> "SshChannel":
         session = _Session()
         began = time.monotonic()
+        # Of its own: asyncssh forgets a channel whose opening is cancelled, and leaves it open.
+        opening: _Opening = asyncio.ensure_future(  # noqa: TID251
+            connection.create_session(
+                lambda: session,
+                command,
+                encoding=None,
+                env=None,
+                send_env=None,
+                request_pty=False,
+                x11_forwarding=False,
+            )
+        )
         try:
             async with asyncio.timeout(_OPEN_SECONDS):
-                channel, _ = await connection.create_session(
-                    lambda: session,
-                    command,
-                    encoding=None,
-                    env=None,
-                    send_env=None,
-                    request_pty=False,
-                    x11_forwarding=False,
-                )
+                channel, _ = await asyncio.shield(opening)
         except TimeoutError as error:
+            opening.add_done_callback(_close)
             self._give_up(connection)  # it does not even answer
             raise self._lost(f"no channel within {_OPEN_SECONDS:g} s") from error
         except asyncio.CancelledError:
-            if time.monotonic() - began > _CLOSE_SECONDS:
+            opening.add_done_callback(_close)
+            left = _CLOSE_SECONDS - (time.monotonic() - began)
+            await asyncio.wait([opening], timeout=max(left, 0.0))
+            if not opening.done():
                 self._give_up(connection)  # longer than any living node needs
             raise
         except asyncssh.ChannelOpenError as error:
@@ -150,6 +159,18 @@ class SshLink:
                 "Its sshd may limit sessions (MaxSessions) or allow no commands.",
             )
         )
+
+
+_Opening = asyncio.Future[
+    tuple["asyncssh.SSHClientChannel[Any]", "asyncssh.SSHClientSession[Any]"]
+]
+
+
+def _close(opening: _Opening) -> None:
+    """Close a channel that nobody waited for, now that it is open."""
+    if not opening.cancelled() and opening.exception() is None:
+        channel, _ = opening.result()
+        channel.abort()
 
 
 class _Waiting:

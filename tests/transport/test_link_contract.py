@@ -157,6 +157,30 @@ async def test_whoever_is_cancelled_leaves_no_child_and_no_trace(
         await asyncio.sleep(0.02)
 
 
+async def test_whoever_is_cancelled_at_any_turn_leaves_no_channel(
+    link: Link, tmp_path: Path
+) -> None:
+    """Of a connection that stays: its sshd would keep the command, and allows only so many."""
+    await _status_of(link, ["true"])
+
+    async def talk() -> None:
+        async with link.open(["sh", "-c", "cat; true", str(tmp_path)]) as channel:
+            await read(channel)
+
+    for turns in range(60):
+        talking = asyncio.get_running_loop().create_task(talk())
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        talking.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await talking
+    give_up = time.monotonic() + 10
+    while left := within(tmp_path):
+        assert time.monotonic() < give_up, left
+        await asyncio.sleep(0.02)
+    assert await _status_of(link, ["true"]) == 0
+
+
 async def test_a_fresh_link_reaches_the_same_node(link: Link) -> None:
     other = link.fresh()
     assert other is not link
