@@ -45,6 +45,8 @@ def rollback(options: Options) -> int:
                 opened = reading.facts.transaction if reading.facts else None
                 if opened is not None:
                     back = opened.from_version or "nothing: the product is removed"
+                    if reading.facts and reading.facts.gets_other_configuration:
+                        back += " as it was configured before"
                     talk([f"{reading.name}: {opened.to_version} -> {back}"])
             first, *others = (reading.name for reading in going)
             then = f" first, then ask about {', '.join(others)}" if others else ""

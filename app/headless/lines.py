@@ -9,7 +9,8 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
 from backends.domain.conflicts import Conflict
-from backends.domain.facts import Drift, Fact, NodeFacts, NodeReading, Unknown, is_value
+from backends.domain.drift import Drift
+from backends.domain.facts import Fact, NodeFacts, NodeReading, Unknown, is_value
 from backends.domain.gates import Gate
 from backends.domain.plan import NodePlan, Plan
 from backends.domain.problem import Problem

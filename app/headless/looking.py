@@ -19,7 +19,8 @@ from app.runs.noticing import WATCH
 from app.runs.upgrading import meaning, open_for, plan_from
 from app.session import Session, open_book, operator_state, read_cluster
 from backends.domain.conflicts import Conflict
-from backends.domain.facts import Drift, NodeReading
+from backends.domain.drift import Drift
+from backends.domain.facts import NodeReading
 from backends.domain.gates import before_upgrade
 from backends.domain.problem import Exit, LiftlockError, Problem
 from backends.domain.verdict import Verdict, decide

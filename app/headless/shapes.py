@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
 from backends.domain.conflicts import Conflict, Difference
+from backends.domain.drift import Drift
 from backends.domain.facts import (
-    Drift,
     Fact,
     Finalized,
     NodeFacts,
@@ -39,6 +39,7 @@ def status(
             "cause": verdict.cause,
             "from": fact(verdict.from_version),
             "to": fact(verdict.to_version),
+            "reconfigures": verdict.reconfigures,
             "certain": verdict.certain,
             "nodes_read": verdict.nodes_read,
             "nodes_total": verdict.nodes_total,

@@ -102,7 +102,8 @@ def _facts_of(reading: NodeReading | None) -> NodeFacts | None:
 
 
 def _is_final(facts: NodeFacts, made: Plan) -> bool:
-    return facts.is_finalized and facts.final_version == made.release_version
+    is_it = (facts.final_version, facts.digest) == (made.release_version, made.release_digest)
+    return facts.is_finalized and is_it
 
 
 def _unread_before(item: NodePlan, made: Plan) -> str:

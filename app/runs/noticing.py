@@ -4,7 +4,8 @@ import time
 
 from app.runs.keeping import about, end_run, fresh_run
 from app.session import Session
-from backends.domain.facts import Drift, NodeReading
+from backends.domain.drift import Drift
+from backends.domain.facts import NodeReading
 from backends.domain.problem import Exit, Problem
 from backends.domain.states import Phase
 from backends.engine.events import Event, Kind

@@ -20,6 +20,7 @@ from backends.engine.reading import utc
 from backends.engine.recovery import recover_first
 from backends.engine.results import Outcome, exit_of_upgrade
 from backends.engine.scribe import Scribe
+from backends.releases.fetched import with_configuration
 from backends.releases.read import Release, open_release, verify_tarball
 from backends.releases.signature_rule import Rule, vouched
 from backends.settings.cluster import Cluster
@@ -60,16 +61,18 @@ class Prepared:
 def open_for(session: Session, path: Path) -> Release:
     """A release that is whole, one of this cluster's product, and signed as the cluster asks.
 
-    Nothing was contacted.
+    With the configuration that the profile has fetched from elsewhere. No node was contacted.
 
     Raises:
-        LiftlockError: Missing (exit 2); damaged, of another product, or not signed by somebody
-            who may where signatures are required (exit 4).
+        LiftlockError: Missing (exit 2); damaged, of another product, not signed by somebody who
+            may where signatures are required, or without its configuration (exit 4).
     """
     release = vouched(open_release(path), signature_rule(session.cluster), time.time())
     verify_tarball(release)
     refuse_other_product(release, session.profile.name)
-    return release
+    version = release.manifest.version
+    wanted = [(each.path, each.url_of(version)) for each in session.profile.configuration]
+    return with_configuration(release, wanted)
 
 
 def signature_rule(cluster: Cluster) -> Rule:

@@ -16,16 +16,8 @@ from app.view.words import (
     span,
     state_of,
 )
-from backends.domain.facts import (
-    Drift,
-    Fact,
-    NodeFacts,
-    NodeReading,
-    ReadStatus,
-    Unknown,
-    is_value,
-    same,
-)
+from backends.domain.drift import Drift
+from backends.domain.facts import Fact, NodeFacts, NodeReading, ReadStatus, Unknown, is_value, same
 from backends.domain.states import REACH_WORDS, HealthState, NodeState, ServiceState
 from widgets.cells import Cell, Tone
 from widgets.grid import Column, Row

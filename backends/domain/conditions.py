@@ -66,7 +66,10 @@ class Target:
     run: str
     version: str
     digest: str = ""
-    """sha256 of the release, hexadecimal; empty when it is not known."""
+    """sha256 of the content, hexadecimal; empty when it is not known."""
+
+    packaged: str = ""
+    """The same, of what is in the release, without configuration from elsewhere."""
 
     from_versions: tuple[str, ...] | None = None
     """The versions that the path rule allows to start from; None: any."""
@@ -153,23 +156,28 @@ def readings_fresh(seen: Survey, ttl_seconds: float) -> Condition:
     return Condition(name, ConditionState.OK, f"{len(seen.read)} fresh")
 
 
-def no_other_upgrade(seen: Survey, run: str) -> Condition:
+def no_other_upgrade(seen: Survey, target: Target) -> Condition:
     """No node has an open transaction of another run."""
     foreign = [
         (facts.node, facts.transaction)
         for facts in seen.read
-        if facts.transaction is not None and facts.transaction.run != run
+        if facts.transaction is not None and facts.transaction.run != target.run
     ]
     if not foreign:
         return as_far_as_read(seen, "no other upgrade", "none is open")
     _, first = foreign[0]
+    reaches = (first.to_version, first.to_packaged) == (target.version, target.packaged)
+    is_configured_otherwise = bool(target.packaged) and reaches
+    how = " with other configuration" if is_configured_otherwise else ""
     return Condition(
         "no other upgrade",
         ConditionState.REFUSED,
-        f"run {first.run} to {first.to_version} of {first.operator} is open on "
+        f"run {first.run} to {first.to_version}{how} of {first.operator} is open on "
         f"{listed([node for node, _ in foreign])}",
         since=first.since,
-        then="resume it, finalize it or roll it back",
+        then="put the configuration that it began with back at its address, or roll it back"
+        if is_configured_otherwise
+        else "resume it, finalize it or roll it back",
     )
 
 
@@ -267,7 +275,8 @@ def _is_kept(facts: NodeFacts, target: Target) -> bool:
     if opened is None and target.mends(facts.node):
         return isinstance(final, Finalized) and final.run == target.run  # it was final before, too
     if opened is None:
-        return same(facts.final_version, target.version)
+        is_it = same(facts.final_version, target.version)
+        return is_it and (not facts.digest or not target.digest or facts.digest == target.digest)
     return opened.run == target.run and opened.decision != "ROLLBACK"
 
 

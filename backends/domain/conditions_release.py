@@ -4,7 +4,7 @@ Each is one line, none is silent (design.md, section 6).
 """
 
 from backends.domain.conditions import Condition, ConditionState, Target, as_far_as_read
-from backends.domain.facts import Fact, Finalized, NodeFacts, is_value
+from backends.domain.facts import Fact, Finalized, NodeFacts, is_value, same
 from backends.domain.survey import Survey, are, listed, names
 
 NEWER = "newer than what runs"
@@ -12,7 +12,10 @@ NEWER = "newer than what runs"
 
 
 def same_content(seen: Survey, target: Target) -> Condition:
-    """The version that is to be installed is not known on a node with another content."""
+    """The version that is to be installed is no other release on any node.
+
+    The same release with other configuration may take its place.
+    """
     name = "same version, same content"
 
     def differs(facts: NodeFacts) -> bool:
@@ -22,6 +25,7 @@ def same_content(seen: Survey, target: Target) -> Condition:
             and final.version == target.version
             and bool(final.digest and target.digest)
             and final.digest != target.digest
+            and not final.is_same_release(target.version, target.packaged)
         )
 
     other = [facts for facts in seen.read if differs(facts)]
@@ -32,6 +36,17 @@ def same_content(seen: Survey, target: Target) -> Condition:
             f"{are(names(other), 'has', 'have')} {target.version} with another digest",
             then="give the release another version",
         )
+    anew = [
+        facts.node
+        for facts in seen.read
+        if target.concerns(facts.node)
+        and same(facts.final_version, target.version)
+        and bool(facts.digest and target.digest)
+        and facts.digest != target.digest
+    ]
+    if anew:
+        text = f"{are(anew, 'gets', 'get')} other configuration of the same release"
+        return as_far_as_read(seen, name, text)
     return as_far_as_read(seen, name, f"no other {target.version} is finalized")
 
 
@@ -105,15 +120,17 @@ def newer(seen: Survey, target: Target) -> Condition:
     A version that does not order is no reason to forbid (design.md, section 4).
     """
     name = NEWER
-    older, unordered = [], []
-    for facts in seen.read:
-        if not target.concerns(facts.node) or not is_value(facts.version):
-            continue
-        found = target.ordering.compare(target.version, facts.version)
+    older, unordered, equal = [], [], []
+    concerned = [facts for facts in seen.read if target.concerns(facts.node)]
+    versions = {facts.node: facts.version for facts in concerned if is_value(facts.version)}
+    for node, version in versions.items():
+        found = target.ordering.compare(target.version, version)
         if found is not None and found < 0:
-            older.append(f"{facts.node} runs {facts.version}")
-        elif found is None and facts.version != target.version:
-            unordered.append(f"{facts.node} runs {facts.version}")
+            older.append(f"{node} runs {version}")
+        elif version == target.version:
+            equal.append(node)
+        elif found is None:
+            unordered.append(f"{node} runs {version}")
     if older and not target.downgrade:
         return Condition(
             name,
@@ -127,4 +144,6 @@ def newer(seen: Survey, target: Target) -> Condition:
     if unordered:
         text = f"{target.version} does not order with what runs: {listed(unordered)}"
         return Condition(name, ConditionState.WARN, text)
-    return as_far_as_read(seen, name, f"{target.version} is")
+    words = [] if equal and len(equal) == len(versions) else [f"{target.version} is"]
+    words += [f"the same version on {listed(equal)}"] if equal else []
+    return as_far_as_read(seen, name, "; ".join(words))

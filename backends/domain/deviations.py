@@ -25,6 +25,7 @@ def find(seen: Survey) -> tuple[Deviation, ...]:
         *_replaced(seen),
         *_partly_managed(seen),
         *_versions_differ(seen),
+        *_configurations_differ(seen),
         *_unread_facts(seen),
     )
     return found or (_contradiction(seen),)
@@ -100,6 +101,18 @@ def _versions_differ(seen: Survey) -> list[Deviation]:
             nodes=others,
             next_action=f"liftlock upgrade {seen.cluster} RELEASE brings one version everywhere",
         )
+    ]
+
+
+def _configurations_differ(seen: Survey) -> list[Deviation]:
+    return [
+        Deviation(
+            text=f"other configuration on {listed(nodes)} than on {listed(most)}",
+            nodes=nodes,
+            next_action=f"liftlock upgrade {seen.cluster} RELEASE brings one everywhere",
+        )
+        for most, *others in seen.configurations
+        for nodes in others
     ]
 
 

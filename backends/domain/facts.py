@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, TypeGuard
 
+from backends.domain.drift import Drift
 from backends.domain.problem import Problem
 from backends.domain.states import (
     CHANGING,
@@ -77,35 +78,6 @@ class Stage:
 
 
 @dataclass(frozen=True, slots=True)
-class Drift:
-    """How what lies in place differs from what was recorded of it, as a watch found it."""
-
-    version: str
-    files: int
-    """Paths that are recorded, but for those that live on across versions."""
-
-    changed: tuple[str, ...] = ()
-    missing: tuple[str, ...] = ()
-    """The first ones of each."""
-
-    count: int = 0
-    """All that are changed or missing."""
-
-    read: str = ""
-    """When every byte was read last, as text with its zone."""
-
-    def in_words(self) -> str:
-        """What differs, on one line."""
-        named = [
-            f"{word} {', '.join(paths[:3])}"
-            for word, paths in (("changed", self.changed), ("missing", self.missing))
-            if paths
-        ]
-        more = self.count - min(3, len(self.changed)) - min(3, len(self.missing))
-        return "; ".join([*named, *([f"{more} more"] if more > 0 else [])])
-
-
-@dataclass(frozen=True, slots=True)
 class Finalized:
     """The finalized marker of a node."""
 
@@ -114,7 +86,15 @@ class Finalized:
     """The run that finalized it."""
 
     digest: str = ""
-    """sha256 of the release, hexadecimal; empty when not recorded."""
+    """sha256 of the content, hexadecimal; empty when not recorded."""
+
+    packaged: str = ""
+    """The same, of the release that it came in, without configuration from elsewhere; empty when
+    it came in none, or that is not recorded."""
+
+    def is_same_release(self, version: str, packaged: str) -> bool:
+        """Whether it came in this very release, whatever configuration came with it."""
+        return self.version == version and bool(packaged) and self.packaged == packaged
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +122,10 @@ class OpenTransaction:
     """What it decides then, e.g. "rollback"."""
 
     to_digest: str = ""
-    """sha256 of the release it goes to, hexadecimal."""
+    """sha256 of the content it goes to, hexadecimal."""
+
+    to_packaged: str = ""
+    """The same, of the release that this comes in; see `Finalized.packaged`."""
 
     healthy: bool = False
     """Whether the hard checks have passed for long enough in the trial."""
@@ -229,6 +212,41 @@ class NodeFacts:
     def previous_version(self) -> Fact:
         """The version of the undo target."""
         return self.previous.version if isinstance(self.previous, VersionRef) else self.previous
+
+    @property
+    def digest(self) -> str:
+        """The digest of the content that is to be here: that the upgrade which is open leads to,
+        or that is final; empty when it is not known."""
+        if self.transaction is not None:
+            return self.transaction.to_digest
+        return self.finalized.digest if isinstance(self.finalized, Finalized) else ""
+
+    @property
+    def release(self) -> tuple[str, str] | None:
+        """Version and packaged digest of the release that it comes in; None: not known."""
+        there = self.finalized if isinstance(self.finalized, Finalized) else None
+        if self.transaction is not None:
+            found = self.transaction.to_version, self.transaction.to_packaged
+        else:
+            found = (there.version, there.packaged) if there else ("", "")
+        return found if found[1] else None
+
+    def is_configured_otherwise(self, other: "NodeFacts") -> bool:
+        """Whether both are to have the same release, with other configuration."""
+        is_same_release = self.release is not None and self.release == other.release
+        return is_same_release and self.digest != other.digest
+
+    @property
+    def gets_other_configuration(self) -> bool:
+        """Whether the upgrade that is open leads to the same version, with other content."""
+        opened, back = self.transaction, self.previous
+        return (
+            opened is not None
+            and isinstance(back, VersionRef)
+            and opened.from_version == opened.to_version
+            and bool(back.digest and opened.to_digest)
+            and back.digest != opened.to_digest
+        )
 
     @property
     def nothing_runs(self) -> bool:

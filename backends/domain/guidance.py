@@ -7,13 +7,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from backends.domain import deviations
-from backends.domain.facts import Drift, Fact, NodeFacts, Unknown, is_value, same
+from backends.domain.drift import Drift
+from backends.domain.facts import Fact, NodeFacts, Unknown, is_value, same
 from backends.domain.states import (
     REACH_WORDS,
     NodeState,
     Unreachable,
 )
-from backends.domain.survey import Survey, are, course, listed, names
+from backends.domain.survey import Survey, are, behind, course, listed, names
 from backends.domain.undoing import returns, way_back
 
 
@@ -27,6 +28,8 @@ class Finding:
     because: tuple[str, ...] = ()
     from_version: Fact = None
     to_version: Fact = None
+    reconfigures: bool = False
+    """Whether both are the same version, with other configuration."""
 
 
 def determining(seen: Survey) -> Finding:
@@ -101,6 +104,7 @@ def rolling_back(seen: Survey) -> Finding:
         because=names(nodes),
         from_version=None if same(new, back) else new,
         to_version=back,
+        reconfigures=nodes[0].gets_other_configuration,
     )
 
 
@@ -224,6 +228,7 @@ def _found(
         because=names(nodes),
         from_version=old,
         to_version=new,
+        reconfigures=leading is not None and leading.gets_other_configuration,
     )
 
 
@@ -232,7 +237,8 @@ def _staged(seen: Survey) -> list[str]:
     found: dict[str, list[str]] = {}
     for facts in seen.read:
         for version in () if isinstance(facts.staged, Unknown) else facts.staged:
-            found.setdefault(version, []).append(facts.node)
+            what = f"{version} with other configuration" if version == facts.selected else version
+            found.setdefault(what, []).append(facts.node)
     return [f"{version} is staged on {listed(nodes)}" for version, nodes in found.items()]
 
 
@@ -319,11 +325,11 @@ def _next_of_upgrade(seen: Survey) -> str:
     if busy:
         return _wait(busy)
     target = course(seen.moving[0])[1]
-    behind = names(facts for facts in seen.read if not same(facts.version, target))
+    waiting = behind(seen, seen.moving[0])
     action = f"liftlock finalize {seen.cluster}"
-    if behind:
+    if waiting:
         goal = f"the upgrade to {target}" if is_value(target) else "the same upgrade"
-        action = f"liftlock upgrade {seen.cluster} RELEASE: {goal} goes on with {listed(behind)}"
+        action = f"liftlock upgrade {seen.cluster} RELEASE: {goal} goes on with {listed(waiting)}"
     action = _restart_first(seen, action)
     reach = _reach(seen)
     return f"{reach}; then {action}" if reach else action

@@ -74,7 +74,7 @@ class NodePlan:
 
     @property
     def again(self) -> bool:
-        """Whether what is there already is installed again."""
+        """Whether the version that is there is installed once more, whatever for."""
         return self.treatment is Treatment.INSTALL and self.from_version == self.to_version
 
 

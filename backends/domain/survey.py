@@ -3,7 +3,14 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from backends.domain.facts import Fact, NodeFacts, NodeReading, ReadStatus, is_value
+from backends.domain.facts import (
+    Fact,
+    NodeFacts,
+    NodeReading,
+    ReadStatus,
+    is_value,
+    same,
+)
 from backends.domain.states import NodeState, Phase
 
 NAMES_SHOWN = 8
@@ -65,6 +72,20 @@ class Survey:
         return tuple(seen)
 
     @property
+    def configurations(self) -> list[list[tuple[str, ...]]]:
+        """The releases that are to be here with several configurations: the nodes with each,
+        the most first."""
+        found: dict[tuple[str, str], dict[str, list[str]]] = {}
+        for facts in self.read:
+            if facts.release is not None:
+                found.setdefault(facts.release, {}).setdefault(facts.digest, []).append(facts.node)
+        return [
+            sorted(map(tuple, group.values()), key=len, reverse=True)
+            for group in found.values()
+            if len(group) > 1
+        ]
+
+    @property
     def lacks_something(self) -> bool:
         """Whether a node was not read, or a fact that the verdict needs is unknown."""
         return not self.all_read or any(facts.missing for facts in self.read)
@@ -76,6 +97,7 @@ class Survey:
             len(self.versions) <= 1
             and _one_kind(facts.selected for facts in self.read)
             and _one_kind(facts.final_version for facts in self.read)
+            and not self.configurations
         )
 
     def in_state(self, *states: NodeState) -> tuple[NodeFacts, ...]:
@@ -125,6 +147,16 @@ def course(facts: NodeFacts) -> tuple[Fact, Fact]:
     if transaction.from_version is None and is_value(facts.previous_version):
         return facts.previous_version, transaction.to_version
     return transaction.from_version, transaction.to_version
+
+
+def behind(seen: Survey, leading: NodeFacts) -> tuple[str, ...]:
+    """The nodes that have not reached what the upgrade of this one leads to."""
+    target = course(leading)[1]
+    return names(
+        facts
+        for facts in seen.read
+        if not same(facts.version, target) or facts.is_configured_otherwise(leading)
+    )
 
 
 def unsigned(readings: Iterable[NodeReading]) -> dict[str, list[str]]:

@@ -37,7 +37,9 @@ def _already_final(seen: Survey, moving: Sequence[NodeFacts]) -> list[NodeFacts]
     return [
         facts
         for facts in seen.read
-        if facts.final_version in targets and facts.node not in still_moving
+        if facts.final_version in targets
+        and facts.node not in still_moving
+        and not any(facts.is_configured_otherwise(each) for each in moving)
     ]
 
 
@@ -50,6 +52,8 @@ def returns(nodes: Iterable[NodeFacts]) -> str:
             words = ("undoes", f" (to which version could not be read: {back.reason})")
         elif back is None:
             words = (f"removes {new if is_value(new) else 'the product'} from", "")
+        elif facts.gets_other_configuration:
+            words = ("returns", f" to {back} as it was configured before")
         else:
             words = ("returns", f" to {back}")
         groups.setdefault(words, []).append(facts.node)

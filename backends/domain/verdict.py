@@ -65,6 +65,9 @@ class Verdict:
     certain: bool
     """Whether every node that counts was read, and that was enough."""
 
+    reconfigures: bool
+    """Whether it leads to the same version, with other configuration."""
+
     nodes_read: int
     nodes_total: int
     """The nodes that count; excluded and disabled ones do not."""
@@ -115,6 +118,8 @@ class Verdict:
         kind = self.kind.replace("_", " ")
         old, new = self.from_version, self.to_version
         if self.kind is VerdictKind.ROLLING_BACK:
+            if self.reconfigures:
+                return f"{kind} {_word(new)} to its configuration before"
             return f"{kind} {_word(old)} -> {_word(new)}" if old else f"{kind} to {_word(new)}"
         if not is_value(new):
             return kind
@@ -124,7 +129,8 @@ class Verdict:
             verb = "installing" if self.kind is VerdictKind.UPGRADING else kind
             return f"{verb} {new} (first install)"
         if same(old, new):
-            return f"{kind} {new}, the same again"
+            how = "other configuration" if self.reconfigures else "the same again"
+            return f"{kind} {new}, {how}"
         return f"{kind} {_word(old)} -> {new}"
 
 
@@ -171,7 +177,7 @@ def is_ready_to_finalize(seen: Survey) -> bool:
     if not seen.all_read or any(f.state is not NodeState.ACCEPTED for f in seen.read):
         return False
     version = seen.read[0].running
-    return all(
+    return not seen.configurations and all(
         same(facts.running, version)
         and same(facts.selected, version)
         and is_value(facts.running)
@@ -203,14 +209,19 @@ def is_absent(seen: Survey) -> bool:
 
 
 def is_settled(seen: Survey) -> bool:
-    """Row 9: all read; running = selected = finalized = the same version everywhere.
+    """Row 9: all read; running = selected = finalized = the same version everywhere, with the
+    same configuration, as far as that came from elsewhere.
 
     A node whose service is down runs nothing that could differ: it does not make the cluster
     mixed, it is named as down, and `status` does not exit 0.
     """
-    return seen.all_read and all(
-        facts.is_finalized and same(facts.final_version, seen.read[0].final_version)
-        for facts in seen.read
+    return (
+        seen.all_read
+        and not seen.configurations
+        and all(
+            facts.is_finalized and same(facts.final_version, seen.read[0].final_version)
+            for facts in seen.read
+        )
     )
 
 
@@ -261,6 +272,7 @@ def decide(readings: Sequence[NodeReading], cluster: str = "CLUSTER") -> Verdict
         cause=words.cause,
         from_version=words.from_version,
         to_version=words.to_version,
+        reconfigures=words.reconfigures,
         certain=seen.all_read and row.kind is not VerdictKind.UNKNOWN,
         nodes_read=len(seen.read),
         nodes_total=len(seen.counted),

@@ -2,9 +2,11 @@
 
 from collections.abc import Sequence
 
-from backends.domain.facts import Drift, NodeFacts, NodeReading, is_value, same
+from backends.domain.drift import Drift
+from backends.domain.facts import NodeFacts, NodeReading, is_value, same
 from backends.domain.problem import Exit, LiftlockError, Problem
 from backends.domain.states import HealthState, NodeState
+from backends.domain.survey import listed, survey
 
 
 def is_reversible(reading: NodeReading) -> bool:
@@ -33,6 +35,11 @@ def refuse_unless_all_accepted(readings: Sequence[NodeReading], version: str | N
             wrong.append(f"{reading.name}: {why}")
         else:
             versions.add(target)
+    wrong += [
+        f"{listed(nodes)}: other configuration than on {listed(most)}"
+        for most, *others in survey(readings, "").configurations
+        for nodes in others
+    ]
     if len(versions) > 1:
         wrong.append(f"different versions: {', '.join(sorted(versions))}")
     elif not wrong and version is not None and versions != {version}:

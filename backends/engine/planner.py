@@ -102,6 +102,11 @@ def make_plan(
         order = tuple(sorted(order, key=lambda name: _serves(by_name[name])))
     manifest = release.manifest
     notes = [f"does not come back on roll back: {text}" for text in manifest.irreversible]
+    notes += [
+        f"configuration {each.path}: {len(each.content)} bytes from {each.url}, "
+        f"sha256 {each.sha256[:12]}; signed by nobody{', unprotected' * each.is_unprotected}"
+        for each in release.fetched
+    ]
     return identified(
         Plan(
             id="",
@@ -179,6 +184,11 @@ def _treatment(
         if reinstall:
             return Treatment.INSTALL, f"again: {reinstall}"
         return Treatment.ALREADY, f"{final.version} is finalized there, run {final.run}"
+    is_configured = isinstance(final, Finalized) and final.is_same_release(
+        release.manifest.version, release.packaged
+    )
+    if is_configured and not same_final and transaction is None:
+        return Treatment.INSTALL, "other configuration"
     return Treatment.INSTALL, ""
 
 
@@ -312,11 +322,12 @@ def target_of(plan: Plan, release: Release, now: str) -> Target:
         run=plan.run,
         version=plan.release_version,
         digest=plan.release_digest,
+        packaged=release.packaged,
         from_versions=None if allowed == "*" else tuple(allowed),
         ordering=plan.ordering,
         downgrade=plan.policy.downgrade,
         reinstall=plan.policy.reinstall,
-        again=frozenset(item.node for item in plan.nodes if item.again),
+        again=frozenset(item.node for item in plan.nodes if item.again and plan.policy.reinstall),
         nodes=frozenset(item.node for item in plan.nodes if item.treatment is Treatment.INSTALL),
         expires=release.manifest.expires or "",
         now=now,

@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from backends.domain.clean import clean, line
+from backends.domain.drift import Drift
 from backends.domain.facts import (
-    Drift,
     Fact,
     Finalized,
     NodeFacts,
@@ -72,6 +72,7 @@ def node_facts(node: str, message: Mapping[str, Any]) -> NodeFacts:
             line(finalized["version"]),
             line(finalized["run"] or ""),
             line(finalized["digest"] or ""),
+            line(finalized.get("packaged") or ""),
         ),
         boot_id=_fact(message["boot_id"]),
         start_id=_fact(message["start_id"]),
@@ -187,6 +188,7 @@ def _transaction(state: str, message: Mapping[str, Any] | None) -> OpenTransacti
         decides_at_seconds=left,
         then=line(message["then"]),
         to_digest=line(message["to"]["digest"]),
+        to_packaged=line(message["to"].get("packaged") or ""),
         healthy=_bool(message["healthy"]),
         decision=line(message["decision"] or ""),
         layer=line(message["layer"]),

@@ -256,6 +256,7 @@ class Turn:
             facts.is_finalized
             and isinstance(final, Finalized)
             and final.version == self._plan.release_version
+            and final.digest == self._plan.release_digest
             and (not again or final.run == self._plan.run)
         )
 

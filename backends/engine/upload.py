@@ -57,6 +57,8 @@ class Upload:
             "run": run,
             "version": release.manifest.version,
             "digest": release.digest,
+            "packaged": release.packaged,
+            "configuration": [each.announced() for each in release.fetched],
             "manifest": {"sha256": sha256_of(content), "size": len(content)},
             "plan": plan,
             "signature": signature if origin.is_signed else None,
@@ -66,10 +68,12 @@ class Upload:
         }
 
     async def on_message(self, channel: Channel, message: Message) -> None:
-        """The manifest on hello, the blobs when all wants are known."""
+        """Manifest and configuration on hello, the blobs when all wants are known."""
         if message["t"] == "hello":
-            content = self._release.manifest_bytes
-            await channel.write(wire.frame_header(sha256_of(content), 0, len(content)) + content)
+            fetched = (each.content for each in self._release.fetched)
+            for content in (self._release.manifest_bytes, *fetched):
+                header = wire.frame_header(sha256_of(content), 0, len(content))
+                await channel.write(header + content)
         elif message["t"] == "need":
             for sha256, have, size in message["blobs"]:
                 self._wanted[str(sha256)] = (_count(have, _MOST_BYTES), _count(size, _MOST_BYTES))

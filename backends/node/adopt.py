@@ -7,7 +7,7 @@ it is known what was shipped, and what somebody has changed since is drift.
 import os
 from typing import Any, Dict, Optional, Tuple
 
-from backends.node import clock, finish, images, probe
+from backends.node import clock, finish, images, keeping, probe, provenance
 from backends.node.canonical import files_digest
 from backends.node.journal import Journal
 from backends.node.layout import Layout, PointerUnreadable, is_version_name
@@ -67,6 +67,7 @@ def preview(places: Places, document: Dict[str, Any], released: bool = False) ->
     return {
         "version": version,
         "digest": digest,
+        "packaged": None,
         "files": files,
         "own": list(own),
         "changed": [],
@@ -95,6 +96,7 @@ def _as_released(layout: Layout, version: str) -> Dict[str, Any]:
     return {
         "version": version,
         "digest": manifest["digest"],
+        "packaged": provenance.packaged(manifest),
         "files": manifest["files"],
         "own": found.extra,
         "changed": found.changed,
@@ -160,10 +162,11 @@ def record(places: Places, document: Dict[str, Any], args: Dict[str, Any]) -> Di
                 "sequence": None,
                 "files": found["files"],
                 "source": "adopted",
+                "packaged": None,
             },
         )
     if released:
-        finish.raise_floor(places, found["version"])
+        finish.raise_floor(places, layout_of(document, places).manifest(found["version"]))
         remove_if_there(places.stage_mark(found["version"]))
         remove_tree(places.staged_tree(found["version"]))
     # Before the marker: with it, this could not be said again.
@@ -174,6 +177,7 @@ def record(places: Places, document: Dict[str, Any], args: Dict[str, Any]) -> Di
         {
             "version": found["version"],
             "digest": found["digest"],
+            "packaged": found["packaged"],
             "run": args["run"],
             "previous": None,
             "time": clock.wall(),
@@ -196,7 +200,7 @@ def record(places: Places, document: Dict[str, Any], args: Dict[str, Any]) -> Di
     return found
 
 
-def _changed_since_start(service: Service, leave_out: images.Leave) -> Tuple[str, ...]:
+def _changed_since_start(service: Service, leave_out: keeping.Leave) -> Tuple[str, ...]:
     pid = service.pid()
     start = clock.start_of(pid) if pid else None
     if start is None:

@@ -7,6 +7,7 @@ has another one.
 import errno
 import fcntl
 import hashlib
+import io
 import os
 import stat
 import time
@@ -167,6 +168,17 @@ def write(goal: str, read: Callable[[int], bytes], sha256: str) -> bool:
         return False
     os.rename(part, goal)
     return True
+
+
+def put(places: Places, contents: Dict[str, bytes]) -> None:
+    """Have these, by their SHA-256.
+
+    Raises:
+        ValueError: One of them is another content.
+    """
+    for sha, content in contents.items():
+        if not write(path_of(places, sha), io.BytesIO(content).read, sha):
+            raise ValueError("not the content of %s" % sha)
 
 
 def _refuse_no_space(places: Places, lacking: int, whole: int, files: int) -> None:

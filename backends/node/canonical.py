@@ -54,6 +54,43 @@ def files_digest(files: Iterable[Mapping[str, Any]]) -> str:
     return hashlib.sha256(canonical(chosen)).hexdigest()
 
 
+def configured(
+    files: Iterable[Mapping[str, Any]], configuration: Iterable[Mapping[str, Any]]
+) -> List[Dict[str, Any]]:
+    """A release's files with configuration from elsewhere in it, sorted by path.
+
+    Each of the latter has `path`, `mode`, `size` and `sha256`; it wins over the file or link that
+    the release has there, and directories above it that the release does not have come with it.
+
+    Raises ValueError where it cannot be put: the release has a directory there, or something
+    above it that is none.
+    """
+    found = {str(entry["path"]): dict(entry) for entry in files}
+    for each in configuration:
+        path = str(each["path"])
+        if found.get(path, {}).get("type") == "dir":
+            raise ValueError("the release has a directory {!r}".format(path))
+        above = path.split("/")[:-1]
+        for depth in range(1, len(above) + 1):
+            folder = "/".join(above[:depth])
+            if found.setdefault(folder, _directory(folder))["type"] != "dir":
+                raise ValueError("the release has a file {!r}, no directory".format(folder))
+        kept = {key: each[key] for key in ("path", "mode", "size", "sha256")}
+        found[path] = dict(kept, type="file", target=None)
+    return [found[path] for path in sorted(found)]
+
+
+def _directory(path: str) -> Dict[str, Any]:
+    return {
+        "path": path,
+        "type": "dir",
+        "mode": 0o755,
+        "size": 0,
+        "sha256": None,
+        "target": None,
+    }
+
+
 def parse(data: bytes, max_bytes: int) -> Any:
     """The value in a strict JSON text of at most `max_bytes` bytes.
 

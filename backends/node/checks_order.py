@@ -5,7 +5,7 @@ from typing import Any, Callable, Dict, List, Optional, Tuple
 from backends.node import configuration
 from backends.node.layout import Layout
 from backends.node.layouts import layout_of
-from backends.node.places import Places, read_json
+from backends.node.places import Places
 
 Answer = Tuple[str, str]
 """Result (`ok | warn | refused | unknown`) and evidence."""
@@ -29,18 +29,21 @@ class Order:
     def decided(self) -> configuration.Decided:
         """What becomes of each configuration file; all checks are about the same decision."""
         if self._decided is None:
-            self._decided = configuration.decide(self.layout, self.args["version"])
+            self._decided = configuration.decide(
+                self.layout, self.args["version"], self.args.get("digest")
+            )
         return self._decided
 
     @property
     def upgrading(self) -> Layout:
         """The layout as the upgrade will have it: only what was edited lives on."""
-        return layout_of(configuration.settled(self.document, self.decided), self.places)
+        settled = configuration.settled(self.document, self.decided, self.args.get("digest"))
+        return layout_of(settled, self.places)
 
     @property
     def manifest(self) -> Optional[Dict[str, Any]]:
-        """What is recorded of the version that it is about."""
-        return read_json(self.places.manifest(self.args["version"]))
+        """What is recorded of the content that it is about."""
+        return self.layout.record_of(self.args["version"], self.args.get("digest"))
 
     @property
     def release(self) -> Dict[str, Any]:

@@ -19,7 +19,10 @@ from backends.node.services import service_of
 
 
 def _signature(order: Order) -> Answer:
-    return provenance.check(order.places, order.args)
+    version = order.args["version"]
+    if order.manifest is None:
+        return "refused", "%s is not staged" % version
+    return provenance.check(order.places, version, order.manifest)
 
 
 def _digest(order: Order) -> Answer:
@@ -48,14 +51,16 @@ def _service(order: Order) -> Answer:
 
 
 def _same(order: Order) -> Answer:
-    """O18: other content under the version that is installed is never put over it."""
+    """O18: another release under the version that is installed is never put over it."""
     version = order.args["version"]
     if order.layout.selected() != version:
         return "ok", "%s is not what is selected now" % version
     marker = read_json(order.places.finalized) or {}
-    if marker.get("digest") != order.args["digest"]:
+    if marker.get("digest") == order.args["digest"]:
+        return "ok", "the same content"
+    if not provenance.is_same_release(marker, order.manifest or {}):
         return "refused", "%s is installed with other content" % version
-    return "ok", "the same content"
+    return "ok", "the same release, with other configuration"
 
 
 def _fitting(order: Order) -> Answer:

@@ -9,7 +9,7 @@ from backends.node.places import (
     Places,
     names_in,
     read_json,
-    remove_if_there,
+    remove_any,
     remove_tree,
     sync_directory,
 )
@@ -35,7 +35,8 @@ def preview(
             "",
             "finalize it or roll it back first",
         )
-    paths = [path for path in (places.staging, places.blobs, places.staged) if names_in(path)]
+    staged = (places.staging, places.blobs, places.staged, places.nexts)
+    paths = [path for path in staged if names_in(path)]
     kept: List[str] = []
     if everything:
         paths = [path for path in (places.beside, places.home) if os.path.lexists(path)]
@@ -57,13 +58,9 @@ def preview(
 
 def staged(places: Places) -> None:
     """Remove staged trees and blobs."""
-    for path in (places.staging, places.blobs, places.staged):
+    for path in (places.staging, places.blobs, places.staged, places.nexts):
         for name in names_in(path):
-            whole = os.path.join(path, name)
-            if os.path.isdir(whole) and not os.path.islink(whole):
-                remove_tree(whole)
-            else:
-                remove_if_there(whole)
+            remove_any(os.path.join(path, name))
         if os.path.isdir(path):
             sync_directory(path)
 

@@ -163,8 +163,11 @@ def _adopt(call: Call) -> Answer:
 
 
 def _conflicts(call: Call) -> Answer:
-    opened = call.reader.quick()["previous"]
-    for found in conflicts.listed(call.layout, opened["version"] if opened else None):
+    facts, marker = call.reader.quick(), read_json(call.places.finalized) or {}
+    previous = facts["previous"]
+    if facts["transaction"] is None and marker.get("reconfigured"):
+        previous = None  # the default before this one was of the same version, and is gone
+    for found in conflicts.listed(call.layout, previous["version"] if previous else None):
         call.send(found)
     return OK
 

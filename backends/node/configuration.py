@@ -8,7 +8,7 @@ reliability, 4.9.
 
 import os
 import stat
-from typing import Any, Dict, List, NamedTuple
+from typing import Any, Dict, List, NamedTuple, Optional
 
 from backends.node import images, keeping
 from backends.node.layout import NEW, Layout, PointerUnreadable
@@ -31,8 +31,8 @@ class Decided(NamedTuple):
     """Shipped by the old version, and taken away since: they come with the new one."""
 
 
-def decide(layout: Layout, version: str) -> Decided:
-    """What becomes of each configuration file when `version` is installed.
+def decide(layout: Layout, version: str, digest: Optional[str]) -> Decided:
+    """What becomes of each configuration file when `version` with this content is installed.
 
     Raises:
         PointerUnreadable: It is not known what lies there.
@@ -46,7 +46,7 @@ def decide(layout: Layout, version: str) -> Decided:
     # Of an adopted version nobody knows which of its files were edited.
     old = layout.manifest(selected) or {"files": [], "source": ""}
     before = _by_path(old["files"] if old["source"] == "release" else [])
-    after = _by_path((layout.manifest(version) or {"files": []})["files"])
+    after = _by_path((layout.record_of(version, digest) or {"files": []})["files"])
     tree = layout.places.tree(selected)
     for path, about in images.walk(tree, keeping.ours) if os.path.isdir(tree) else ():
         if not is_config(path) or stat.S_ISDIR(about.st_mode) or _is_new_of(tree, path):
@@ -63,11 +63,14 @@ def decide(layout: Layout, version: str) -> Decided:
     return found
 
 
-def settled(document: Dict[str, Any], decided: Decided) -> Dict[str, Any]:
-    """The document of the upgrade: what somebody touched stays, and what was put beside it."""
+def settled(document: Dict[str, Any], decided: Decided, digest: Optional[str]) -> Dict[str, Any]:
+    """The document of the upgrade to this content.
+
+    What somebody touched stays, and what was put beside it.
+    """
     news = [path + NEW for path in decided.kept]
     stays = decided.kept + news + decided.removed
-    return dict(document, decided=dict(decided._asdict(), stays=stays))
+    return dict(document, decided=dict(decided._asdict(), stays=stays, digest=digest))
 
 
 def edited_since(layout: Layout) -> List[str]:
@@ -79,7 +82,7 @@ def edited_since(layout: Layout) -> List[str]:
         PointerUnreadable, OSError: It cannot be read.
     """
     decided = set(layout.document["decided"]["kept"])
-    return [path for path in decide(layout, "").kept if path not in decided]
+    return [path for path in decide(layout, "", None).kept if path not in decided]
 
 
 def _is_new_of(tree: str, path: str) -> bool:
@@ -87,21 +90,22 @@ def _is_new_of(tree: str, path: str) -> bool:
     return path.endswith(NEW) and os.path.lexists(os.path.join(tree, path[: -len(NEW)]))
 
 
-def keep_defaults(layout: Layout, version: str) -> None:
-    """Keep what a staged version ships: once it was edited, nothing else tells what it was.
+def keep_defaults(layout: Layout, version: str, files: List[Dict[str, Any]], folder: str) -> None:
+    """Keep in a folder what a staged version ships: nothing else tells it once it was edited.
 
     Those of other versions than this one, the selected one and the one before are given up.
     """
     places, is_config = layout.places, layout.is_config
-    files = (layout.manifest(version) or {"files": []})["files"]
     staged = places.staged_tree(version)
     tree = staged if os.path.isdir(staged) else places.tree(version)
-    remove_tree(places.default(version))
+    remove_tree(folder)
+    if layout.document["config"]:
+        make_directories(folder)  # also of none: then it is known that it ships none
     for entry in files:
         path = entry["path"]
         if entry["type"] != "file" or not is_config(path) or entry["size"] > _MOST_BYTES:
             continue
-        goal = os.path.join(places.default(version), path)
+        goal = os.path.join(folder, path)
         make_directories(os.path.dirname(goal))
         with open(os.path.join(tree, path), "rb") as stream:
             write_file(goal, stream.read())

@@ -13,8 +13,7 @@ from typing import BinaryIO, Tuple
 from backends.node import images
 from backends.node.places import (
     make_directories,
-    remove_if_there,
-    remove_tree,
+    remove_any,
     sync_directory,
     write_all,
 )
@@ -155,11 +154,11 @@ def set_aside(path: str, conflicts: str, name: str = "") -> str:
 def _move_across(path: str, goal: str) -> None:
     """To another file system: the original goes only when the whole copy is durable."""
     beside = goal + ".part"
-    _remove(beside)
+    remove_any(beside)
     _copy_all(path, beside)
     os.rename(beside, goal)
     sync_directory(os.path.dirname(goal))
-    _remove(path)
+    remove_any(path)
 
 
 def _copy_all(source: str, goal: str) -> None:
@@ -177,10 +176,3 @@ def _copy_all(source: str, goal: str) -> None:
         return  # an address without a process behind it holds nothing
     else:
         os.mknod(goal, mode, os.lstat(source).st_rdev)
-
-
-def _remove(path: str) -> None:
-    if os.path.isdir(path) and not os.path.islink(path):
-        remove_tree(path)
-    else:
-        remove_if_there(path)

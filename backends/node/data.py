@@ -16,8 +16,7 @@ from backends.node.keeping import OURS
 from backends.node.places import (
     make_directories,
     refuse_foreign,
-    remove_if_there,
-    remove_tree,
+    remove_any,
     sync_directory,
 )
 from backends.node.service import Service
@@ -230,7 +229,4 @@ def _make_beside(transaction: Transaction, store: str) -> None:
 
 def _forget_one(store: str) -> None:
     for path in (store, _part(store)):
-        if os.path.isdir(path) and not os.path.islink(path):
-            remove_tree(path)
-        else:
-            remove_if_there(path)
+        remove_any(path)

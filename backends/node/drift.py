@@ -61,7 +61,8 @@ class Patrol:
             pass
 
     def _what_rests(self, facts: Dict[str, Any]) -> Any:
-        """Version and identity of its record; None while somebody changes what lies there.
+        """Version, its content's digest, and identity of what is recorded of it; None while
+        somebody changes what lies there.
 
         A record counts once the version was accepted or is final: staging writes one, too.
         """
@@ -72,12 +73,10 @@ class Patrol:
             return None
         decided = opened["to"] if opened is not None else facts["finalized"] or {}
         if decided.get("version") != version:
-            return version, None
-        try:
-            record = os.stat(self._layout.places.manifest(version))
-        except OSError:
-            return version, None
-        return version, (record.st_ino, record.st_mtime_ns)
+            return version, None, None
+        places = self._layout.places
+        seen = [_seen(path) for path in (places.manifest(version), places.next_manifest(version))]
+        return version, decided.get("digest"), seen if any(seen) else None
 
     def forget(self) -> None:
         """Begin anew at the next look."""
@@ -120,10 +119,10 @@ class Patrol:
         return True
 
     def _look_at_all(self, whole: bool) -> Pieces:
-        version = self._about[0]
+        version, digest, seen = self._about
         try:
-            if self._entries is None:
-                self._entries = self._recorded(version)
+            if self._entries is None and seen is not None:
+                self._entries = self._recorded(version, digest)
         except (OSError, ValueError) as error:
             self.found = {"unknown": "what is recorded of %s: %s" % (version, error)}
             return
@@ -143,9 +142,9 @@ class Patrol:
             self._read_at = clock.wall()
         self.found = self._told(version, len(self._entries))
 
-    def _recorded(self, version: str) -> Optional[List[Entry]]:
-        """What counts of the record; None when there is none that counts."""
-        files = self._layout.recorded(version) if self._about[1] else None
+    def _recorded(self, version: str, digest: Optional[str]) -> Optional[List[Entry]]:
+        """What counts of the record; None when there is none."""
+        files = self._layout.recorded(version, digest)
         return None if files is None else self._layout.counted(files)
 
     def _look_at(self, top: str, entry: Entry, whole: bool) -> Generator[None, None, Word]:
@@ -210,6 +209,15 @@ class Patrol:
             "count": sum(map(len, by_word.values())),
             "read": self._read_at,
         }
+
+
+def _seen(path: str) -> Optional[Tuple[int, int]]:
+    """Which file lies there; None: none that could be looked at."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns
 
 
 def _is_over(pieces: Pieces) -> bool:

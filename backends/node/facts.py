@@ -52,7 +52,8 @@ class Reader:
         places = self.places
         selected = self._selected()
         staged = self._staged(selected)
-        here = [selected, *staged] if isinstance(selected, str) else staged
+        here = [version for version in staged if version != selected]
+        here = [selected, *here] if isinstance(selected, str) else here
         found: Facts = {
             "product": self.document["name"],
             "boot_id": clock.boot_id(),
@@ -185,15 +186,22 @@ class Reader:
 
     def _staged(self, selected: Any) -> List[str]:
         """Staged versions; not the selected one, of which parts may still lie there, unless it is
-        nobody's yet: then it was staged to be adopted, or by mistake."""
-        is_managed = os.path.exists(self.places.finalized) or os.path.exists(self.places.active)
+        nobody's yet (then it was staged to be adopted, or by mistake), or with other
+        configuration than the one that is final."""
         names = [name[:-5] for name in names_in(self.places.staged) if name.endswith(".json")]
         return [
             name
             for name in names
-            if (name != selected or not is_managed)
+            if (name != selected or self._may_be_staged(name))
             and os.path.isdir(self.places.staged_tree(name))
         ]
+
+    def _may_be_staged(self, selected: str) -> bool:
+        places = self.places
+        if os.path.exists(places.active):
+            return False
+        is_final = os.path.exists(places.finalized)
+        return not is_final or os.path.exists(places.next_manifest(selected))
 
     def _stage(self, version: str) -> Dict[str, Any]:
         """Since when a version lies ready, and whether it was checked."""
@@ -218,7 +226,8 @@ class Reader:
             return unknown(str(error))
         if found is None:
             return None
-        return {name: found.get(name) for name in ("version", "run", "digest", "time")}
+        about = {name: found.get(name) for name in ("version", "run", "digest", "time")}
+        return dict(about, packaged=provenance.packaged(found))
 
     def _run(self) -> Any:
         try:
@@ -253,11 +262,19 @@ class Reader:
             found["last"] = {name: last[name] for name in ("txn", "run", "outcome", "why")}
         if last and last["outcome"] == "undone":
             found["state"] = "rolled_back"
-            found["note"] = "rolled back from %s: %s" % (last["to"]["version"], last["why"])
+            found["note"] = "rolled back from %s: %s" % (_in_words(last), last["why"])
         if found["state"] == "idle" and found["staged"]:
             name = found["staged"][-1]
             mark = self._mark(name)
             found["state"] = "checked" if mark.get("checked") else "staged"
+
+
+def _in_words(last: Dict[str, Any]) -> str:
+    """What an upgrade that is over has led to."""
+    before, after = last["from"] or {}, last["to"]
+    if before.get("version") == after["version"] and before["digest"] != after["digest"]:
+        return "%s with other configuration" % after["version"]
+    return str(after["version"])
 
 
 def _opened(places: Places) -> Tuple[Optional[transaction.Transaction], bool]:
@@ -302,7 +319,7 @@ def _describe(found: Facts, opened: transaction.Transaction, driver: bool) -> No
         "run": opened.run,
         "txn": opened.txn,
         "from": opened.previous,
-        "to": opened.to,
+        "to": dict(opened.to, packaged=provenance.packaged(opened.to)),
         "operator": opened.plan["operator"],
         "since": records[0]["wt"],
         "driver": driver,

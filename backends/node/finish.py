@@ -7,11 +7,13 @@ it they are the only way back (design.md, section 5).
 import os
 from typing import Any, Dict, Optional
 
-from backends.node import data, definition, hooks, standing
+from backends.node import data, definition, hooks, provenance, standing
 from backends.node.places import (
     Places,
+    make_directories,
     names_in,
     read_json,
+    remove_any,
     remove_if_there,
     remove_tree,
     sync_directory,
@@ -45,18 +47,23 @@ def complete(transaction: Transaction) -> None:
     transaction.journal.sync()
     places = transaction.places
     decided = standing.last(transaction.records, "FINALIZE")
+    version, digest = transaction.to["version"], transaction.to["digest"]
+    record = transaction.layout.coming(version)
     write_json(
         places.finalized,
         {
-            "version": transaction.to["version"],
-            "digest": transaction.to["digest"],
+            "version": version,
+            "digest": digest,
+            "packaged": provenance.packaged(transaction.to),
+            "reconfigured": _is_reconfigured(transaction),
             "run": transaction.run,
             "previous": _came_from(transaction),
             "time": decided["wt"] if decided else None,
         },
     )
-    raise_floor(places, transaction.to["version"])
+    raise_floor(places, record)
     _give_up_store(transaction)
+    _take_up_next(places, version, digest)
     transaction.log("END", outcome="ok")
     put_away(transaction)
 
@@ -71,10 +78,39 @@ def _came_from(transaction: Transaction) -> Optional[Dict[str, Any]]:
     return found
 
 
-def raise_floor(places: Places, version: str) -> None:
+def _is_reconfigured(transaction: Transaction) -> bool:
+    """Whether the default before this one was of the same version, with other configuration.
+
+    Of what was installed again, as `_came_from`.
+    """
+    before, after = transaction.previous, transaction.to
+    if before is None or before["version"] != after["version"]:
+        return False
+    if before["digest"] != after["digest"]:
+        return True
+    return bool((read_json(transaction.places.finalized) or {}).get("reconfigured"))
+
+
+def _take_up_next(places: Places, version: str, digest: str) -> None:
+    """What came beside the record of the same version takes its place.
+
+    After the store: what was there before is told from what was edited by the record of then.
+    """
+    coming = read_json(places.next_manifest(version))
+    if coming is not None and coming["digest"] == digest:
+        if os.path.lexists(places.next_default(version)):
+            remove_tree(places.default(version))
+            make_directories(places.defaults)
+            os.rename(places.next_default(version), places.default(version))
+            sync_directory(places.defaults)
+        os.rename(places.next_manifest(version), places.manifest(version))
+        sync_directory(places.manifests)
+    remove_tree(places.next(version))
+
+
+def raise_floor(places: Places, record: Optional[Dict[str, Any]]) -> None:
     """The release sequence below which nothing is installed without a person saying so."""
-    manifest = read_json(places.manifest(version)) or {}
-    sequence = manifest.get("sequence")
+    sequence = (record or {}).get("sequence")
     if isinstance(sequence, int) and sequence > _floor(places.floor):
         write_file(places.floor, b"%d\n" % sequence)
 
@@ -99,11 +135,7 @@ def _give_up_store(transaction: Transaction) -> None:
             transaction.set_aside(layout.lost_with(step, previous))
     for name in names_in(places.store):
         if name.startswith(transaction.txn + "."):
-            path = os.path.join(places.store, name)
-            if os.path.isdir(path) and not os.path.islink(path):
-                remove_tree(path)
-            else:
-                remove_if_there(path)
+            remove_any(os.path.join(places.store, name))
     definition.forget_prepared(transaction)
     data.forget(transaction)
     layout.forget_prepared(transaction.txn)

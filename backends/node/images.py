@@ -4,14 +4,12 @@ import errno
 import hashlib
 import os
 import stat
-from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional, Set, Tuple
+from typing import Any, Dict, Iterable, Iterator, List, Optional, Set, Tuple
 
 from backends.node.canonical import files_digest
+from backends.node.keeping import Leave
 
 Image = Dict[str, Any]
-
-Leave = Callable[[str], bool]
-"""Says of a path, relative to the tree, whether it does not count."""
 
 _SAME = ("kind", "mode", "uid", "gid", "size", "mtime", "sha256", "target", "xattrs", "links")
 """What must be equal before and after. Inode and device are not: a copy is as good."""

@@ -19,6 +19,7 @@ from backends.node import (
     living_on,
     monitor,
     parents,
+    provenance,
     rollback,
     second_layer,
     standing,
@@ -26,6 +27,7 @@ from backends.node import (
 )
 from backends.node.journal import AppendFailed, JournalDamaged
 from backends.node.layout import PointerUnreadable, Unfit
+from backends.node.layouts import layout_of
 from backends.node.ownership import NoSuchOwner
 from backends.node.places import Places, sync_directory
 from backends.node.transaction import Transaction, begin, next_name, side_file
@@ -52,7 +54,8 @@ def drive(
     previous, policy, operator, reason.
     """
     decided = configuration.Decided(**order["decided"])
-    document = configuration.settled(order["product"], decided)
+    document = configuration.settled(order["product"], decided, order["digest"])
+    record = layout_of(document, places).coming(order["version"]) or {}
     plan = {
         "schema": "liftlock.transaction/1",
         "run": order["run"],
@@ -62,6 +65,7 @@ def drive(
         "to": {
             "version": order["version"],
             "digest": order["digest"],
+            "packaged": provenance.packaged(record),
             "path": places.tree(order["version"]),
         },
         "policy": order["policy"],
@@ -219,7 +223,7 @@ def _refuse_edited(transaction: Transaction) -> None:
 def _check_target(transaction: Transaction, done: List[steps.Step]) -> None:
     """Read what is in place once more: it must be the release, to the byte."""
     version = transaction.to["version"]
-    manifest = transaction.layout.manifest(version)
+    manifest = transaction.layout.coming(version)
     if manifest is None:
         raise StepFailed("the manifest of %s is gone" % version)
     found = transaction.layout.compare(version, manifest["files"])

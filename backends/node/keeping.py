@@ -5,9 +5,10 @@ slash against the whole path, part by part. What matches as a directory covers a
 """
 
 import fnmatch
-from typing import List
+from typing import Callable, List
 
-from backends.node.images import Leave
+Leave = Callable[[str], bool]
+"""Says of a path, relative to the tree, whether it does not count."""
 
 OURS = ".liftlock"
 """Our own folder and trial files begin like this; they are never part of a product."""

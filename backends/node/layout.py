@@ -55,6 +55,7 @@ class Layout:
         else:
             self.is_kept = keeping.kept_or(document["keep"], decided["stays"])
         self.beside = frozenset(decided["beside"] if decided else ())
+        self._goes_to: Optional[str] = decided.get("digest") if decided else None
 
     @property
     def top(self) -> str:
@@ -100,16 +101,30 @@ class Layout:
         return [entry for entry in files if not self.is_kept(entry["path"])]
 
     def manifest(self, version: str) -> Optional[Manifest]:
-        """What is known of a version's content."""
+        """What is known of a version's content; of the final version, as it was made final."""
         return read_json(self.places.manifest(version))
 
-    def recorded(self, version: str) -> Optional[List[Entry]]:
-        """The list of a version's files; None when nothing is recorded of it.
+    def record_of(self, version: str, digest: Optional[str]) -> Optional[Manifest]:
+        """As `manifest`, of the content with this digest where both are known.
+
+        The version that is final may have come once more, with other configuration.
+        """
+        coming = read_json(self.places.next_manifest(version))
+        if coming is not None and coming["digest"] == digest:
+            return coming
+        return self.manifest(version)
+
+    def coming(self, version: str) -> Optional[Manifest]:
+        """What is known of the content that the upgrade leads to which this layout is for."""
+        return self.record_of(version, self._goes_to)
+
+    def recorded(self, version: str, digest: Optional[str]) -> Optional[List[Entry]]:
+        """The list of a version's files, see `record_of`; None when nothing is recorded of it.
 
         Raises:
             OSError, ValueError: It cannot be read, or a part of it is no entry.
         """
-        manifest = self.manifest(version)
+        manifest = self.record_of(version, digest)
         if manifest is None:
             return None
         try:
@@ -187,7 +202,7 @@ class Layout:
         """Where a step's backup lies."""
         return os.path.join(self.places.store, "%s.%d" % (txn, number))
 
-    def living_on(self, old: str, new: str, is_kept: images.Leave) -> Dict[str, str]:
+    def living_on(self, old: str, new: str, is_kept: keeping.Leave) -> Dict[str, str]:
         """What lives on below `old`, with its place below `new`; no sockets and the like."""
         found = {}
         for relative, about in images.walk(old) if os.path.isdir(old) else ():

@@ -41,7 +41,7 @@ class OverlayLayout(FlatLayout):
 
     def _entries(self, version: str) -> Dict[str, Entry]:
         """The release's entries by path, with the directories that it only implies."""
-        files = (self.manifest(version) or {"files": []})["files"]
+        files = (self.coming(version) or {"files": []})["files"]
         found: Dict[str, Entry] = {}
         for entry in files:
             for parent in images.directories_above(entry["path"]):
@@ -66,7 +66,7 @@ class OverlayLayout(FlatLayout):
             found.append(intend_keep(number + len(found), path, store))
         return found
 
-    def _kept_here(self, also: images.Leave = images.nothing) -> Iterator[str]:
+    def _kept_here(self, also: keeping.Leave = images.nothing) -> Iterator[str]:
         top = self.places.directory
         for relative, _ in images.walk(top, keeping.ours):
             path = os.path.join(top, relative)
@@ -76,7 +76,7 @@ class OverlayLayout(FlatLayout):
 
     def untouched(self, previous: str, target: str, steps: List[Step]) -> Optional[List[Entry]]:
         """What was equal in both versions: the new one may have written into it."""
-        manifest = self.manifest(target)
+        manifest = self.coming(target)
         if manifest is None:
             return None
         if not steps:

@@ -7,7 +7,7 @@ the top of the release's tree. Source: Rudder's story #5641 of the seeds.
 import os
 from typing import Dict, List, Optional
 
-from backends.node import contexts, images, ownership
+from backends.node import contexts, images, keeping, ownership
 from backends.node.layout import Entry, FlatLayout, Unfit, below
 from backends.node.steps import Intent, Step, intend
 
@@ -36,7 +36,7 @@ class SwapLayout(FlatLayout):
         tree = self.places.staged_tree(version)
         return os.path.join(tree, part) if part else tree
 
-    def _kept_in(self, part: str) -> images.Leave:
+    def _kept_in(self, part: str) -> keeping.Leave:
         return lambda path: self.is_kept(os.path.join(part, path))
 
     def does_not_count(self, path: str) -> bool:
@@ -65,7 +65,7 @@ class SwapLayout(FlatLayout):
 
     def compile(self, version: str, txn: str) -> List[Intent]:
         """One step a directory; those above it that are missing come with it."""
-        files = (self.manifest(version) or {"files": []})["files"]
+        files = (self.coming(version) or {"files": []})["files"]
         self._refuse_outside(files)
         self.refuse_collisions(version)
         steps: List[Intent] = []

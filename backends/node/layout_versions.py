@@ -66,7 +66,7 @@ class VersionsLayout(Layout):
 
     def compile(self, version: str, txn: str) -> List[Intent]:
         """The tree, unless it is there already."""
-        manifest = self.manifest(version) or {"files": []}
+        manifest = self.coming(version) or {"files": []}
         tree = self.places.tree(version)
         if self._is_in_place(manifest["files"], version):
             return []
@@ -97,12 +97,13 @@ class VersionsLayout(Layout):
     def untouched(self, previous: str, target: str, steps: List[Step]) -> Optional[List[Entry]]:
         """The whole old tree: nothing in it is anybody's step.
 
-        A version that is installed again has its tree exchanged: that step proves it.
+        A version that is installed again has its tree exchanged: that step proves it. Without
+        such a step what was to be installed lay there already.
         """
         own = self.places.tree(previous)
         if previous == target and (not steps or any(step.path == own for step in steps)):
             return []
-        manifest = self.manifest(previous)
+        manifest = self.coming(target) if previous == target else self.manifest(previous)
         return None if manifest is None else list(manifest["files"])
 
     def compare_old(self, version: str, files: List[Entry]) -> images.Comparison:

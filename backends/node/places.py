@@ -62,6 +62,7 @@ class Places:
         self.conflicts = os.path.join(self.home, "conflicts")
         self.selected = os.path.join(self.home, "selected")
         self.defaults = os.path.join(self.home, "defaults")
+        self.nexts = os.path.join(self.home, "next")
         self.provenances = os.path.join(self.home, "provenance")
         # Products that are swapped whole may lie side by side: each has a folder of its own.
         around = os.path.join(os.path.dirname(directory), ".liftlock")
@@ -98,6 +99,21 @@ class Places:
     def default(self, version: str) -> str:
         """The configuration files of a version as they were shipped: a directory like its tree."""
         return os.path.join(self.defaults, version)
+
+    def next(self, version: str) -> str:
+        """What is known of the final version with other configuration, until that is final.
+
+        A directory with what `manifest` and `default` are for any other content.
+        """
+        return os.path.join(self.nexts, version)
+
+    def next_manifest(self, version: str) -> str:
+        """What `manifest` is to be once it is final."""
+        return os.path.join(self.next(version), "manifest.json")
+
+    def next_default(self, version: str) -> str:
+        """What `default` is to be once it is final."""
+        return os.path.join(self.next(version), "defaults")
 
     def provenance(self, version: str) -> str:
         """Who vouches for a version: a directory with its signature."""
@@ -283,6 +299,14 @@ def remove_tree(path: str) -> None:
         raise UnsafePlace("%s is a link" % path)
     if os.path.lexists(path):
         shutil.rmtree(path)
+
+
+def remove_any(path: str) -> None:
+    """Remove whatever of ours lies there: a file, a link itself, a directory and all in it."""
+    if os.path.isdir(path) and not os.path.islink(path):
+        remove_tree(path)
+    else:
+        remove_if_there(path)
 
 
 def names_in(path: str) -> List[str]:

@@ -13,8 +13,9 @@ from backends.node import processes, wire
 from backends.node.places import (
     Places,
     make_directories,
+    names_in,
     read_json,
-    remove_tree,
+    remove_any,
     write_file,
     write_json,
 )
@@ -27,25 +28,32 @@ _TOO_OLD = ("unknown option", "illegal option", "invalid option", "usage:")
 def keep(places: Places, args: Dict[str, Any], manifest: bytes) -> None:
     """Keep manifest, signature and signer of a version that is being staged, durable.
 
-    `args["signature"]` is `{armored, signer, by, key}`, or None: nobody vouches for it.
+    `args["signature"]` is `{armored, signer, by, key}`, or None: nobody vouches for it. It is
+    over the release as it was packaged; configuration from elsewhere is the operator's word.
     """
     folder = places.provenance(args["version"])
-    remove_tree(folder)
     make_directories(folder)
     signature = args.get("signature") or {}
+    files: Dict[str, bytes] = {}
     if signature:
-        write_file(_in(folder, "manifest"), manifest)
-        write_file(_in(folder, "signature"), signature["armored"].encode("utf-8"))
-        write_file(_in(folder, "signer"), signature["signer"].encode("utf-8") + b"\n")
+        files["manifest"] = manifest
+        files["signature"] = signature["armored"].encode("utf-8")
+        files["signer"] = signature["signer"].encode("utf-8") + b"\n"
+    # One by one: of the version that is final, this is said at any moment.
+    for name in sorted(files):
+        write_file(_in(folder, name), files[name])
     write_json(
         _in(folder, "about.json"),
         {
             "by": signature.get("by", ""),
             "key": signature.get("key", ""),
             "imported": args.get("imported", ""),
-            "digest": args["digest"],
+            "packaged": packaged(args),
         },
     )
+    for name in names_in(folder):
+        if name not in files and name != "about.json":
+            remove_any(_in(folder, name))
 
 
 def about(places: Places, version: str) -> Optional[Dict[str, Any]]:
@@ -67,25 +75,41 @@ def _is_unsigned(places: Places, version: str) -> bool:
     return said is not None and not said.get("by")
 
 
-def check(places: Places, args: Dict[str, Any]) -> Tuple[str, str]:
-    """The row of the check phase: result and evidence."""
-    said = about(places, args["version"])
-    if said is None or said.get("digest") != args["digest"]:
-        return "refused", "nothing is known of where %s comes from" % args["version"]
-    imported = "; imported from %s" % said["imported"] if said["imported"] else ""
+def packaged(record: Dict[str, Any]) -> Optional[str]:
+    """The digest of a content as the release has it that it came in; None: it came in none.
+
+    It is the content's own, `digest`, where no configuration from elsewhere was put into it.
+    """
+    found: Optional[str] = record.get("packaged", record.get("digest"))
+    return found
+
+
+def is_same_release(one: Dict[str, Any], other: Dict[str, Any]) -> bool:
+    """Whether both contents came in the same release, whatever was put into them."""
+    return packaged(one) is not None and packaged(one) == packaged(other)
+
+
+def check(places: Places, version: str, record: Dict[str, Any]) -> Tuple[str, str]:
+    """The row of the check phase, of a content that is recorded: result and evidence."""
+    said = about(places, version)
+    if said is None or packaged(said) != packaged(record):
+        return "refused", "nothing is known of where %s comes from" % version
+    more = "; imported from %s" % said["imported"] if said["imported"] else ""
+    if record["digest"] != packaged(record):
+        more += "; the configuration that was put into it is signed by nobody"
     if not said["by"]:
-        return "warn", "NOT SIGNED; the cluster file allows it" + imported
+        return "warn", "NOT SIGNED; the cluster file allows it" + more
     by = "%s, %s" % (said["by"], said["key"])
     program = shutil.which("ssh-keygen", path=processes.SAFE_PATH)
     if program is None:
-        return "ok", "%s, verified by the operator's side; no ssh-keygen here%s" % (by, imported)
-    ran = processes.run(_command(program, places.provenance(args["version"])), _SECONDS)
+        return "ok", "%s, verified by the operator's side; no ssh-keygen here%s" % (by, more)
+    ran = processes.run(_command(program, places.provenance(version)), _SECONDS)
     if ran.status == 0:
-        return "ok", "%s, verified again here%s" % (by, imported)
+        return "ok", "%s, verified again here%s" % (by, more)
     if any(words in ran.text.lower() for words in _TOO_OLD):
         return "ok", "%s, verified by the operator's side; ssh-keygen here is too old%s" % (
             by,
-            imported,
+            more,
         )
     return "refused", "the signature of %s does not hold here: %s" % (by, ran.said())
 

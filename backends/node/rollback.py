@@ -20,7 +20,12 @@ from backends.node import (
     steps,
 )
 from backends.node.journal import JournalDamaged
-from backends.node.places import names_in, remove_if_there, remove_tree, sync_directory
+from backends.node.places import (
+    names_in,
+    remove_any,
+    remove_if_there,
+    sync_directory,
+)
 from backends.node.service import Service
 from backends.node.transaction import Transaction, put_away
 
@@ -215,14 +220,14 @@ def _clean(transaction: Transaction) -> None:
     places = transaction.places
     for name in names_in(places.store):
         if name.startswith(transaction.txn + "."):
-            _remove(os.path.join(places.store, name))
+            remove_any(os.path.join(places.store, name))
     definition.forget_prepared(transaction)
     data.forget(transaction)
     transaction.layout.forget_prepared(transaction.txn)
     if transaction.previous is None and _was_reached(transaction, "start"):
         transaction.set_aside(transaction.layout.left_by_a_first_install())
     version = transaction.to["version"]
-    manifest = transaction.layout.manifest(version)
+    manifest = transaction.layout.coming(version)
     staged = places.staged_tree(version)
     if manifest is None or not os.path.isdir(staged):
         return
@@ -236,10 +241,3 @@ def _clean(transaction: Transaction) -> None:
     )
     if not found.is_whole:
         remove_if_there(places.stage_mark(version))
-
-
-def _remove(path: str) -> None:
-    if os.path.isdir(path) and not os.path.islink(path):
-        remove_tree(path)
-    else:
-        remove_if_there(path)

@@ -18,15 +18,23 @@ from backends.node import (
     stage_tree,
     wire,
 )
-from backends.node.canonical import StrictError, files_digest, parse
+from backends.node.canonical import StrictError, configured, files_digest, parse
 from backends.node.journal import Journal
 from backends.node.layout import Layout, is_version_name
-from backends.node.places import Places, read_json, write_json
+from backends.node.places import (
+    Places,
+    make_directories,
+    read_json,
+    remove_tree,
+    write_json,
+)
 from backends.node.refusal import Refused
 from backends.node.tree import ArchiveError, Tree
 
 MAX_MANIFEST = 64 << 20
 """Bytes of a release manifest: 200,000 files of the longest names that are usual."""
+
+_UNSAFE = (StrictError, ArchiveError, KeyError, TypeError, ValueError, AttributeError)
 
 Send = Callable[[Dict[str, Any]], None]
 
@@ -43,29 +51,22 @@ def stage(layout: Layout, args: Dict[str, Any], source: BinaryIO, send: Send) ->
     places.make_home()
     places.make_beside()
     write_json(places.run, args["plan"])
-    content, manifest = _receive_manifest(places, args, source)
-    files: List[Dict[str, Any]] = manifest["files"]
+    content, manifest = _receive_manifest(args, source)
+    fetched = stage_push.receive_unasked(args.get("configuration") or [], source)
+    files = _configured(args, manifest)
     version = args["version"]
     fresh = bool(args.get("fresh"))
     if fresh:
         blobs.clear(places)
     received = 0
     if fresh or not layout.is_there(files, version):
-        received = _bring(places, args, manifest, source, send)
+        blobs.put(places, fetched)
+        received = _bring(places, args, manifest, files, source, send)
         stage_tree.build(places, version, files, _seconds(manifest["created"]))
     else:
         stage_push.receive(places, [], source, send)
     provenance.keep(places, args, content)
-    write_json(
-        places.manifest(version),
-        {
-            "version": version,
-            "digest": args["digest"],
-            "sequence": manifest.get("sequence"),
-            "files": files,
-            "source": "release",
-        },
-    )
+    _record(layout, args, manifest, files)
     write_json(
         places.stage_mark(version),
         {
@@ -76,7 +77,6 @@ def stage(layout: Layout, args: Dict[str, Any], source: BinaryIO, send: Send) ->
             "time": time.time(),
         },
     )
-    configuration.keep_defaults(layout, version)
     blobs.clear(places)
     journal = Journal(places.journal, create=True)
     try:
@@ -86,6 +86,7 @@ def stage(layout: Layout, args: Dict[str, Any], source: BinaryIO, send: Send) ->
             version=version,
             digest=args["digest"],
             received=received,
+            configuration=[each["path"] for each in args.get("configuration") or []],
             signed=(args.get("signature") or {}).get("by", ""),
         )
     finally:
@@ -93,16 +94,45 @@ def stage(layout: Layout, args: Dict[str, Any], source: BinaryIO, send: Send) ->
     return {"version": version, "files": len(files), "received": received}
 
 
+def _record(
+    layout: Layout, args: Dict[str, Any], manifest: Dict[str, Any], files: List[Dict[str, Any]]
+) -> None:
+    """What is known of the content, and its configuration files as they were shipped.
+
+    Of the version that is final nothing is forgotten until its other content is, too.
+    """
+    places, version = layout.places, args["version"]
+    marker = read_json(places.finalized) or {}
+    is_next = marker.get("version") == version and marker.get("digest") != args["digest"]
+    remove_tree(places.next(version))  # of what was staged before this
+    if is_next:
+        make_directories(places.next(version))
+    goal = places.next_manifest(version) if is_next else places.manifest(version)
+    write_json(
+        goal,
+        {
+            "version": version,
+            "digest": args["digest"],
+            "packaged": provenance.packaged(args),
+            "sequence": manifest.get("sequence"),
+            "files": files,
+            "source": "release",
+        },
+    )
+    folder = places.next_default(version) if is_next else places.default(version)
+    configuration.keep_defaults(layout, version, files, folder)
+
+
 def _bring(
     places: Places,
     args: Dict[str, Any],
     manifest: Dict[str, Any],
+    files: List[Dict[str, Any]],
     source: BinaryIO,
     send: Send,
 ) -> int:
     """Have all blobs, by the way that was ordered; how many bytes came."""
-    way, files = args.get("way") or {"how": "push"}, manifest["files"]
-    fresh = bool(args.get("fresh"))
+    way, fresh = args.get("way") or {"how": "push"}, bool(args.get("fresh"))
     if way["how"] == "push":
         return stage_push.receive(places, blobs.lacking(places, files, fresh), source, send)
     more = stage_fetch.left_of(places, manifest) if way["how"] == "pull" else 0
@@ -111,12 +141,13 @@ def _bring(
 
 
 def _refuse_version(places: Places, args: Dict[str, Any]) -> None:
-    """A name that leaves its place; other content under the version that is finalized (O18)."""
+    """A name that leaves its place; another release under the version that is final (O18)."""
     version = args["version"]
     if not is_version_name(version):
         raise Refused("version-unsafe", "%r cannot be a version's directory" % version[:100])
     marker = read_json(places.finalized) or {}
-    if marker.get("version") == version and marker.get("digest") != args["digest"]:
+    is_other = marker.get("version") == version and marker.get("digest") != args["digest"]
+    if is_other and not provenance.is_same_release(marker, args):
         raise Refused(
             "version-taken",
             "%s is installed with other content" % version,
@@ -125,9 +156,7 @@ def _refuse_version(places: Places, args: Dict[str, Any]) -> None:
         )
 
 
-def _receive_manifest(
-    places: Places, args: Dict[str, Any], source: BinaryIO
-) -> Tuple[bytes, Dict[str, Any]]:
+def _receive_manifest(args: Dict[str, Any], source: BinaryIO) -> Tuple[bytes, Dict[str, Any]]:
     """The manifest as it came, which a signature is over, and what it says."""
     sha256, size = args["manifest"]["sha256"], args["manifest"]["size"]
     if size > MAX_MANIFEST:
@@ -141,19 +170,34 @@ def _receive_manifest(
         raise Refused("manifest-damaged", "the manifest was changed on the way")
     try:
         manifest = parse(content, MAX_MANIFEST)
-        _refuse_unsafe(manifest)
+        _refuse_unsafe(manifest["files"])
         _seconds(manifest["created"])
-    except (StrictError, ArchiveError, KeyError, TypeError, ValueError, AttributeError) as error:
+    except _UNSAFE as error:
         raise Refused("manifest-unsafe", "the manifest is refused", str(error)) from error
-    if manifest["version"] != args["version"] or files_digest(manifest["files"]) != args["digest"]:
+    packaged = provenance.packaged(args)
+    if manifest["version"] != args["version"] or files_digest(manifest["files"]) != packaged:
         raise Refused("manifest-other", "the manifest is not the one that was planned")
     found: Dict[str, Any] = manifest
     return content, found
 
 
-def _refuse_unsafe(manifest: Dict[str, Any]) -> None:
+def _configured(args: Dict[str, Any], manifest: Dict[str, Any]) -> List[Dict[str, Any]]:
+    """The release's files, with the configuration that came from elsewhere."""
+    try:
+        files = configured(manifest["files"], args.get("configuration") or [])
+        _refuse_unsafe(files)
+    except _UNSAFE as error:
+        raise Refused(
+            "configuration-unsafe", "the configuration does not fit into the release", str(error)
+        ) from error
+    if files_digest(files) != args["digest"]:
+        raise Refused("manifest-other", "the configuration is not what was planned")
+    return files
+
+
+def _refuse_unsafe(files: List[Dict[str, Any]]) -> None:
     tree = Tree()
-    for entry in manifest["files"]:
+    for entry in files:
         if entry["type"] not in ("file", "dir", "link"):
             raise ArchiveError("type", entry["path"], "a %s" % entry["type"])
         tree.add(entry["path"], entry["type"], int(entry["size"]), entry["target"])

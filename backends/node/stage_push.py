@@ -1,5 +1,6 @@
 """Blobs over the line: what this node lacks is asked for, and taken up where it was cut."""
 
+import hashlib
 import os
 from typing import Any, BinaryIO, Callable, Dict, List, Set, Tuple
 
@@ -20,6 +21,28 @@ def receive(places: Places, lacking: List[Tuple[str, int]], source: BinaryIO, se
     """
     _ask(places, lacking, send)
     return _receive(places, dict(lacking), source, send)
+
+
+def receive_unasked(entries: List[Dict[str, Any]], source: BinaryIO) -> Dict[str, bytes]:
+    """Take what comes right behind the manifest, in this order: SHA-256 -> content.
+
+    Raises:
+        Refused: Not what was announced, too much, or the line was cut.
+    """
+    found: Dict[str, bytes] = {}
+    if sum(entry["size"] for entry in entries) > wire.MAX_CONFIGURATION:
+        raise Refused("configuration-too-big", "more than %d bytes" % wire.MAX_CONFIGURATION)
+    for entry in entries:
+        sha, size = entry["sha256"], entry["size"]
+        if frame_header(source.readline(wire.MAX_LINE)) != (sha, 0, size):
+            raise Refused("frame-unasked", "a frame that is not %s" % entry["path"])
+        content = source.read(size)
+        if len(content) != size:
+            raise Refused("stage-cut", "%s did not arrive" % entry["path"])
+        if hashlib.sha256(content).hexdigest() != sha:
+            raise Refused("blob-damaged", "%s was changed on the way" % entry["path"])
+        found[sha] = content
+    return found
 
 
 def frame_header(line: bytes) -> Tuple[str, int, int]:

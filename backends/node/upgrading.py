@@ -63,7 +63,7 @@ def begin(call: Call) -> Answer:
 
 def _decided(call: Call) -> configuration.Decided:
     """What becomes of each configuration file; it travels in one line to the driver."""
-    found = configuration.decide(call.layout, call.args["version"])
+    found = configuration.decide(call.layout, call.args["version"], call.args["digest"])
     if sum(len(path) for paths in found for path in paths) > _CONFIGURATION_CHARACTERS:
         raise Refused(
             "too-much-configuration",
@@ -77,7 +77,7 @@ def _decided(call: Call) -> configuration.Decided:
 def _refuse_changed(call: Call) -> None:
     """What was checked is what is switched to: read once more, before the service is stopped."""
     version, digest = call.args["version"], call.args["digest"]
-    manifest = call.layout.manifest(version) or {"files": []}
+    manifest = call.layout.record_of(version, digest) or {"files": []}
     if files_digest(manifest["files"]) != digest:
         raise Refused("staged-changed", "what is recorded of %s was changed" % version)
     staged = call.places.staged_tree(version)

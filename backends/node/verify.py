@@ -25,7 +25,7 @@ def verify(call: Call) -> Answer:
     """Say each row, then what differs; ok when nothing does, failed when something does."""
     before = version, digest, _ = _at_rest(call)
     try:
-        files = call.layout.recorded(version)
+        files = call.layout.recorded(version, digest)
     except ValueError as error:
         raise Refused(
             "record-damaged",
@@ -136,7 +136,7 @@ def _signature(order: Order) -> Result:
         return "ok", "%s was adopted as it lay there: no release, no signature" % (
             order.args["version"]
         )
-    return provenance.check(order.places, order.args)
+    return provenance.check(order.places, order.args["version"], manifest)
 
 
 def _parse(order: Order) -> Result:

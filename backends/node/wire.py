@@ -122,6 +122,9 @@ ROW_RESULTS = ("ok", "warn", "refused", "unknown")
 MAX_LINE = 1 << 20
 """Bytes of the longest line in either direction."""
 
+MAX_CONFIGURATION = 4 << 20
+"""Bytes of all configuration together that comes with a release, from elsewhere."""
+
 CHUNK = 65536
 """Bytes sent or read at once while staging."""
 

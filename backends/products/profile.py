@@ -11,6 +11,7 @@ from backends.domain.problem import Exit, LiftlockError, Problem
 from backends.domain.versions import Ordering, VersionOrder
 from backends.products.profile_file import (
     CheckTable,
+    ConfigurationTable,
     DataTable,
     FactsTable,
     HealthTable,
@@ -36,6 +37,7 @@ class Profile:
     itself, unless that is started by commands."""
 
     check: CheckTable
+    configuration: tuple[ConfigurationTable, ...]
     hooks: tuple[HookTable, ...]
     data: DataTable
     facts: FactsTable
@@ -127,6 +129,7 @@ def read_profile(path: Path) -> Profile:
         service=service,
         health=tuple(_named(checks)),
         check=written.check,
+        configuration=written.configuration,
         hooks=written.hooks,
         data=written.data,
         facts=written.facts,

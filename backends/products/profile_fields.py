@@ -2,10 +2,11 @@
 
 import re
 from typing import Annotated
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field
 
-from backends.products.template import Template, TemplateWord, check_template
+from backends.products.template import Template, TemplateWord, check_template, same_for_all
 
 
 def directory_text(text: str) -> str:
@@ -40,6 +41,19 @@ def absolute(text: str) -> str:
 def _url(text: str) -> str:
     if not text.startswith(("http://", "https://")) or " " in text:
         raise ValueError("must begin with http:// or https:// and hold no spaces")
+    return text
+
+
+def fetched_url(text: str) -> str:
+    """Where something lies that is the same for all nodes."""
+    try:
+        parts = urlsplit(_url(same_for_all(text)).replace("{version}", "1"))
+        if not parts.hostname or parts.port == 0:
+            raise ValueError("it names nobody to ask")
+    except ValueError as error:
+        raise ValueError(f"is no address: {error}") from error
+    if parts.username is not None:
+        raise ValueError("must hold no user and no password: it is shown and journaled")
     return text
 
 

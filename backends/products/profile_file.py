@@ -5,9 +5,12 @@ Every key in here does something; what is not implemented is refused as unknown.
 
 from itertools import permutations
 from typing import Annotated, Literal
+from urllib.parse import quote
 
 from pydantic import AfterValidator, Field, model_validator
 
+from backends.node.expand import expand
+from backends.node.keeping import kept, ours
 from backends.products.profile_fields import (
     Command,
     EnvironmentName,
@@ -16,6 +19,7 @@ from backends.products.profile_fields import (
     absolute,
     address_text,
     directory_text,
+    fetched_url,
     inside_tree,
     kept_name,
     pattern_text,
@@ -253,6 +257,20 @@ class CheckTable(Table):
     3 unknown."""
 
 
+class ConfigurationTable(Table):
+    """One `[[configuration]]`: a file from elsewhere, which wins over the packaged one."""
+
+    path: Annotated[Text, AfterValidator(inside_tree)]
+    """Its place in the version's tree."""
+
+    url: Annotated[Text, AfterValidator(fetched_url)]
+    """Where it lies: fetched by Liftlock, not by the nodes, whenever an upgrade is planned."""
+
+    def url_of(self, version: str) -> str:
+        """Where it lies for a version, which is a safe name."""
+        return expand(self.url, {"version": quote(version, safe="")})
+
+
 class DataTable(Table):
     """`[data]`: what the product keeps, and what becomes of it when a node goes back."""
 
@@ -324,6 +342,7 @@ class ProfileFile(Table):
     service: ServiceTable
     health: tuple[HealthTable, ...] = ()
     check: CheckTable = CheckTable()
+    configuration: tuple[ConfigurationTable, ...] = ()
     hooks: tuple[HookTable, ...] = ()
     data: DataTable = DataTable()
     facts: FactsTable = FactsTable()
@@ -344,6 +363,15 @@ class ProfileFile(Table):
                     ("health", index, "kind"),
                     '"version" needs [facts] version or a check with version_field',
                 )
+        is_kept = kept(list(self.product.keep))
+        for index, each in enumerate(self.configuration):
+            if any(other.path == each.path for other in self.configuration[:index]):
+                raise at(("configuration", index, "path"), f"there are two of {each.path}")
+            if ours(each.path):
+                raise at(("configuration", index, "path"), "is a name of Liftlock's own")
+            if is_kept(each.path):
+                text = "is on the keep-list: what lies there always stays"
+                raise at(("configuration", index, "path"), text)
         names = [hook.name for hook in self.hooks]
         for index, name in enumerate(names):
             if name in names[:index]:

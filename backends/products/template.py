@@ -33,6 +33,18 @@ def check_template(text: str, allowed: tuple[str, ...] = PLACEHOLDERS) -> str:
     return text
 
 
+def same_for_all(text: str) -> str:
+    """Refuse a placeholder that may stand for something else on each node.
+
+    Raises ValueError in words for the operator.
+    """
+    check_template(text)
+    for name in placeholders(text):
+        if name != "version":
+            raise ValueError(f"is the same for all nodes, so {{{name}}} cannot stand in it")
+    return text
+
+
 def _listed(names: tuple[str, ...]) -> str:
     return " ".join(f"{{{name}}}" for name in (*names, "vars.X"))
 

@@ -24,6 +24,35 @@ Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, slots=True)
+class Fetched:
+    """A configuration file that lies elsewhere, as it was there."""
+
+    path: str
+    """In the version's tree."""
+
+    url: str
+    """As it may be shown."""
+
+    mode: int
+    content: bytes
+
+    @property
+    def is_unprotected(self) -> bool:
+        """Whether anybody on the way could have changed it."""
+        return self.url.startswith("http:")
+
+    @property
+    def sha256(self) -> str:
+        """Its digest, hexadecimal."""
+        return hashlib.sha256(self.content).hexdigest()
+
+    def announced(self) -> dict[str, Any]:
+        """What a node is told before it comes."""
+        size = len(self.content)
+        return {"path": self.path, "mode": self.mode, "size": size, "sha256": self.sha256}
+
+
+@dataclass(frozen=True, slots=True)
 class Release:
     """A tarball and its manifest; neither proven nor signed by being opened."""
 
@@ -34,7 +63,13 @@ class Release:
 
     manifest: Manifest
     digest: str
-    """The content digest; see `backends.releases.manifest.digest`."""
+    """The content digest: of all that a node gets."""
+
+    packaged: str
+    """The same, of what is in the tarball; see `backends.releases.manifest.digest`."""
+
+    fetched: tuple[Fetched, ...] = ()
+    """Configuration from elsewhere that comes with it: `fetched.with_configuration`."""
 
     provenance: Provenance = NOBODY
     """Who vouches for it, as far as somebody looked: `signature_rule.vouched`."""
@@ -92,7 +127,8 @@ def open_release(path: Path) -> Release:
     except OSError as error:
         raise _unreadable(manifest_path, error) from error
     manifest = from_bytes(data, manifest_path.name)
-    return Release(tarball, manifest_path, data, manifest, digest(manifest))
+    packaged = digest(manifest)
+    return Release(tarball, manifest_path, data, manifest, packaged, packaged)
 
 
 def verify_tarball(release: Release, progress: Progress | None = None) -> None:

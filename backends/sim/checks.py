@@ -1,23 +1,20 @@
 """The rows of `check` on a simulated node, in the updater's order and words."""
 
-from collections.abc import Callable, Iterator, Mapping
-from datetime import UTC, datetime
+from collections.abc import Iterator
 from typing import Any
 
 from backends.node import wire
+from backends.sim import checks_preflight
 from backends.sim.call import Answer, Call
-from backends.sim.content import Comparison, Tree, compare
+from backends.sim.checks_preflight import Checks, Found
+from backends.sim.content import Comparison, Content, Tree, compare
 from backends.sim.service import first_failure
 
 _BAD = ("refused", "unknown")
 _RUNS = frozenset(["service", "parse"])
 """Checks that run something of the staged version."""
 
-_DAY_SECONDS = 86_400.0
-
 Row = dict[str, Any]
-Found = tuple[str, str]
-"""Result (`ok | warn | refused | unknown`) and evidence."""
 
 
 def check(call: Call) -> Answer:
@@ -73,182 +70,32 @@ def _remember(call: Call, rows: list[Row], passed: bool) -> None:
         )
 
 
-# --- preflight ----------------------------------------------------------------------------------
-
-
-def _python(call: Call) -> Found:
-    wanted = str(_release(call).get("python", "3.6"))
-    found = call.node.python
-    if _numbers(found)[:2] < _numbers(wanted):
-        return "refused", f"{found}, the release needs {wanted}"
-    return "ok", found
-
-
-def _numbers(version: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in version.split("."))
-
-
-def _commands(call: Call) -> Found:
-    return "ok", ", ".join(map(str, _release(call).get("commands", []))) or "none needed"
-
-
-def _libraries(call: Call) -> Found:
-    return "ok", ", ".join(map(str, _release(call).get("libraries", []))) or "none needed"
-
-
-def _architecture(call: Call) -> Found:
-    wanted = str(_release(call).get("arch", "any"))
-    if wanted in ("any", "x86_64", "amd64"):
-        return "ok", f"x86_64 here, the release is for {wanted}"
-    return "refused", f"this machine is x86_64, the release is for {wanted}"
-
-
-def _sequence(call: Call) -> Found:
-    release, floor = _release(call), call.disk.floor
-    if not release:
-        return "ok", f"no release is asked about; {floor} was finalized here"
-    found, why = int(release["sequence"]), str(call.args.get("downgrade", ""))
-    if found > float(call.args["now"]) + _DAY_SECONDS:
-        text = f"sequence {found} lies in the future: no later release could follow it here"
-        return "refused", text
-    if floor < 0:
-        return "ok", f"sequence {found}, nothing was finalized here yet"
-    if found >= floor:
-        return "ok", f"sequence {found}, {floor} was finalized here"
-    if why:
-        return "warn", f"DOWNGRADE: sequence {found} is older than {floor}; because: {why}"
-    said = f"sequence {found} is older than {floor}, which was finalized here"
-    return "refused", f"{said}; if that is meant, say why: --downgrade REASON"
-
-
-def _release(call: Call) -> Mapping[str, Any]:
-    found: Mapping[str, Any] = call.args.get("release") or {}
-    return found
-
-
-def _state(call: Call) -> Found:
-    return "ok", call.places.state_dir
-
-
-def _directory(call: Call) -> Found:
-    path = call.places.directory
-    is_there = bool(call.disk.trees) or call.disk.has_beside
-    return "ok", path if is_there else f"{path} does not exist yet"
-
-
-def _space(call: Call) -> Found:
-    needed = int(call.args["bytes"] * 2 * 1.1) + (1 << 20)
-    free = call.node.free_bytes
-    if free is not None and free < needed:
-        return "refused", f"{call.places.directory} has {free} bytes free, {needed} are needed"
-    return "ok", f"{needed} bytes needed"
-
-
-def _data(call: Call) -> Found:
-    paths = call.document["data"]["directories"]
-    said = [f"{path}: 3 files, 4096 bytes, some 0 s" for path in paths]
-    return "ok", "; ".join(said) or "none is copied"
-
-
-def _lock(call: Call) -> Found:
-    if call.node.driver is None:
-        return "ok", "free"
-    owner = call.node.owner
-    return "refused", f"held: run {owner.get('run')} of {owner.get('operator')}"
-
-
-def _transaction(call: Call) -> Found:
-    opened = call.disk.active
-    if opened is None:
-        return "ok", "none is open"
-    since = datetime.fromtimestamp(opened.records[0]["wt"], UTC)
-    return "refused", (
-        f"run {opened.plan['run']} to {opened.plan['to']['version']} is open "
-        f"since {since:%Y-%m-%d %H:%M:%SZ}"
-    )
-
-
-def _disabled(call: Call) -> Found:
-    reason = call.disk.disabled
-    if reason is not None:
-        return "refused", reason.strip() or "marked disabled"
-    return "ok", "not disabled"
-
-
-def _finalized(call: Call) -> Found:
-    selected, marker = call.disk.pointer, call.disk.finalized
-    if marker is None and selected is None:
-        return "ok", "nothing is installed"
-    if marker is None:
-        text = f"{selected} is selected and no finalized record exists: adopt it first"
-        return "refused", text
-    if marker["version"] != selected:
-        return "refused", f"{marker['version']} is finalized, {selected} is selected"
-    return "ok", f"{marker['version']}, run {marker['run']}"
-
-
-def _clock(call: Call) -> Found:
-    """A simulated node's clock is as wrong as it was told to be, whoever asks when."""
-    skew = abs(call.node.clock_skew)
-    result = "refused" if skew > 60 else "warn" if skew > 5 else "ok"
-    return result, f"{skew:.1f} s from the operator's clock"
-
-
-def _baseline(call: Call) -> Found:
-    answer, text = _before(call)
-    again = call.args.get("reinstall")
-    if answer != "refused" or not again:
-        return answer, text
-    return "warn", f"{text}; installed again: {again}"
-
-
-def _before(call: Call) -> Found:
-    version = call.disk.pointer
-    if version is None:
-        return "ok", "nothing is installed"
-    service = call.service(version)
-    word, text = service.status()
-    if word != "started":
-        return "refused", f"the service is {word} before the upgrade: {text}"
-    checks = service.health()
-    failure = first_failure(checks)
-    if failure is not None:
-        return "refused", f"{failure.name} fails before the upgrade: {failure.evidence}"
-    soft = first_failure(checks, "soft")
-    if soft is not None:
-        return "warn", f"{soft.name} fails before the upgrade: {soft.evidence}"
-    return "ok", ", ".join(each.name for each in checks) or "no checks"
-
-
-def _second_layer(call: Call) -> Found:
-    if call.args.get("second_layer", "auto") == "none":
-        back = "after a power cut the next acting command brings the node back"
-        return "warn", f"none (ordered so by second_layer): {back}"
-    return "ok", "systemd: at boot the node is back before its service starts; else within 60 s"
-
-
 # --- staged -------------------------------------------------------------------------------------
 
 
 def _signature(call: Call) -> Found:
-    version = call.args["version"]
-    said = call.disk.provenance.get(version)
-    if said is None or said["digest"] != call.args["digest"]:
-        return "refused", f"nothing is known of where {version} comes from"
-    return signed(said)
+    version, record = call.args["version"], _record(call)
+    if record is None:
+        return "refused", f"{version} is not staged"
+    return vouched(call, record)
 
 
-def signed(said: Mapping[str, str]) -> Found:
-    """Who vouches for a version, by what was said when it was staged."""
-    imported = f"; imported from {said['imported']}" if said["imported"] else ""
+def vouched(call: Call, record: Content) -> Found:
+    """Who vouches for a content, by what was said when its release was staged."""
+    said = call.disk.provenance.get(record.version)
+    if said is None or said["packaged"] != record.packaged:
+        return "refused", f"nothing is known of where {record.version} comes from"
+    more = f"; imported from {said['imported']}" if said["imported"] else ""
+    if record.digest != record.packaged:
+        more += "; the configuration that was put into it is signed by nobody"
     if not said["by"]:
-        return "warn", f"NOT SIGNED; the cluster file allows it{imported}"
-    return "ok", f"{said['by']}, {said['key']}, verified again here{imported}"
+        return "warn", f"NOT SIGNED; the cluster file allows it{more}"
+    return "ok", f"{said['by']}, {said['key']}, verified again here{more}"
 
 
 def _digest(call: Call) -> Found:
     version, wanted = call.args["version"], call.args["digest"]
-    manifest, mark = call.disk.manifests.get(version), call.disk.marks.get(version)
+    manifest, mark = _record(call), call.disk.marks.get(version)
     if manifest is None or mark is None:
         return "refused", f"{version} is not staged"
     for found in (mark["digest"], manifest.digest):
@@ -258,8 +105,7 @@ def _digest(call: Call) -> Found:
 
 
 def _tree(call: Call) -> Found:
-    version = call.args["version"]
-    manifest = call.disk.manifests.get(version)
+    version, manifest = call.args["version"], _record(call)
     if manifest is None:
         return "refused", f"{version} is not staged"
     found = compare(_tree_of(call), manifest.files)
@@ -281,14 +127,17 @@ def _same(call: Call) -> Found:
     version = call.args["version"]
     if call.disk.pointer != version:
         return "ok", f"{version} is not what is selected now"
-    if (call.disk.finalized or {}).get("digest") != call.args["digest"]:
+    marker, record = call.disk.finalized or {}, _record(call)
+    if marker.get("digest") == call.args["digest"]:
+        return "ok", "the same content"
+    if record is None or record.packaged is None or record.packaged != marker.get("packaged"):
         return "refused", f"{version} is installed with other content"
-    return "ok", "the same content"
+    return "ok", "the same release, with other configuration"
 
 
 def _links(call: Call) -> Found:
-    placed = call.disk.trees.get(call.args["version"])
-    if compare(placed, call.disk.manifests[call.args["version"]].files).is_exact:
+    placed, record = call.disk.trees.get(call.args["version"]), _record(call)
+    if record is not None and compare(placed, record.files).is_exact:
         return "ok", "rename and link work; nothing differs"
     return "ok", "rename and link work; to %s 1" % ("replace" if placed else "create")
 
@@ -326,7 +175,7 @@ def _installed(call: Call) -> Found:
     version, selected = call.args["version"], call.disk.pointer
     if selected != version:
         return "refused", f"{selected} is selected, not {version}"
-    manifest, found = call.disk.manifests.get(version), _recorded(call, version)
+    manifest, found = _record(call), _recorded(call, version)
     if manifest is None or found is None or manifest.digest != call.args["digest"]:
         return "refused", f"what is recorded of {version} is other content"
     return ("ok" if found.is_whole else "refused"), found.text()
@@ -344,7 +193,13 @@ def _serving(call: Call) -> Found:
     return "ok", ", ".join(each.name for each in checks) or "no checks"
 
 
+def _record(call: Call) -> Content | None:
+    """Of the content that it is asked about."""
+    return call.disk.record_of(call.args["version"], call.args.get("digest"))
+
+
 def _recorded(call: Call, version: str) -> Comparison | None:
+    """How what lies there differs from what was made final."""
     manifest = call.disk.manifests.get(version)
     return None if manifest is None else compare(call.disk.trees.get(version), manifest.files)
 
@@ -354,33 +209,12 @@ def _tree_of(call: Call) -> Tree | None:
     return call.disk.staging.get(version) or call.disk.trees.get(version)
 
 
-_Checks = list[tuple[str, Callable[[Call], Found]]]
-
-_PREFLIGHT: _Checks = [
-    ("python", _python),
-    ("needed commands", _commands),
-    ("needed libraries", _libraries),
-    ("architecture", _architecture),
-    ("sequence", _sequence),
-    ("state directory", _state),
-    ("product directory", _directory),
-    ("space", _space),
-    ("data", _data),
-    ("lock", _lock),
-    ("open upgrade", _transaction),
-    ("not disabled", _disabled),
-    ("last upgrade finalized", _finalized),
-    ("clock", _clock),
-    ("baseline", _baseline),
-    ("second layer", _second_layer),
-]
-
-_STAGED: _Checks = [
+_STAGED: Checks = [
     ("signature", _signature),
     ("digest", _digest),
     ("staged files", _tree),
-    ("architecture", _architecture),
-    ("sequence", _sequence),
+    ("architecture", checks_preflight.architecture),
+    ("sequence", checks_preflight.sequence),
     ("service", _control),
     ("same version, other content", _same),
     ("rename and link", _links),
@@ -389,8 +223,8 @@ _STAGED: _Checks = [
     ("parse", _parse),
 ]
 
-_SCOPES: dict[str, _Checks] = {
-    "preflight": _PREFLIGHT,
+_SCOPES: dict[str, Checks] = {
+    "preflight": checks_preflight.CHECKS,
     "staged": _STAGED,
     "installed": [("installed files", _installed), ("serving", _serving)],
 }

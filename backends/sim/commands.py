@@ -7,7 +7,7 @@ from backends.node import wire
 from backends.sim import checks, facts, keeping, looking, staging, verify
 from backends.sim import records as standing
 from backends.sim.call import OK, Answer, Answering, Call, Refused
-from backends.sim.content import compare
+from backends.sim.content import Content, compare
 from backends.sim.driver import begin, forward, launch, recover
 from backends.sim.node import Disk, Transaction
 from backends.sim.opened import Open
@@ -73,8 +73,12 @@ def _install(call: Call) -> Answer:
     if mark is None or mark["digest"] != args["digest"] or not mark["checked"]:
         raise Refused("not-checked", f"{args['version']} is not staged and checked here")
     version = args["version"]
-    _refuse_changed(call, version)
-    to = {"version": version, "digest": args["digest"], "path": call.places.tree(version)}
+    to = {
+        "version": version,
+        "digest": args["digest"],
+        "packaged": _refuse_changed(call, version).packaged,
+        "path": call.places.tree(version),
+    }
     plan = {
         "schema": "liftlock.transaction/1",
         "run": args["run"],
@@ -95,10 +99,13 @@ def _install(call: Call) -> Answer:
     return OK
 
 
-def _refuse_changed(call: Call, version: str) -> None:
-    files = call.disk.manifests[version].files
+def _refuse_changed(call: Call, version: str) -> Content:
+    """What was checked is what is switched to; what is recorded of it."""
+    record = call.disk.record_of(version, call.args["digest"])
+    if record is None:
+        raise AssertionError("what was staged is recorded")
     found, placed = (
-        compare(trees.get(version), files) for trees in (call.disk.staging, call.disk.trees)
+        compare(trees.get(version), record.files) for trees in (call.disk.staging, call.disk.trees)
     )
     if not found.is_exact and not placed.is_exact:
         raise Refused(
@@ -107,6 +114,7 @@ def _refuse_changed(call: Call, version: str) -> None:
             found.text(),
             "nothing was changed; find out who did that, then stage it again",
         )
+    return record
 
 
 def _previous(call: Call) -> dict[str, Any] | None:

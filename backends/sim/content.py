@@ -6,12 +6,14 @@ Contents are shared by all nodes that have them; only what differs is kept per n
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
-from backends.node.canonical import StrictError, files_digest, parse
+from backends.node.archive import ArchiveError
+from backends.node.archive import Tree as Names
+from backends.node.canonical import StrictError, configured, files_digest, parse
 from backends.releases.build import build
 
 MAX_MANIFEST = 64 << 20
@@ -28,11 +30,22 @@ class Content:
     version: str
     files: tuple[Entry, ...]
     sequence: int | None = None
+    packaged: str | None = None
+    """The content digest of the release that it came in; None: it came in none."""
 
     @cached_property
     def digest(self) -> str:
         """The content digest; see `canonical.files_digest`."""
         return files_digest(self.files)
+
+    def configured(self, configuration: Iterable[Entry]) -> "Content":
+        """With configuration from elsewhere in it.
+
+        Raises:
+            ValueError: It does not fit into the release.
+        """
+        files = tuple(configured(self.files, configuration))
+        return replace(self, files=files)
 
     @cached_property
     def blobs(self) -> Mapping[str, int]:
@@ -51,14 +64,19 @@ def content_of(manifest: bytes) -> Content:
     if not isinstance(found, dict):
         raise StrictError("no JSON object")
     files = tuple(found["files"])
+    refuse_unsafe(files)
+    return Content(found["version"], files, found.get("sequence"), files_digest(files))
+
+
+def refuse_unsafe(files: Iterable[Entry]) -> None:
+    """Raises ValueError or ArchiveError for what no tree may hold."""
+    tree = Names()
     for each in files:
         if each["type"] not in ("file", "dir", "link"):
-            raise ValueError(f"{each['path']}: a {each['type']}")
+            raise ArchiveError("type", each["path"], f"a {each['type']}")
+        tree.add(each["path"], each["type"], int(each["size"]), each["target"])
         if each["type"] == "file" and len(bytes.fromhex(each["sha256"])) != 32:
-            raise ValueError(f"{each['path']}: no SHA-256")
-        if int(each["size"]) < 0 or {"", ".", ".."} & {*each["path"].split("/")}:
-            raise ValueError(f"{each['path']}: outside of its tree")
-    return Content(found["version"], files, found.get("sequence"))
+            raise ArchiveError("header", each["path"], "no SHA-256")
 
 
 class Tree:

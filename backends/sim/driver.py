@@ -188,7 +188,7 @@ def _compile(opened: Open) -> list[Step]:
     version, disk = opened.to["version"], opened.disk
     steps = []
     placed = disk.trees.get(version)
-    if not compare(placed, disk.manifests[version].files).is_exact:
+    if not compare(placed, opened.record.files).is_exact:
         steps.append(Step(0, opened.to["path"], "dir" if placed else "absent"))
     before = "absent" if disk.pointer is None else "file"
     steps.append(Step(len(steps), opened.pointer, before))
@@ -236,7 +236,7 @@ def _stop_old(opened: Open) -> Steps:
 def _check_target(opened: Open) -> None:
     version = opened.to["version"]
     tree = opened.disk.trees.get(version)
-    found = compare(tree, opened.disk.manifests[version].files)
+    found = compare(tree, opened.record.files)
     pointer = opened.disk.pointer
     if not found.is_exact or pointer != version:
         raise StepFailed(f"not what was staged: {found.text()}; the pointer names {pointer}")

@@ -10,6 +10,8 @@ from backends.sim.service import Service, first_failure
 
 Facts = dict[str, Any]
 
+_FINAL = ("version", "run", "digest", "packaged", "time")
+
 
 def full(node: SimNode, document: Mapping[str, Any]) -> Facts:
     """All facts, the service and its health asked."""
@@ -21,26 +23,23 @@ def full(node: SimNode, document: Mapping[str, Any]) -> Facts:
 def quick(node: SimNode, document: Mapping[str, Any]) -> Facts:
     """What the disk says: pointer, staged, finalized, transaction."""
     disk = node.disk
-    marker = disk.finalized
+    marker, staged = disk.finalized, _staged(disk)
     found: Facts = {
         "product": document["name"],
         "boot_id": node.boot_id,
         "selected": disk.pointer,
-        "staged": sorted(version for version in disk.marks if version in disk.staging),
+        "staged": staged,
         "stages": [
             {
                 "version": version,
                 "since": disk.marks[version].get("time"),
                 "checked": disk.marks[version]["checked"],
             }
-            for version in sorted(disk.marks)
-            if version in disk.staging
+            for version in staged
         ],
-        "unsigned": _unsigned(disk),
+        "unsigned": _unsigned(disk, staged),
         "installed": sorted(disk.trees),
-        "finalized": {name: marker[name] for name in ("version", "run", "digest", "time")}
-        if marker
-        else None,
+        "finalized": {name: marker[name] for name in _FINAL} if marker else None,
         "previous": None,
         "transaction": None,
         "problem": None,
@@ -59,9 +58,28 @@ def quick(node: SimNode, document: Mapping[str, Any]) -> Facts:
     return found
 
 
-def _unsigned(disk: Disk) -> list[str]:
-    staged = sorted(version for version in disk.marks if version in disk.staging)
-    here = staged if disk.pointer is None else [disk.pointer, *staged]
+def _in_words(last: Mapping[str, Any]) -> str:
+    before, after = last["from"] or {}, last["to"]
+    if before.get("version") == after["version"] and before["digest"] != after["digest"]:
+        return f"{after['version']} with other configuration"
+    return str(after["version"])
+
+
+def _staged(disk: Disk) -> list[str]:
+    """Not the selected version, unless it is nobody's yet, or has other configuration."""
+    may_be_selected = disk.active is None and (
+        disk.finalized is None or disk.pointer in disk.nexts
+    )
+    return sorted(
+        version
+        for version in disk.marks
+        if version in disk.staging and (version != disk.pointer or may_be_selected)
+    )
+
+
+def _unsigned(disk: Disk, staged: Sequence[str]) -> list[str]:
+    others = [version for version in staged if version != disk.pointer]
+    here = others if disk.pointer is None else [disk.pointer, *others]
     return [
         version
         for version in here
@@ -131,7 +149,7 @@ def _add_last(found: Facts, node: SimNode) -> None:
         found["last"] = {name: last[name] for name in ("txn", "run", "outcome", "why")}
         if last["outcome"] == "undone":
             found["state"] = "rolled_back"
-            found["note"] = f"rolled back from {last['to']['version']}: {last['why']}"
+            found["note"] = f"rolled back from {_in_words(last)}: {last['why']}"
     if found["state"] == "idle" and found["staged"]:
         mark = disk.marks[found["staged"][-1]]
         found["state"] = "checked" if mark["checked"] else "staged"

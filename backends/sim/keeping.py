@@ -1,6 +1,5 @@
 """`adopt` and `clean` on a simulated node: done at once, under the driver's lock."""
 
-from backends.node.canonical import files_digest
 from backends.sim.call import OK, Answer, Call, Refused
 from backends.sim.content import Comparison, Content, compare
 from backends.sim.node import Disk
@@ -85,7 +84,8 @@ def _record_adopted(call: Call, content: Content, released: bool, differ: int) -
     disk.manifests[content.version] = content
     disk.finalized = {
         "version": content.version,
-        "digest": files_digest(content.files),
+        "digest": content.digest,
+        "packaged": content.packaged,
         "run": args["run"],
         "previous": None,
         "time": call.node.clock.now(),
@@ -121,7 +121,7 @@ def clean(call: Call) -> Answer:
     if everything:
         call.node.disk = Disk(trees=disk.trees, pointer=disk.pointer)
     else:
-        for kept in (disk.staging, disk.blobs, disk.parts, disk.marks):
+        for kept in (disk.staging, disk.blobs, disk.parts, disk.marks, disk.nexts):
             kept.clear()
         call.book().append("CLEAN", operator=call.args["operator"], paths=found["paths"])
     call.node.changed()
@@ -135,6 +135,7 @@ def _to_be_cleaned(call: Call, everything: bool) -> dict[str, list[str]]:
             (f"{places.beside}/staging", disk.staging),
             (f"{places.home}/blobs", disk.blobs or disk.parts),
             (f"{places.home}/staged", disk.marks),
+            (f"{places.home}/next", disk.nexts),
         )
         return {"paths": [path for path, found in there if found], "kept": [], "stays": []}
     exists = ((places.beside, disk.has_beside), (places.home, disk.has_home))

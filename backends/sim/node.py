@@ -88,8 +88,11 @@ class Disk:
     """What was said to be staged: version -> digest, run, checked."""
 
     manifests: dict[str, Content] = field(default_factory=dict)
-    provenance: dict[str, dict[str, str]] = field(default_factory=dict)
-    """Who vouches for what was staged: version -> by, key, imported, digest."""
+    nexts: dict[str, Content] = field(default_factory=dict)
+    """The final version with other configuration, until that is final."""
+
+    provenance: dict[str, dict[str, str | None]] = field(default_factory=dict)
+    """Who vouches for what was staged: version -> by, key, imported, packaged."""
 
     blobs: dict[str, int] = field(default_factory=dict)
     parts: dict[str, bytearray] = field(default_factory=dict)
@@ -109,6 +112,13 @@ class Disk:
     """The product's own journal, outside of transactions."""
 
     active: Transaction | None = None
+
+    def record_of(self, version: str, digest: str | None) -> Content | None:
+        """What is recorded of a version; of the content with this digest where both are known."""
+        coming = self.nexts.get(version)
+        if coming is not None and coming.digest == digest:
+            return coming
+        return self.manifests.get(version)
 
 
 class SimNode:

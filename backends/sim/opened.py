@@ -4,6 +4,7 @@ from collections.abc import Callable, Generator, Mapping
 from typing import Any
 
 from backends.sim import records as standing
+from backends.sim.content import Content
 from backends.sim.node import SimNode, Step, Transaction
 from backends.sim.routine import Steps
 from backends.sim.service import Service
@@ -40,6 +41,14 @@ class Open:
     def records(self) -> list[Mapping[str, Any]]:
         """What is in the journal."""
         return self.transaction.records
+
+    @property
+    def record(self) -> Content:
+        """Of the content we go to."""
+        found = self.disk.record_of(self.to["version"], self.to["digest"])
+        if found is None:
+            raise AssertionError("what was staged is recorded")
+        return found
 
     @property
     def new(self) -> Service:

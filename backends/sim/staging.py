@@ -8,6 +8,7 @@ from collections.abc import Generator, Mapping
 from typing import Any
 
 from backends.node import wire
+from backends.node.archive import ArchiveError
 from backends.node.canonical import StrictError
 from backends.sim.call import OK, Answering, Call, Refused
 from backends.sim.content import (
@@ -16,11 +17,13 @@ from backends.sim.content import (
     Tree,
     compare,
     content_of,
+    refuse_unsafe,
     sha256_of,
 )
 
 _NEEDED_PER_LINE = 500
 _SAID_EVERY = 1 << 20
+_UNSAFE = (StrictError, ArchiveError, KeyError, TypeError, ValueError, AttributeError)
 _NO_VERSION = frozenset(["", "current"])
 
 
@@ -33,7 +36,9 @@ def stage(call: Call) -> Answering:
     _refuse_version(call)
     disk.has_home = disk.has_beside = True
     disk.run = dict(args["plan"])
-    manifest = yield from _receive_manifest(call)
+    packaged = yield from _receive_manifest(call)
+    fetched = yield from _receive_configuration(call)
+    manifest = _configured(call, packaged)
     version = manifest.version
     _refuse_mirror(call)
     fresh = bool(args.get("fresh"))
@@ -41,18 +46,20 @@ def stage(call: Call) -> Answering:
         disk.blobs.clear()
         disk.parts.clear()
     there = not fresh and _is_there(call, manifest)
+    if not there:
+        disk.blobs.update(fetched)
     lacking = {} if there else _lacking(call, manifest, fresh)
     _ask(call, lacking)
     received = yield from _receive(call, lacking)
     if not there:
         disk.staging[version] = Tree(manifest)
-    disk.manifests[version] = manifest
+    _record(call, manifest)
     signature = args.get("signature") or {}
     disk.provenance[version] = {
         "by": signature.get("by", ""),
         "key": signature.get("key", ""),
         "imported": args.get("imported", ""),
-        "digest": args["digest"],
+        "packaged": manifest.packaged,
     }
     disk.marks[version] = {
         "digest": args["digest"],
@@ -68,6 +75,7 @@ def stage(call: Call) -> Answering:
         version=version,
         digest=args["digest"],
         received=received,
+        configuration=[each["path"] for each in args.get("configuration") or []],
         signed=signature.get("by", ""),
     )
     call.send(
@@ -80,7 +88,8 @@ def _refuse_version(call: Call) -> None:
     version, marker = call.args["version"], call.disk.finalized or {}
     if version in _NO_VERSION or "/" in version or version.startswith("."):
         raise Refused("version-unsafe", f"{version[:100]!r} cannot be a version's directory")
-    if marker.get("version") == version and marker.get("digest") != call.args["digest"]:
+    is_other = marker.get("version") == version and marker.get("digest") != call.args["digest"]
+    if is_other and _packaged(call) != marker.get("packaged"):
         raise Refused(
             "version-taken",
             f"{version} is installed with other content",
@@ -109,11 +118,57 @@ def _receive_manifest(call: Call) -> Generator[None, None, Content]:
         raise Refused("manifest-damaged", "the manifest was changed on the way")
     try:
         manifest = content_of(data)
-    except (StrictError, KeyError, TypeError, ValueError, AttributeError) as error:
+    except _UNSAFE as error:
         raise Refused("manifest-unsafe", "the manifest is refused", str(error)) from error
-    if (manifest.version, manifest.digest) != (call.args["version"], call.args["digest"]):
+    if (manifest.version, manifest.digest) != (call.args["version"], _packaged(call)):
         raise Refused("manifest-other", "the manifest is not the one that was planned")
     return manifest
+
+
+def _packaged(call: Call) -> str:
+    """The digest of the release, without configuration from elsewhere."""
+    return str(call.args.get("packaged", call.args["digest"]))
+
+
+def _receive_configuration(call: Call) -> Generator[None, None, dict[str, int]]:
+    """Take what comes right behind the manifest, in the order in which it was announced."""
+    found: dict[str, int] = {}
+    announced = call.args.get("configuration") or []
+    if sum(each["size"] for each in announced) > wire.MAX_CONFIGURATION:
+        raise Refused("configuration-too-big", f"more than {wire.MAX_CONFIGURATION} bytes")
+    for each in announced:
+        path, sha, size = each["path"], each["sha256"], each["size"]
+        line = yield from call.intake.line(wire.MAX_LINE)
+        if _frame_header(line) != (sha, 0, size):
+            raise Refused("frame-unasked", f"a frame that is not {path}")
+        data = yield from call.intake.exactly(size)
+        if len(data) != size:
+            raise Refused("stage-cut", f"{path} did not arrive")
+        if sha256_of(data) != sha:
+            raise Refused("blob-damaged", f"{path} was changed on the way")
+        found[sha] = size
+    return found
+
+
+def _configured(call: Call, packaged: Content) -> Content:
+    try:
+        found = packaged.configured(call.args.get("configuration") or [])
+        refuse_unsafe(found.files)
+    except _UNSAFE as error:
+        text = "the configuration does not fit into the release"
+        raise Refused("configuration-unsafe", text, str(error)) from error
+    if found.digest != call.args["digest"]:
+        raise Refused("manifest-other", "the configuration is not what was planned")
+    return found
+
+
+def _record(call: Call, content: Content) -> None:
+    """Of the version that is final nothing is forgotten until its other content is, too."""
+    disk, marker = call.disk, call.disk.finalized or {}
+    disk.nexts.pop(content.version, None)
+    is_next = (marker.get("version"), marker.get("digest")) != (content.version, content.digest)
+    is_next = is_next and marker.get("version") == content.version
+    (disk.nexts if is_next else disk.manifests)[content.version] = content
 
 
 def _frame_header(line: bytes) -> tuple[str, int, int]:

@@ -7,7 +7,7 @@ from collections.abc import Generator
 
 from backends.node.canonical import canonical
 from backends.sim import records as standing
-from backends.sim.content import Comparison, Tree, compare, sha256_of
+from backends.sim.content import Comparison, Content, Tree, compare, sha256_of
 from backends.sim.node import Step
 from backends.sim.opened import Open, Waits, put_away
 from backends.sim.service import Service
@@ -50,17 +50,20 @@ def complete(opened: Open) -> Waits:
     disk.finalized = {
         "version": version,
         "digest": opened.to["digest"],
+        "packaged": opened.record.packaged,
         "run": opened.plan["run"],
         "previous": (opened.disk.finalized or {}).get("previous")
         if _is_again(opened)
         else opened.previous,
         "time": decided["wt"] if decided else None,
     }
-    disk.floor = max(disk.floor, disk.manifests[version].sequence or -1)
+    disk.floor = max(disk.floor, opened.record.sequence or -1)
     for tree in disk.store.values():
-        _set_aside(opened, tree, "finalize")
+        _set_aside(opened, tree, disk.manifests[version], "finalize")
     disk.store.clear()
     disk.marks.pop(version, None)
+    disk.manifests[version] = opened.record
+    disk.nexts.pop(version, None)
     opened.log("END", outcome="ok")
     put_away(opened)
     return "ok"
@@ -135,21 +138,27 @@ def _prove(opened: Open, failures: list[str]) -> bool:
         opened.log("PROOF", what=step.path, ok=not differs, text=differs)
         if differs:
             problems.append(f"{step.path}: {differs}")
-    if opened.previous is not None and not _is_again(opened):
-        problems.extend(_prove_old_tree(opened, opened.previous["version"]))
+    problems.extend(_prove_old_tree(opened))
     if problems:
         opened.log("UNPROVEN", paths=[problem[:500] for problem in problems[:100]])
     return not problems
 
 
 def _is_again(opened: Open) -> bool:
-    """Whether the version that was there is installed again: its tree is a step of its own."""
+    """Whether the version that was there is installed again."""
     previous = opened.previous
     return previous is not None and previous["version"] == opened.to["version"]
 
 
-def _prove_old_tree(opened: Open, version: str) -> list[str]:
-    manifest = opened.disk.manifests.get(version)
+def _prove_old_tree(opened: Open) -> list[str]:
+    """Nothing in it is anybody's step, unless the same version was put in its place."""
+    if opened.previous is None:
+        return []
+    version, again = opened.previous["version"], _is_again(opened)
+    only_pointer = [step.path for step in opened.steps] == [opened.pointer]
+    if again and not only_pointer:
+        return []
+    manifest = opened.record if again else opened.disk.manifests.get(version)
     if manifest is None:
         return [f"the manifest of {version} is gone: its tree cannot be proven"]
     path = f"{opened.document['directory']}/{version}"
@@ -182,9 +191,9 @@ def _clean(opened: Open) -> None:
     disk, version = opened.disk, opened.to["version"]
     disk.store.clear()
     tree = disk.staging.get(version)
-    if tree is None or version not in disk.manifests:
+    if tree is None:
         return
-    found = _set_aside(opened, tree, "rollback")
+    found = _set_aside(opened, tree, opened.record, "rollback")
     tree.extra.clear()
     tree.missing |= tree.changed
     tree.changed.clear()
@@ -192,10 +201,10 @@ def _clean(opened: Open) -> None:
         disk.marks.pop(version, None)
 
 
-def _set_aside(opened: Open, tree: Tree, during: str) -> Comparison:
-    """Keep what a tree holds that its release does not know; how it differs."""
+def _set_aside(opened: Open, tree: Tree, record: Content, during: str) -> Comparison:
+    """Keep what a tree holds that its record does not know; how it differs."""
     version = opened.to["version"]
-    found = compare(tree, opened.disk.manifests[version].files)
+    found = compare(tree, record.files)
     for path in found.extra + found.changed:
         kept = f"{opened.txn}/{version}/{path}"
         opened.disk.conflicts.append(kept)

@@ -5,8 +5,8 @@ from typing import Any
 from backends.node import wire
 from backends.sim import facts
 from backends.sim.call import OK, Answer, Call, Refused
-from backends.sim.checks import signed
-from backends.sim.content import compare
+from backends.sim.checks import vouched
+from backends.sim.content import Content, compare
 from backends.sim.node import SimNode
 
 _BAD = ("refused", "unknown")
@@ -18,14 +18,14 @@ Found = tuple[str, str]
 def verify(call: Call) -> Answer:
     """Say each row, then what differs; ok when nothing does, failed when something does."""
     version, digest = _at_rest(call)
-    manifest = call.disk.manifests.get(version)
+    manifest = call.disk.record_of(version, digest)
     if manifest is None:
         text = f"nothing is recorded of {version} here"
         raise Refused("nothing-recorded", text, "", "adopt it first")
     found = compare(call.disk.trees.get(version), manifest.files)
     rows: list[tuple[str, Found]] = [
         ("recorded", _recorded(version, manifest.digest, digest)),
-        ("signature", _signature(call, version)),
+        ("signature", _signature(call, manifest)),
         ("installed files", ("ok" if found.is_whole else "refused", found.text())),
     ]
     bad = [name for name, (result, _) in rows if result in _BAD]
@@ -83,7 +83,7 @@ def drift(node: SimNode, found: facts.Facts) -> Any:
     if opened is not None and (opened["driver"] or opened["decision"] != "ACCEPT"):
         return None
     decided = opened["to"] if opened is not None else found["finalized"] or {}
-    manifest = node.disk.manifests.get(version)
+    manifest = node.disk.record_of(version, decided.get("digest"))
     if manifest is None or decided.get("version") != version:
         return {"unknown": f"nothing is recorded of {version}"}
     differs = compare(node.disk.trees.get(version), manifest.files)
@@ -118,11 +118,10 @@ def _recorded(version: str, found: str, wanted: str | None) -> Found:
     return "ok", found
 
 
-def _signature(call: Call, version: str) -> Found:
-    said = call.disk.provenance.get(version)
-    if said is None:
-        return "ok", f"{version} was adopted as it lay there: no release, no signature"
-    return signed(said)
+def _signature(call: Call, record: Content) -> Found:
+    if record.packaged is None:
+        return "ok", f"{record.version} was adopted as it lay there: no release, no signature"
+    return vouched(call, record)
 
 
 def _parse(call: Call) -> str:

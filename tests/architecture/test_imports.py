@@ -24,9 +24,11 @@ SHARED = (
     "backends.node.archive",
     "backends.node.canonical",
     "backends.node.expand",
+    "backends.node.keeping",
     "backends.node.journal",
 )
-"""The files of the updater that both sides read: words, formats, the strict archive reader."""
+"""The files of the updater that both sides read: words, formats, patterns, the strict archive
+reader."""
 
 PURE = frozenset(
     [

@@ -6,7 +6,8 @@ import time
 import pytest
 from hypothesis import given, settings
 
-from backends.domain.facts import Drift, Finalized, NodeReading, Unknown, VersionRef
+from backends.domain.drift import Drift
+from backends.domain.facts import Finalized, NodeReading, Unknown, VersionRef
 from backends.domain.problem import Exit, Problem
 from backends.domain.states import NodeState, Phase, ServiceState, Unreachable
 from backends.domain.survey import survey

@@ -8,6 +8,7 @@ import pytest
 from tests.drills.caddy_server import CaddyCluster
 from tests.drills.sshd import Operator, Sshd
 from tests.support.cluster import Ran
+from tests.support.mirror import a_mirror
 
 pytestmark = [pytest.mark.drill, pytest.mark.timeout(300)]
 
@@ -48,7 +49,7 @@ def untouched(caddy: CaddyCluster) -> tuple[object, ...]:
     return caddy.product("n1"), caddy.pid("n1"), node["running"], node["finalized"]
 
 
-def is_refused(caddy: CaddyCluster) -> str:
+def is_refused(caddy: CaddyCluster, says: str = "hello") -> str:
     """The upgrade ends with exit 4, and nothing was touched; what Caddy said."""
     before = untouched(caddy)
     ran = caddy.upgrade(NEW, "--json")
@@ -60,7 +61,7 @@ def is_refused(caddy: CaddyCluster) -> str:
     assert rows["parse"]["result"] == "refused"
     assert rows["staged files"]["result"] == "ok"
     assert untouched(caddy) == before
-    assert caddy.says("n1", "/hello") == "hello"
+    assert caddy.says("n1", "/hello") == says
     return str(rows["parse"]["evidence"])
 
 
@@ -97,3 +98,33 @@ def test_a_configuration_that_was_broken_by_hand_is_refused_before_the_running_o
     ran = caddy.run("verify", str(caddy.file))
     assert ran.status == 4, "the next start of the old version would be refused, too"
     assert "responnd" in ran.out + ran.err
+
+
+def test_a_site_from_elsewhere_wins_alone_is_an_upgrade_and_is_asked_about(
+    caddy: CaddyCluster,
+) -> None:
+    with a_mirror() as mirror:
+        url = f'"{mirror.url}/hello.caddy"'
+        caddy.write_profile(f'\n[[configuration]]\npath = "sites/hello.caddy"\nurl = {url}\n')
+        mirror.files["/hello.caddy"] = b'respond /hello "from elsewhere"\n'
+        caddy.release(NEW)
+        succeeds(caddy, caddy.upgrade(NEW))
+        succeeds(caddy, caddy.run("finalize", str(caddy.file), "--yes"))
+        assert caddy.says("n1", "/hello") == "from elsewhere"
+
+        mirror.files["/hello.caddy"] = BROKEN.encode()
+        assert "hello.caddy" in is_refused(caddy, says="from elsewhere")
+
+        mirror.files["/hello.caddy"] = b'respond /hello "changed"\n'
+        before = caddy.pid("n1")
+        succeeds(caddy, caddy.upgrade(NEW))
+        assert caddy.says("n1", "/hello") == "changed"
+        assert caddy.says("n1", "/mine") == "mine", "what lives on lives on"
+        assert caddy.pid("n1") != before
+        back = caddy.run("rollback", str(caddy.file), "--yes", "--reason", "a drill")
+        succeeds(caddy, back)
+        assert caddy.says("n1", "/hello") == "from elsewhere"
+        succeeds(caddy, caddy.upgrade(NEW))
+        succeeds(caddy, caddy.run("finalize", str(caddy.file), "--yes"))
+        assert caddy.says("n1", "/hello") == "changed"
+        succeeds(caddy, caddy.run("verify", str(caddy.file)))

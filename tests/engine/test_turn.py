@@ -11,14 +11,15 @@ from backends.engine.results import Result
 from backends.engine.turn import Turn
 from tests.domain.nodes import node, transaction, upgraded
 
-RUN = "1120-k7f"
+RUN, DIGEST = "1120-k7f", "d" * 64
 
 
 @pytest.fixture
 def turn() -> Turn:
     """The turn of n1 in an upgrade to 4.12."""
+    policy = SimpleNamespace(reinstall="")
     plan: Any = SimpleNamespace(
-        run=RUN, release_version="4.12", policy=SimpleNamespace(reinstall="")
+        run=RUN, release_version="4.12", release_digest=DIGEST, policy=policy
     )
     contact: Any = SimpleNamespace(node="n1")
     scribe: Any = SimpleNamespace(say=lambda *_, **__: None)
@@ -53,7 +54,11 @@ def test_what_another_run_has_open_is_locked(turn: Turn) -> None:
 
 
 def test_what_somebody_finalized_meanwhile_is_final(turn: Turn) -> None:
-    final = node("n1", finalized=Finalized("4.12", RUN))
+    final = node("n1", finalized=Finalized("4.12", RUN, DIGEST))
     found = turn._judge(final)
     assert found is not None
     assert found.result is Result.FINALIZED
+    other = node("n1", finalized=Finalized("4.12", RUN, "e" * 64))
+    judged = turn._judge(other)
+    assert judged is not None
+    assert judged.result is Result.REFUSED, "it is the same version with other configuration"

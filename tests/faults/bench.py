@@ -51,6 +51,12 @@ BENCHES = (*LAYOUTS, *(f"{layout} from nothing" for layout in LAYOUTS))
 AGAIN = tuple(f"{layout} again" for layout in LAYOUTS)
 """The version that is there, and has drifted, is installed again."""
 
+CONFIGURED = tuple(f"{layout} configured" for layout in LAYOUTS)
+"""The version that is there is installed with other configuration."""
+
+_CONTENT = {"again": trees.drifted, "configured": trees.reconfigured}
+_BEFORE = {"from nothing": "", "again": "2.0", "configured": "2.0"}
+
 
 class Bench:
     """A node on which 1.0 runs and 2.0 is staged, and the phases that can be run on it."""
@@ -72,7 +78,7 @@ class Bench:
         """A fault of `seeds` that is planted in each child."""
 
         self.node = top / "node"
-        content = content or (trees.drifted if way == "again" else trees.of_layout)(layout)
+        content = content or _CONTENT.get(way, trees.of_layout)(layout)
         self.old, self.new, self._live = trees.small(content) if small else content
         directory = str(self.node / "opt" / "beacon")
         self.document = beacon.document(
@@ -109,7 +115,7 @@ class Bench:
         trees.lay(self.data, {"table": trees.text("format 1\n", 0o640), "log": trees.text("x\n")})
         self.places.make_home()
         self.places.make_beside()
-        self.before = {"from nothing": "", "again": "2.0"}.get(way, "1.0")
+        self.before = _BEFORE.get(way, "1.0")
         """The version that runs before; none for a first install."""
 
         self.book.write_text(self.before)
@@ -134,7 +140,7 @@ class Bench:
     def _lay_down(self) -> None:
         trees.lay(Path(self.places.directory), self._live)
         version = self.before
-        about = {"version": version, "digest": self.old.digest}
+        about = {"version": version, "digest": self.old.digest, "packaged": self.old.packaged}
         places.write_json(
             self.places.manifest(version),
             {**about, "sequence": 1, "files": self.old.files, "source": "release"},
@@ -148,13 +154,18 @@ class Bench:
         places.write_json(
             self.places.finalized, {**about, "run": "r0", "previous": None, "time": 1.0}
         )
-        self.previous = {**about, "path": self.places.tree(version)}
+        path = self.places.tree(version)
+        self.previous = {"version": version, "digest": self.old.digest, "path": path}
 
     def stage(self) -> None:
         """Stage the new version, in this process."""
         manifest = self.new.manifest
         sha = hashlib.sha256(manifest).hexdigest()
         line = _Line(wire.frame_header(sha, 0, len(manifest)) + manifest)
+        for thing in self.new.fetched.values():
+            data = thing.content or b""
+            name = hashlib.sha256(data).hexdigest()
+            line.add(wire.frame_header(name, 0, len(data)) + data)
 
         def send(message: dict[str, Any]) -> None:
             for name, offset, _ in message["blobs"] if message["t"] == "need" else ():
@@ -167,6 +178,8 @@ class Bench:
             "run": "r1",
             "version": "2.0",
             "digest": self.new.digest,
+            "packaged": self.new.packaged,
+            "configuration": self.new.configuration,
             "manifest": {"sha256": sha, "size": len(manifest)},
             "plan": {"run": "r1"},
         }
@@ -211,7 +224,7 @@ class Bench:
     def decided(self) -> dict[str, list[str]]:
         """What becomes of the configuration, as the command says before it begins."""
         layout = layouts.layout_of(self.document, self.places)
-        return configuration.decide(layout, "2.0")._asdict()
+        return configuration.decide(layout, "2.0", self.new.digest)._asdict()
 
     def roll_back(self) -> str:
         """From the accepted version to the old one."""

@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 
 from tests.faults import journals, power, readers, seeds, shipped, sweeps
-from tests.faults.bench import AGAIN, BENCHES, LAYOUTS, Bench
+from tests.faults.bench import AGAIN, BENCHES, CONFIGURED, LAYOUTS, Bench
 from tests.faults.sweeps import ERRNOS, PHASES, Tally
 from tests.support.interpreters import node_pythons
 
@@ -85,7 +85,7 @@ def goals() -> Iterator[Goal]:
     yield Goal(
         "an enemy's texts in each widget", (_of("tests.hostile.painted", "every_text"),), 5_000
     )
-    yield Goal("killed at each call", _crashes("kill", *AGAIN), 1_300)
+    yield Goal("killed at each call", _crashes("kill", *AGAIN, *CONFIGURED), 4_000)
     yield Goal("torn at each write, then killed", _crashes("tear"), 900)
     yield Goal(
         "an error once, at each call",

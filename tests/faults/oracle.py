@@ -42,8 +42,15 @@ class Oracle:
         is_final = is_new and opened is None
         marker = places.read_json(bench.places.finalized) or {}
         assert marker.get("version", "") == ("2.0" if is_final else bench.before), marker
-        wanted = ["2.0" if is_new else bench.before, *self.may_run_instead]
-        assert bench.running() in wanted, f"{bench.running()!r} runs, not {wanted}"
+        if marker:
+            wanted = bench.new.digest if is_final else bench.old.digest
+            record = places.read_json(bench.places.manifest(marker["version"])) or {}
+            found = (marker["digest"], record["digest"], record["files"])
+            known = bench.new.files if is_final else bench.old.files
+            assert found == (wanted, wanted, known), "what is recorded is not what is final"
+        assert not is_final or not places.names_in(bench.places.nexts), "it is not the next one"
+        may_run = ["2.0" if is_new else bench.before, *self.may_run_instead]
+        assert bench.running() in may_run, f"{bench.running()!r} runs, not {may_run}"
 
     def judge_recovered(self) -> None:
         """P1 and P2: after recover it is so; again changes nothing; the next upgrade succeeds."""

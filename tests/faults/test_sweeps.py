@@ -11,7 +11,7 @@ import pytest
 from backends.node import transaction
 from backends.node.keeping import OURS
 from tests.faults import journals, readers, seeds, sweeps
-from tests.faults.bench import AGAIN, LAYOUTS, Bench, attempt, run
+from tests.faults.bench import AGAIN, CONFIGURED, LAYOUTS, Bench, attempt, run
 from tests.faults.goals import Goal, goals
 from tests.faults.injector import Injector
 from tests.faults.oracle import same
@@ -37,9 +37,9 @@ def test_p1_p2_killed_at_some_points_the_node_recovers(bench: Bench, phase: str)
     hold(sweeps.crash(bench, phase, "kill", 41), 1)
 
 
-@pytest.mark.parametrize("layout", AGAIN)
+@pytest.mark.parametrize("layout", [*AGAIN, *CONFIGURED])
 @pytest.mark.parametrize("phase", PHASES)
-def test_killed_at_some_points_a_repair_leaves_what_was_there_or_what_was_released(
+def test_killed_at_some_points_the_same_version_again_leaves_what_was_there_or_what_was_released(
     fast_for_all: Path, layout: str, phase: str
 ) -> None:
     bench = Bench(fast_for_all / f"{layout} {phase}", layout, small=True)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from backends.node.canonical import files_digest
+from backends.node.canonical import configured, files_digest
 
 Tree = dict[str, "Thing"]
 WHEN = 1_600_000_000_000_000_000
@@ -84,9 +84,26 @@ class Release:
 
     version: str
     tree: Tree
+    fetched: Tree = field(default_factory=dict)
+    """Configuration from elsewhere that comes with it."""
+
+    @property
+    def whole(self) -> Tree:
+        """What a node gets."""
+        return {**self.tree, **self.fetched}
+
+    @property
+    def configuration(self) -> list[dict[str, Any]]:
+        """What comes from elsewhere, as it is announced to the node."""
+        return [thing.entry(path) for path, thing in self.fetched.items()]
 
     @property
     def files(self) -> list[dict[str, Any]]:
+        """The list of what a node gets."""
+        return configured(self.packaged_files, self.configuration)
+
+    @property
+    def packaged_files(self) -> list[dict[str, Any]]:
         """The manifest's list, with the directories that lie above."""
         found = {path: thing.entry(path) for path, thing in self.tree.items()}
         for path in list(found):
@@ -96,14 +113,19 @@ class Release:
 
     @property
     def digest(self) -> str:
-        """The content digest."""
+        """The digest of what a node gets."""
         return files_digest(self.files)
+
+    @property
+    def packaged(self) -> str:
+        """The digest of what is in the tarball."""
+        return files_digest(self.packaged_files)
 
     @property
     def manifest(self) -> bytes:
         """What travels to the node."""
         about = {"version": self.version, "created": "2026-11-14T22:13:20Z", "sequence": 2}
-        return json.dumps({**about, "files": self.files}).encode()
+        return json.dumps({**about, "files": self.packaged_files}).encode()
 
     def blob(self, sha256: str) -> bytes:
         """The bytes of a blob."""
@@ -201,21 +223,23 @@ NEW = Release(
 
 KEEP = ["*.conf"]
 
-CONFIG = ["etc/edited", "inputs/etc/edited"]
-"""Its default changes, and where others have worked on the node, they have changed it, too."""
+CONFIG = ["etc/edited", "inputs/etc/edited", "etc/fetched", "inputs/etc/fetched"]
+"""Their default changes, and where others have worked on the node, they have changed it, too."""
 
 
 def inside(part: str, release: Release) -> Release:
     """The release with all of it in a directory."""
-    return Release(
-        release.version, {f"{part}/{path}": thing for path, thing in release.tree.items()}
+    tree, fetched = (
+        {f"{part}/{path}": thing for path, thing in each.items()}
+        for each in (release.tree, release.fetched)
     )
+    return Release(release.version, tree, fetched)
 
 
 def live(release: Release, own: bool) -> Tree:
     """The old version as it lies there; with `own`, what others made of it, too."""
     found = {entry["path"]: folder() for entry in release.files if entry["type"] == "dir"}
-    return {**found, **release.tree, **(_OWN if own else {})}
+    return {**found, **release.whole, **(_OWN if own else {})}
 
 
 def drifted(layout: str) -> tuple[Release, Release, Tree]:
@@ -232,7 +256,37 @@ def drifted(layout: str) -> tuple[Release, Release, Tree]:
     return new, new, {**tree, **beside}
 
 
+_FETCHED_FIRST: Tree = {
+    "lib/one": text("from elsewhere 1\n"),
+    "etc/fetched": text("from elsewhere 1\n"),
+    "lib/new/gone": text("no longer fetched\n"),
+}
+_FETCHED_THEN: Tree = {
+    "lib/one": text("from elsewhere 2\n"),
+    "etc/fetched": text("from elsewhere 2\n"),
+    "etc/fresh": text("new\n"),
+}
+
+
+def reconfigured(layout: str) -> tuple[Release, Release, Tree]:
+    """As `of_layout`, where the release is there already, with other configuration."""
+    _, plain, _ = of_layout(layout)
+    part = "inputs/" if layout == "swap" else ""
+    old, new = (
+        Release("2.0", plain.tree, {f"{part}{path}": thing for path, thing in fetched.items()})
+        for fetched in (_FETCHED_FIRST, _FETCHED_THEN)
+    )
+    tree = {**live(old, own=False), f"{part}etc/fetched": text("mine\n", 0o640)}
+    if layout == "versions":
+        tree = {f"2.0/{path}": thing for path, thing in tree.items()}
+        return old, new, {**tree, "2.0": folder(), ".version": text("2.0\n", 0o640)}
+    return old, new, tree
+
+
 _SMALL = {
+    "etc/fetched",
+    "etc/fresh",
+    "lib/new/gone",
     "VERSION",
     "unit",
     "bin/tool",
@@ -261,7 +315,8 @@ def small(whole: tuple[Release, Release, Tree]) -> tuple[Release, Release, Tree]
 
 def _fewer(release: Release) -> Release:
     tree = release.tree
-    return Release(release.version, {path: tree[path] for path in tree if _is_small(path)})
+    fewer = {path: tree[path] for path in tree if _is_small(path)}
+    return Release(release.version, fewer, release.fetched)
 
 
 def _is_small(path: str) -> bool:

@@ -299,8 +299,8 @@ def test_while_nobody_knows_what_is_selected_no_default_is_given_up(tmp_path: Pa
         layout = layout_of(node.document, node.places)
         pointer = node.directory / ".version"
         pointer.write_text("no/version")
-        configured.keep_defaults(layout, "2.0")
+        configured.keep_defaults(layout, "2.0", NEW_RELEASE.files, node.places.default("2.0"))
         assert other.is_dir()
         pointer.write_text("1.0")
-        configured.keep_defaults(layout, "2.0")
+        configured.keep_defaults(layout, "2.0", NEW_RELEASE.files, node.places.default("2.0"))
         assert not other.exists()

@@ -106,7 +106,7 @@ def test_whatever_is_swapped_on_the_node_after_staging_is_refused(
         (folder / "signature").unlink()
     elif what == "about.json":
         about = json.loads((folder / what).read_text())
-        (folder / what).write_text(json.dumps({**about, "digest": "0" * 64}))
+        (folder / what).write_text(json.dumps({**about, "packaged": "0" * 64}))
     else:
         other = signature_of(Beacon("9.9"), tmp_path / "other")
         swapped = {"manifest": "x", "signature": other["armored"], "signer": other["signer"]}
@@ -136,11 +136,8 @@ def test_a_node_with_another_ssh_keygen_or_none(
 ) -> None:
     places = Places(str(tmp_path / "state"), "beacon", str(tmp_path / "opt"))
     release = Beacon("1.0")
-    args = {
-        "version": "1.0",
-        "digest": release.digest,
-        "signature": signature_of(release, tmp_path),
-    }
+    record = {"digest": "7" * 64, "packaged": release.packaged}
+    args = {**record, "version": "1.0", "signature": signature_of(release, tmp_path)}
     provenance.keep(places, args, release.manifest)
     folder = tmp_path / "bin"
     folder.mkdir()
@@ -149,7 +146,7 @@ def test_a_node_with_another_ssh_keygen_or_none(
         (folder / "ssh-keygen").chmod(0o755)
     monkeypatch.setattr(processes, "SAFE_PATH", str(folder))
 
-    found = provenance.check(places, args)
+    found = provenance.check(places, "1.0", record)
 
     assert found[0] == result
     assert says in found[1]

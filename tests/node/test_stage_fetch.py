@@ -60,14 +60,16 @@ def bare(tmp_path: Path) -> Iterator[Node]:
         yield node
 
 
-def stage(node: Node, way: dict[str, str], about: bytes | None = None, **more: Any) -> Answer:
-    """Order it; nothing is pushed but the manifest."""
+def stage(
+    node: Node, way: dict[str, str], about: bytes | None = None, then: bytes = b"", **more: Any
+) -> Answer:
+    """Order it; nothing is pushed but the manifest, and what comes `then`."""
     about = about or manifest()
     sha = hashlib.sha256(about).hexdigest()
     args = {"run": "1120-aaa", "version": "2.0", "digest": RELEASE.digest, "way": way}
     args["manifest"] = {"sha256": sha, "size": len(about)}
-    process = node.start("stage", plan={"run": "1120-aaa"}, **args, **more)
-    said = wire.frame_header(sha, 0, len(about)) + about + wire.END_OF_FRAMES
+    process = node.start("stage", **{"plan": {"run": "1120-aaa"}, **args, **more})
+    said = wire.frame_header(sha, 0, len(about)) + about + then + wire.END_OF_FRAMES
     out, err = process.communicate(said, timeout=60)
     return Answer([wire.decode(line) for line in out.splitlines()], err.decode())
 

@@ -257,3 +257,44 @@ def test_a_mutilated_profile_is_a_problem_or_a_profile_never_a_crash(
         else:
             codes = set()
     assert codes <= {"file-invalid", "file-not-toml"}
+
+
+# --- configuration from elsewhere ---------------------------------------------------------------
+
+
+def configuration(path: str, url: str) -> str:
+    return f'[[configuration]]\npath = "{path}"\nurl = "{url}"\n'
+
+
+def test_configuration_from_elsewhere_is_the_same_for_all_nodes(tmp_path: Path) -> None:
+    text = configuration("etc/main.conf", "https://git/raw/{version}/main.conf")
+    (found,) = profile(tmp_path, PRODUCT + CONTROL + text).configuration
+    assert found.path == "etc/main.conf"
+    assert found.url_of("1.2+rc~1") == "https://git/raw/1.2%2Brc~1/main.conf"
+
+
+@pytest.mark.parametrize(
+    ("path", "url", "says"),
+    [
+        ("../x", "http://h/x", "must be a path inside"),
+        ("/etc/x", "http://h/x", "must be a path inside"),
+        ("x", "h/x", "must begin with http"),
+        ("x", "file:///x", "must begin with http"),
+        ("x", "http://h/{node}", "{node} cannot stand in it"),
+        ("x", "http://h/{vars.x}", "{vars.x} cannot stand in it"),
+        ("x", "http://ann:secret@h/x", "must hold no user and no password"),
+        ("x", "http://[bad/x", "is no address"),
+        ("x", "http:///x", "is no address"),
+        ("x", "http://h:99999/x", "is no address"),
+        ("etc/own.conf", "http://h/x", "is on the keep-list"),
+        (".liftlock/x", "http://h/x", "of Liftlock's own"),
+    ],
+)
+def test_what_cannot_be_fetched_is_refused(path: str, url: str, says: str, tmp_path: Path) -> None:
+    keep = 'keep = ["own.conf"]\n'
+    assert says in mistakes(tmp_path, PRODUCT + keep + CONTROL + configuration(path, url))
+
+
+def test_no_two_come_to_one_place(tmp_path: Path) -> None:
+    twice = configuration("x", "http://h/x") + configuration("x", "http://h/y")
+    assert "there are two of x" in mistakes(tmp_path, PRODUCT + CONTROL + twice)

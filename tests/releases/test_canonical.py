@@ -8,7 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backends.node.canonical import MAX_DEPTH, StrictError, canonical, files_digest, parse
+from backends.node.canonical import (
+    MAX_DEPTH,
+    StrictError,
+    canonical,
+    configured,
+    files_digest,
+    parse,
+)
 
 FILES: list[dict[str, Any]] = [
     {"path": "a", "type": "dir", "mode": 0o755, "size": 0, "sha256": None, "target": None},
@@ -92,3 +99,43 @@ def test_each_key_of_a_file_counts(key: str) -> None:
 def test_a_path_that_is_listed_twice_is_refused() -> None:
     with pytest.raises(ValueError, match="twice"):
         files_digest([FILES[0], FILES[0]])
+
+
+# --- configuration from elsewhere ---------------------------------------------------------------
+
+
+def fetched(path: str, sha256: str = "1" * 64) -> dict[str, Any]:
+    return {"path": path, "mode": 0o640, "size": 2, "sha256": sha256}
+
+
+def test_what_was_fetched_wins_over_a_file_and_over_a_link() -> None:
+    for path in ("a/b", "c"):
+        found = {entry["path"]: entry for entry in configured(FILES, [fetched(path)])}
+        assert found[path] == {**fetched(path), "type": "file", "target": None}
+        assert {name: found[name] for name in found if name != path} == {
+            entry["path"]: entry for entry in FILES if entry["path"] != path
+        }
+
+
+def test_directories_above_it_come_with_it_in_order() -> None:
+    found = configured(FILES, [fetched("b/c/d"), fetched("b/c/e")])
+    assert [(entry["path"], entry["type"]) for entry in found] == [
+        ("a", "dir"),
+        ("a/b", "file"),
+        ("b", "dir"),
+        ("b/c", "dir"),
+        ("b/c/d", "file"),
+        ("b/c/e", "file"),
+        ("c", "link"),
+    ]
+    assert files_digest(found) == files_digest(reversed(found)) != files_digest(FILES)
+
+
+@pytest.mark.parametrize(("path", "says"), [("a", "directory 'a'"), ("c/x", "file 'c'")])
+def test_what_does_not_fit_is_refused(path: str, says: str) -> None:
+    with pytest.raises(ValueError, match=says):
+        configured(FILES, [fetched(path)])
+
+
+def test_nothing_fetched_is_the_list_as_it_was() -> None:
+    assert configured(reversed(FILES), []) == FILES

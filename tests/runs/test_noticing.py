@@ -10,7 +10,8 @@ import pytest
 from app.runs import noticing as noticing_module
 from app.runs.noticing import Noticing
 from app.session import Session, open_book
-from backends.domain.facts import Drift, NodeReading, Unknown
+from backends.domain.drift import Drift
+from backends.domain.facts import NodeReading, Unknown
 from backends.domain.problem import LiftlockError
 from backends.store.book import Book
 from tests.domain.nodes import node, silent

@@ -296,6 +296,7 @@ class SimSide(Side):
             self.node.behaviours[release.version] = NEVER_HEALTHY
         manifest = {"sha256": sha256_of(release.manifest), "size": len(release.manifest)}
         about = {"run": run, "version": release.version, "digest": release.digest}
+        about |= {"packaged": release.packaged, "configuration": release.configuration}
         request = self.request("stage", **about, manifest=manifest, plan={"run": run})
         return self._runner.run(self._talk(request, release))
 
@@ -317,6 +318,9 @@ class SimSide(Side):
                     about = request["args"]["manifest"]
                     header = wire.frame_header(about["sha256"], 0, about["size"])
                     await channel.write(header + release.manifest)
+                    for data in release.fetched.values():
+                        header = wire.frame_header(sha256_of(data), 0, len(data))
+                        await channel.write(header + data)
                 if message["t"] == "need":
                     wanted += [tuple(item) for item in message["blobs"]]
                 if message["t"] == "send":

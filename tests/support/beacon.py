@@ -7,7 +7,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from backends.demo.ports import free_ports
-from backends.node.canonical import files_digest
+from backends.node.canonical import configured, files_digest
 
 _PRODUCT = files("backends.demo") / "product"
 CREATED = 1_700_000_000
@@ -25,8 +25,17 @@ RELEASE = {
 class Beacon:
     """One version's content: path -> (mode, bytes)."""
 
-    def __init__(self, version: str, *, sick: bool = False, more: dict[str, bytes] | None = None):
+    def __init__(
+        self,
+        version: str,
+        *,
+        sick: bool = False,
+        more: dict[str, bytes] | None = None,
+        fetched: dict[str, bytes] | None = None,
+    ):
+        """`fetched` is configuration from elsewhere, which comes with it: path -> bytes."""
         self.version = version
+        self.fetched = fetched or {}
         self.content: dict[str, tuple[int, bytes]] = {
             "VERSION": (0o644, version.encode() + b"\n"),
             "beacon.py": (0o644, (_PRODUCT / "beacon.py").read_bytes()),
@@ -38,7 +47,25 @@ class Beacon:
             self.content[name] = (0o644, data)
 
     @property
+    def configuration(self) -> list[dict[str, Any]]:
+        """What comes from elsewhere, as it is announced to the node."""
+        return [
+            {
+                "path": name,
+                "mode": 0o644,
+                "size": len(data),
+                "sha256": hashlib.sha256(data).hexdigest(),
+            }
+            for name, data in self.fetched.items()
+        ]
+
+    @property
     def files(self) -> list[dict[str, Any]]:
+        """The list of what a node gets."""
+        return configured(self.packaged_files, self.configuration)
+
+    @property
+    def packaged_files(self) -> list[dict[str, Any]]:
         """The manifest's list."""
         found: list[dict[str, Any]] = [
             {
@@ -65,8 +92,13 @@ class Beacon:
 
     @property
     def digest(self) -> str:
-        """The content digest."""
+        """The digest of what a node gets."""
         return files_digest(self.files)
+
+    @property
+    def packaged(self) -> str:
+        """The digest of what is in the tarball."""
+        return files_digest(self.packaged_files)
 
     @property
     def manifest(self) -> bytes:
@@ -76,7 +108,7 @@ class Beacon:
                 "version": self.version,
                 "created": "2026-11-14T22:13:20Z",
                 "sequence": CREATED,
-                "files": self.files,
+                "files": self.packaged_files,
             }
         ).encode()
 

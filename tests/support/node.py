@@ -3,6 +3,7 @@
 The updater is run exactly as a link runs it: `sh -c`, bootstrap, packed file over standard input.
 """
 
+import hashlib
 import os
 import shutil
 import signal
@@ -177,15 +178,15 @@ class Node:
     def stage(self, release: Beacon, run: str = "1120-aaa", cut_after: int = -1) -> Answer:
         """Push a release; with `cut_after` the line is cut after so many bytes of blobs."""
         manifest = release.manifest
-        import hashlib
-
         sha = hashlib.sha256(manifest).hexdigest()
         process = self.start(
             "stage",
             run=run,
             version=release.version,
             digest=release.digest,
+            packaged=release.packaged,
             manifest={"sha256": sha, "size": len(manifest)},
+            configuration=release.configuration,
             plan={"run": run},
         )
         assert process.stdin is not None
@@ -193,6 +194,9 @@ class Node:
         assert process.stderr is not None
         messages = []
         process.stdin.write(wire.frame_header(sha, 0, len(manifest)) + manifest)
+        for data in release.fetched.values():
+            sha = hashlib.sha256(data).hexdigest()
+            process.stdin.write(wire.frame_header(sha, 0, len(data)) + data)
         process.stdin.flush()
         wanted: list[tuple[str, int, int]] = []
         for line in process.stdout:
@@ -298,7 +302,8 @@ class Node:
         With `as_release` it is recorded as if it had been installed from a release.
         """
         tree = self.tree(release.version)
-        for name, (mode, data) in release.content.items():
+        fetched = {name: (0o644, data) for name, data in release.fetched.items()}
+        for name, (mode, data) in {**release.content, **fetched}.items():
             path = tree / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(data)
@@ -327,9 +332,10 @@ class Node:
         )
         if as_release:
             manifest = self.places.manifest(release.version)
-            found = {"files": release.files, "digest": release.digest, "source": "release"}
+            about = {"digest": release.digest, "packaged": release.packaged}
+            found = {"files": release.files, "source": "release", **about}
             write_json(manifest, dict(read_json(manifest) or {}, **found))
-            marker = dict(read_json(self.places.finalized) or {}, digest=release.digest)
+            marker = dict(read_json(self.places.finalized) or {}, **about)
             write_json(self.places.finalized, marker)
         payload = pack()
         write_file(f"{self.places.updaters}/{payload.sha256}.pyz", payload.content, 0o500)

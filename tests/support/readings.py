@@ -134,7 +134,7 @@ def release(version: str = NEW) -> Release:
     """A release that is nowhere on disk."""
     made = manifest(version)
     top = Path("/nowhere")
-    return Release(top / "x.tar.gz", top / "x.release.json", b"", made, digest(made))
+    return Release(top / "x.tar.gz", top / "x.release.json", b"", made, digest(made), digest(made))
 
 
 def plan(
