@@ -15,7 +15,13 @@ from backends.domain.states import NodeState, Phase
 from backends.engine.conductor import Conductor
 from backends.engine.events import Observer
 from backends.engine.pace import Pace
-from backends.engine.planner import make_plan, open_run, refuse_other_product, target_of
+from backends.engine.planner import (
+    make_plan,
+    open_run,
+    refuse_other_configuration,
+    refuse_other_product,
+    target_of,
+)
 from backends.engine.reading import utc
 from backends.engine.recovery import recover_first
 from backends.engine.results import Outcome, exit_of_upgrade
@@ -98,7 +104,12 @@ def plan_from(
     """The plan for a release on the chosen nodes; an open run of the cluster is taken up again.
 
     Not so where it `takes_up` nothing: a run that only stages is one of its own.
+
+    Raises:
+        LiftlockError: One is open with other configuration (exit 4); the policy's numbers do not
+            fit together (exit 2).
     """
+    refuse_other_configuration(readings, release, session.name)
     return make_plan(
         run=(open_run(readings, release) if takes_up else None) or fresh,
         cluster=session.cluster.name,

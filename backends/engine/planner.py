@@ -49,6 +49,35 @@ def _goes_to(transaction: OpenTransaction, release: Release) -> bool:
     return target == (release.manifest.version, release.digest)
 
 
+def refuse_other_configuration(
+    readings: Sequence[NodeReading], release: Release, called: str
+) -> None:
+    """What was begun with other configuration is not taken up with this one.
+
+    Raises:
+        LiftlockError: `configuration-changed`, exit 4.
+    """
+    version, packaged = release.manifest.version, release.packaged
+    for reading in readings:
+        begun = reading.facts.transaction if reading.facts and reading.read else None
+        if begun is None or (begun.to_version, begun.to_packaged) != (version, packaged):
+            continue
+        if begun.to_digest != release.digest:
+            raise LiftlockError(
+                Problem(
+                    "configuration-changed",
+                    f"Run {begun.run} has begun {version} with other configuration than now.",
+                    "\n".join(
+                        [f"open on {reading.name}, begun by {begun.operator}"]
+                        + [f"now: {each.path} from {each.url}" for each in release.fetched]
+                    ),
+                    "Nothing was changed. Put the configuration that it began with back at its "
+                    f"address, then start again; or take it back: liftlock rollback {called}.",
+                ),
+                Exit.REFUSED,
+            )
+
+
 def refuse_other_product(release: Release, product: str) -> None:
     """A release of another product is never put in this one's place.
 

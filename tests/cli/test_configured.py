@@ -81,6 +81,13 @@ def test_other_configuration_alone_goes_there_and_back_and_there(
     assert early.status == 4
     assert "n2: other configuration than on n1" in early.said
 
+    put(mirror, b"port = 4\n")
+    changed = configured.upgrade(RELEASE)
+    assert changed.status == 4
+    assert "configuration-changed" in changed.err
+    assert "open on n1" in changed.said
+    put(mirror, b"port = 3\n")
+
     back = configured.run("rollback", str(configured.file), "--yes", "--reason", "a drill")
     assert back.status == 0, back
     assert live(configured) == ["port = 2\n"] * 2

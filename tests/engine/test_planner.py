@@ -9,8 +9,10 @@ from backends.domain.facts import Finalized, NodeReading
 from backends.domain.gates import before_upgrade
 from backends.domain.plan import NodePlan, Treatment
 from backends.domain.policy import Policy
-from backends.domain.states import HealthState
-from backends.engine.planner import _treatment, target_of
+from backends.domain.problem import Exit, LiftlockError
+from backends.domain.states import HealthState, Unreachable
+from backends.engine.planner import _treatment, refuse_other_configuration, target_of
+from backends.releases.read import Fetched
 from tests.domain.nodes import node, transaction
 from tests.support.readings import NEW, plan, release
 
@@ -63,3 +65,28 @@ def test_only_a_reason_to_install_again_lets_a_sick_node_through(reinstall: str)
     sick = before_upgrade([final(health=HealthState.FAILING)], target)
     assert sick.is_open == bool(reinstall)
     assert "nodes healthy" in [each.name for each in sick.blocking] or reinstall
+
+
+def test_what_was_begun_with_other_configuration_is_not_taken_up_with_this_one() -> None:
+    """Its address has other content by now: what to do is said, instead of the same advice."""
+
+    def begun(**about: str) -> NodeReading:
+        known = {"to_digest": "d" * 64, "to_packaged": PLAIN.packaged, **about}
+        reading: NodeReading = node("n2", NEW, transaction=transaction(NEW, NEW, **known))
+        return reading
+
+    fetched = Fetched("etc/main", "http://h/main", 0o644, b"x")
+    now = replace(CONFIGURED, fetched=(fetched,))
+    with pytest.raises(LiftlockError) as caught:
+        refuse_other_configuration([final(), begun()], now, "harbor")
+    assert caught.value.exit_code == Exit.REFUSED
+    problem = caught.value.problem
+    assert problem.code == "configuration-changed"
+    assert problem.evidence == "open on n2, begun by ann@jump\nnow: etc/main from http://h/main"
+    assert "liftlock rollback harbor" in problem.advice
+    for other in (
+        begun(to_digest=CONFIGURED.digest),
+        begun(to_packaged="s" * 64),
+        replace(begun(), unreachable=Unreachable.TCP),
+    ):
+        refuse_other_configuration([final(), other], now, "harbor")

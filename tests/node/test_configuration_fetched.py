@@ -46,6 +46,14 @@ def node(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Node]:
         yield made
 
 
+@pytest.fixture
+def one(tmp_path: Path) -> Iterator[Node]:
+    """The same, for what is alike in every layout."""
+    with a_node(tmp_path / "node", config=["etc/*.conf"]) as made:
+        made.put_in_place(FIRST, as_release=True)
+        yield made
+
+
 def etc(node: Node) -> dict[str, bytes]:
     """What lies there now."""
     folder = node.tree("1.0") / "etc"
@@ -126,20 +134,20 @@ def test_what_is_staged_changes_nothing_of_what_is_known_of_the_final_one(node: 
     assert node.ask("verify").outcome == "ok"
 
 
-def test_the_last_that_was_staged_counts(node: Node) -> None:
+def test_the_last_that_was_staged_counts(one: Node) -> None:
     for each in (SECOND, release(b"from elsewhere 3\n"), FIRST):
-        assert node.stage(each).outcome == "ok"
-        assert node.check(each).outcome == "ok"
-    assert node.check(SECOND).code == "check-refused"
-    assert node.install(SECOND).code == "not-checked"
-    assert names_in(node.places.nexts) == []
-    assert node.upgrade(FIRST) == "monitoring", "the same once more is a repair"
+        assert one.stage(each).outcome == "ok"
+        assert one.check(each).outcome == "ok"
+    assert one.check(SECOND).code == "check-refused"
+    assert one.install(SECOND).code == "not-checked"
+    assert names_in(one.places.nexts) == []
+    assert one.upgrade(FIRST) == "monitoring", "the same once more is a repair"
 
 
-def test_each_check_is_about_the_staged_configuration(node: Node) -> None:
-    node.document["check"]["parse"] = ["/bin/sh", "-c", "cat etc/main.conf"]
-    node.stage(SECOND)
-    rows = {row["name"]: row for row in node.check(SECOND).all("row")}
+def test_each_check_is_about_the_staged_configuration(one: Node) -> None:
+    one.document["check"]["parse"] = ["/bin/sh", "-c", "cat etc/main.conf"]
+    one.stage(SECOND)
+    rows = {row["name"]: row for row in one.check(SECOND).all("row")}
     assert rows["parse"]["evidence"] == "exit 0: from elsewhere 2"
     same = rows["same version, other content"]
     assert (same["result"], same["evidence"]) == (
@@ -147,9 +155,9 @@ def test_each_check_is_about_the_staged_configuration(node: Node) -> None:
         "the same release, with other configuration",
     )
     assert rows["digest"]["evidence"] == SECOND.digest
-    staged = Path(node.places.staged_tree("1.0")) / "etc/main.conf"
+    staged = Path(one.places.staged_tree("1.0")) / "etc/main.conf"
     staged.write_bytes(b"from elsewhere 9\n")
-    assert node.install(SECOND).code == "staged-changed"
+    assert one.install(SECOND).code == "staged-changed"
 
 
 def test_what_somebody_edited_stays_and_the_fetched_one_is_put_beside(node: Node) -> None:
@@ -168,12 +176,12 @@ def test_what_somebody_edited_stays_and_the_fetched_one_is_put_beside(node: Node
     assert found["both"][3:] == ["-mine", "+from elsewhere 2"]
 
 
-def test_another_release_under_the_same_version_is_still_refused(node: Node) -> None:
+def test_another_release_under_the_same_version_is_still_refused(one: Node) -> None:
     other = Beacon("1.0", more={**PACKAGED, "etc/other.conf": b"another\n"}, fetched=FIRST.fetched)
-    before = node.product()
-    assert node.stage(other).code == "version-taken"
-    assert node.stage(PLAIN).outcome == "ok", "it is the same, as it was packaged"
-    assert node.product() == before
+    before = one.product()
+    assert one.stage(other).code == "version-taken"
+    assert one.stage(PLAIN).outcome == "ok", "it is the same, as it was packaged"
+    assert one.product() == before
 
 
 def test_over_what_was_adopted_no_configuration_is_put(tmp_path: Path) -> None:
@@ -267,29 +275,29 @@ def test_where_it_lies_there_already_the_way_back_is_what_lies_there(tmp_path: P
         assert "changed: main" in row["evidence"], "final is what was final before"
 
 
-def test_signed_is_only_what_was_packaged_and_that_is_said(node: Node) -> None:
-    node.stage(SECOND)
-    rows = {row["name"]: row["evidence"] for row in node.check(SECOND).all("row")}
+def test_signed_is_only_what_was_packaged_and_that_is_said(one: Node) -> None:
+    one.stage(SECOND)
+    rows = {row["name"]: row["evidence"] for row in one.check(SECOND).all("row")}
     assert rows["signature"].endswith("the configuration that was put into it is signed by nobody")
-    node.stage(PLAIN)
-    rows = {row["name"]: row["evidence"] for row in node.check(PLAIN).all("row")}
+    one.stage(PLAIN)
+    rows = {row["name"]: row["evidence"] for row in one.check(PLAIN).all("row")}
     assert "configuration" not in rows["signature"]
 
 
-def test_installed_again_its_old_default_is_still_not_known(node: Node) -> None:
-    node.stage(FIRST)
-    (node.tree("1.0") / "etc/main.conf").write_bytes(b"mine\n")
-    node.finalized(SECOND)
-    node.finalized(SECOND, "1121-bbb")
-    assert final(node)["reconfigured"] is True
-    (found,) = node.ask("conflicts").all("conflict")
+def test_installed_again_its_old_default_is_still_not_known(one: Node) -> None:
+    one.stage(FIRST)
+    (one.tree("1.0") / "etc/main.conf").write_bytes(b"mine\n")
+    one.finalized(SECOND)
+    one.finalized(SECOND, "1121-bbb")
+    assert final(one)["reconfigured"] is True
+    (found,) = one.ask("conflicts").all("conflict")
     assert (found["yours"], found["theirs"]) == (None, None)
 
 
-def test_what_went_back_says_that_it_was_configuration(node: Node) -> None:
-    node.accepted(SECOND)
-    rolled_back(node)
-    assert node.facts()["note"] == "rolled back from 1.0 with other configuration: no"
+def test_what_went_back_says_that_it_was_configuration(one: Node) -> None:
+    one.accepted(SECOND)
+    rolled_back(one)
+    assert one.facts()["note"] == "rolled back from 1.0 with other configuration: no"
 
 
 # --- refused ------------------------------------------------------------------------------------
@@ -311,19 +319,19 @@ def refused(node: Node, code: str, wanted: Beacon = SECOND, then: bytes = b"", *
     return str(answer.end["problem"]["evidence"] or answer.end["problem"]["summary"])
 
 
-def test_what_was_not_announced_is_refused(node: Node) -> None:
+def test_what_was_not_announced_is_refused(one: Node) -> None:
     good = frames(SECOND)
-    refused(node, "stage-cut")
-    refused(node, "stage-cut", then=good[:-2])
-    refused(node, "frame-unasked", then=frames(FIRST))
-    refused(node, "frame-unasked", then=wire.END_OF_FRAMES)
+    refused(one, "stage-cut")
+    refused(one, "stage-cut", then=good[:-2])
+    refused(one, "frame-unasked", then=frames(FIRST))
+    refused(one, "frame-unasked", then=wire.END_OF_FRAMES)
     damaged = good.replace(b"from elsewhere 2", b"from elsewhere 9")
-    assert "main.conf" in refused(node, "blob-damaged", then=damaged)
+    assert "main.conf" in refused(one, "blob-damaged", then=damaged)
     swapped = [dict(each, mode=0o755) for each in SECOND.configuration]
-    refused(node, "manifest-other", then=good, configuration=swapped)
+    refused(one, "manifest-other", then=good, configuration=swapped)
     other = release(b"from elsewhere 2\n", "2.0", added=b"new\n")
-    refused(node, "manifest-other", other, then=good, packaged=FIRST.digest)
-    refused(node, "manifest-other", configuration=[])
+    refused(one, "manifest-other", other, then=good, packaged=FIRST.digest)
+    refused(one, "manifest-other", configuration=[])
 
 
 @pytest.mark.parametrize(
@@ -340,15 +348,15 @@ def test_what_does_not_fit_into_the_release_is_refused_by_name(path: str, tmp_pa
         assert path.split("/")[0] in says
 
 
-def test_too_much_is_refused_before_it_comes(node: Node) -> None:
+def test_too_much_is_refused_before_it_comes(one: Node) -> None:
     big = [dict(SECOND.configuration[0], size=wire.MAX_CONFIGURATION + 1)]
-    refused(node, "configuration-too-big", configuration=big)
+    refused(one, "configuration-too-big", configuration=big)
 
 
-def test_a_blob_is_what_it_is_called(node: Node) -> None:
+def test_a_blob_is_what_it_is_called(one: Node) -> None:
     with pytest.raises(ValueError, match="not the content"):
-        blobs.put(node.places, {"0" * 64: b"other"})
-    assert names_in(node.places.blobs) == []
+        blobs.put(one.places, {"0" * 64: b"other"})
+    assert names_in(one.places.blobs) == []
 
 
 def test_nothing_comes_where_nothing_is_announced() -> None:
