@@ -97,7 +97,7 @@ def _take_up_next(places: Places, version: str, digest: str) -> None:
     After the store: what was there before is told from what was edited by the record of then.
     """
     coming = read_json(places.next_manifest(version))
-    if coming is not None and coming["digest"] == digest:
+    if coming is not None and coming.get("digest") == digest:
         if os.path.lexists(places.next_default(version)):
             remove_tree(places.default(version))
             make_directories(places.defaults)

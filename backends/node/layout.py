@@ -110,7 +110,7 @@ class Layout:
         The version that is final may have come once more, with other configuration.
         """
         coming = read_json(self.places.next_manifest(version))
-        if coming is not None and coming["digest"] == digest:
+        if coming is not None and coming.get("digest") == digest:
             return coming
         return self.manifest(version)
 
