@@ -14,6 +14,7 @@ from app.screens.dialogs import Asked, Confirm
 from app.state import Run
 from app.view.failure import Choice
 from app.view.next_step import Does, to_be_repaired
+from backends.engine.accepted import open_contents
 
 
 class Requests:
@@ -89,7 +90,8 @@ class Requests:
         picture = self._picture()
         version = finalizable(picture)
         if version:
+            shown = open_contents(picture.state.as_read)
             self._ask(
                 questions.finalize(version, picture.verdict, picture.state),
-                lambda _: self._bridge.finalize(version),
+                lambda _: self._bridge.finalize(version, shown),
             )

@@ -5,7 +5,7 @@ news. One run or act at a time: a second one is refused by name.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Coroutine
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping
 from contextlib import nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -44,6 +44,7 @@ from app.state import BUSY, VERIFY
 from backends.domain.facts import NodeReading
 from backends.domain.problem import Exit, LiftlockError, Problem
 from backends.domain.states import Unreachable
+from backends.engine.accepted import open_contents
 from backends.engine.acts import Acts, Preview
 from backends.engine.contact import Contact
 from backends.engine.core import Core, Running
@@ -218,21 +219,32 @@ class Bridge:
 
         self._begin("rollback", Result.ROLLED_BACK, work, nodes, beside=True)
 
-    def finalize(self, version: str) -> None:
-        """Make this version final everywhere: it was shown and typed."""
+    def finalize(self, version: str, contents: Mapping[str, str]) -> None:
+        """Make this version final everywhere: it was shown and typed.
 
-        async def agreed(wanted: str) -> None:
-            if wanted != version:
+        `contents` are those that were shown, `accepted.open_contents`: the same version may have
+        been accepted with other configuration meanwhile.
+        """
+
+        async def work(scene: Scene) -> list[NodeResult]:
+            async def agreed(wanted: str) -> None:
+                now = open_contents(scene.readings)
+                if (wanted, now) == (version, contents):
+                    return
+                others = {name for name, _ in {*now.items()} ^ {*contents.items()}}
                 raise LiftlockError(
                     Problem(
                         "changed-meanwhile",
                         "Not what was agreed to is accepted now; nothing was finalized.",
-                        f"agreed: {version}, now: {wanted}",
+                        f"agreed: {version}, now: {wanted}"
+                        + (f"; other content on {', '.join(sorted(others))}" if others else ""),
                         "Look again.",
                     )
                 )
 
-        self._begin("finalize", Result.FINALIZED, lambda s: acting.finalize(s, version, agreed))
+            return await acting.finalize(scene, version, agreed)
+
+        self._begin("finalize", Result.FINALIZED, work)
 
     def accept(self, node: str, reason: str) -> None:
         """Stop the dead-man timer of a node, in a person's name."""

@@ -15,6 +15,15 @@ def is_reversible(reading: NodeReading) -> bool:
     return reading.left_out is None and facts is not None and facts.transaction is not None
 
 
+def open_contents(readings: Sequence[NodeReading]) -> dict[str, str]:
+    """The digest of what is open on each node that has something open."""
+    return {
+        reading.name: reading.facts.transaction.to_digest
+        for reading in readings
+        if reading.left_out is None and reading.facts and reading.facts.transaction
+    }
+
+
 def refuse_unless_all_accepted(readings: Sequence[NodeReading], version: str | None) -> str:
     """The version that every counted node has accepted (or made final already), and serves.
 

@@ -92,7 +92,7 @@ def blocked(helm: Helm, monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
 @pytest.mark.parametrize(
     ("act", "name"),
     [
-        (lambda bridge: bridge.finalize("4.12"), "finalize"),
+        (lambda bridge: bridge.finalize("4.12", {}), "finalize"),
         (lambda bridge: bridge.adopt(), "adopt"),
         (lambda bridge: bridge.accept("n1", "why"), "accept"),
         (lambda bridge: bridge.roll_back(["n1"], "why"), "rollback"),
@@ -180,7 +180,7 @@ def test_without_a_history_nodes_are_watched_and_nothing_is_begun(unwritable: Pa
         assert refused.problem.code == "book-unwritable"
         assert helm.waits_for(Read).reading.name == "n1"
         for act in (
-            lambda: helm.bridge.finalize("4.12"),
+            lambda: helm.bridge.finalize("4.12", {}),
             lambda: helm.bridge.adopt(),
             lambda: helm.bridge.prepare(Path("netstack-1.tar.gz")),
         ):
@@ -267,11 +267,21 @@ def test_a_person_walks_through_an_upgrade_and_makes_it_final(settled: Cluster) 
         )
         assert accepted.reading.facts is not None
         helm.rests()
-        helm.bridge.finalize("4.13.0")
+        facts = accepted.reading.facts
+        assert facts.transaction is not None
+        shown = {"n1": facts.transaction.to_digest}
+        helm.bridge.finalize("4.13.0", shown)
         assert helm.waits_for(Began).kind == "finalize"
         assert helm.is_refused().problem.code == "not-all-accepted"
         helm.rests()
-        helm.bridge.finalize("4.12.0")
+        helm.bridge.finalize("4.12.0", {"n1": "other configuration"})
+        changed = helm.is_refused().problem
+        assert (changed.code, changed.evidence) == (
+            "changed-meanwhile",
+            "agreed: 4.12.0, now: 4.12.0; other content on n1",
+        )
+        helm.rests()
+        helm.bridge.finalize("4.12.0", shown)
         over = helm.waits_for(Over)
         assert (over.kind, over.outcome.exit) == ("finalize", Exit.OK)
         assert any(isinstance(each, Happened) for each in helm.letters)
@@ -279,6 +289,7 @@ def test_a_person_walks_through_an_upgrade_and_makes_it_final(settled: Cluster) 
     assert not _children(), "a process of ours is left"
     assert [(run.kind, run.exit) for run in runs_of(settled)] == [
         ("finalize", 0),
+        ("finalize", 4),
         ("finalize", 4),
         ("upgrade", 0),
         ("adopt", 0),
