@@ -273,6 +273,9 @@ def test_where_it_lies_there_already_the_way_back_is_what_lies_there(tmp_path: P
         assert node.product() == before
         (row,) = (row for row in node.ask("verify").all("row") if row["name"] == "installed files")
         assert "changed: main" in row["evidence"], "final is what was final before"
+        node.finalized(then, "1122-ccc")
+        assert (final(node)["digest"], names_in(node.places.nexts)) == (then.digest, [])
+        assert node.ask("verify").outcome == "ok"
 
 
 def test_signed_is_only_what_was_packaged_and_that_is_said(one: Node) -> None:
