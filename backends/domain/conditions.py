@@ -156,28 +156,23 @@ def readings_fresh(seen: Survey, ttl_seconds: float) -> Condition:
     return Condition(name, ConditionState.OK, f"{len(seen.read)} fresh")
 
 
-def no_other_upgrade(seen: Survey, target: Target) -> Condition:
+def no_other_upgrade(seen: Survey, run: str) -> Condition:
     """No node has an open transaction of another run."""
     foreign = [
         (facts.node, facts.transaction)
         for facts in seen.read
-        if facts.transaction is not None and facts.transaction.run != target.run
+        if facts.transaction is not None and facts.transaction.run != run
     ]
     if not foreign:
         return as_far_as_read(seen, "no other upgrade", "none is open")
     _, first = foreign[0]
-    reaches = (first.to_version, first.to_packaged) == (target.version, target.packaged)
-    is_configured_otherwise = bool(target.packaged) and reaches
-    how = " with other configuration" if is_configured_otherwise else ""
     return Condition(
         "no other upgrade",
         ConditionState.REFUSED,
-        f"run {first.run} to {first.to_version}{how} of {first.operator} is open on "
+        f"run {first.run} to {first.to_version} of {first.operator} is open on "
         f"{listed([node for node, _ in foreign])}",
         since=first.since,
-        then="put the configuration that it began with back at its address, or roll it back"
-        if is_configured_otherwise
-        else "resume it, finalize it or roll it back",
+        then="resume it, finalize it or roll it back",
     )
 
 

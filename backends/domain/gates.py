@@ -70,7 +70,7 @@ def before_upgrade(
         conditions=(
             conditions.nodes_read(seen),
             conditions.readings_fresh(seen, target.ttl_seconds),
-            conditions.no_other_upgrade(seen, target),
+            conditions.no_other_upgrade(seen, target.run),
             conditions.last_upgrade_finalized(seen, target),
             conditions_release.same_content(seen, target),
             conditions_release.not_expired(target),
@@ -102,7 +102,7 @@ def before_turn(
         conditions=(
             conditions.nodes_read(seen),
             conditions.readings_fresh(seen, target.ttl_seconds),
-            conditions.no_other_upgrade(seen, target),
+            conditions.no_other_upgrade(seen, target.run),
             conditions.nobody_waits_for_a_person(others),
             conditions.accepted_stay(others, accepted, target),
             conditions.batch_has_room(others, target.batch),

@@ -59,7 +59,8 @@ def refuse_other_configuration(
     """
     version, packaged = release.manifest.version, release.packaged
     for reading in readings:
-        begun = reading.facts.transaction if reading.facts and reading.read else None
+        counts = reading.read and reading.left_out is None
+        begun = reading.facts.transaction if counts and reading.facts else None
         if begun is None or (begun.to_version, begun.to_packaged) != (version, packaged):
             continue
         if begun.to_digest != release.digest:

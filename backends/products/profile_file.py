@@ -264,7 +264,7 @@ class ConfigurationTable(Table):
     """Its place in the version's tree."""
 
     url: Annotated[Text, AfterValidator(fetched_url)]
-    """Where it lies: fetched by Liftlock, not by the nodes, whenever an upgrade is planned."""
+    """Where it lies: fetched by Liftlock, not by the nodes, with each release that is opened."""
 
     def url_of(self, version: str) -> str:
         """Where it lies for a version, which is a safe name."""

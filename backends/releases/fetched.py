@@ -24,6 +24,9 @@ WHOLE_SECONDS = 30.0
 
 _STALL_SECONDS = 10.0
 
+_NOT_FETCHED = (OSError, HTTPException, ValueError)
+"""How a server, or the way to it, says that nothing comes."""
+
 DEFAULT_MODE = 0o644
 """Of a file that the release does not have."""
 
@@ -83,15 +86,17 @@ def _fetched(path: str, url: str, most: int) -> bytes:
     def ask() -> None:
         try:
             found.append(_asked(url, most + 1))
-        except (OSError, HTTPException, ValueError) as error:
+        except Exception as error:  # raised again where it was asked for, unless it is an answer
             if isinstance(error, urllib.error.HTTPError):
-                error.close()  # it is an answer, too, and holds its connection
+                error.close()  # it holds its connection
             found.append(error)
 
     asking = threading.Thread(target=ask, daemon=True)
     asking.start()
     asking.join(WHOLE_SECONDS)
     answer = found[0] if found else TimeoutError(f"not all of it came in {WHOLE_SECONDS:g} s")
+    if isinstance(answer, Exception) and not isinstance(answer, _NOT_FETCHED):
+        raise answer
     if isinstance(answer, Exception):
         raise _refused(
             "configuration-not-fetched",

@@ -163,18 +163,6 @@ def test_two_releases_are_told_apart():
     assert "other configuration on n4 than on n3" in cause
 
 
-def test_another_configuration_under_way_is_said_where_it_is_in_the_way():
-    """Its address has other content by now: the same upgrade cannot be taken up."""
-    target = dataclasses.replace(TARGET, run="1127-xyz", digest="3" * 64)
-    found = condition(before_upgrade([anew("n1"), final("n2")], target), "no other upgrade")
-    assert found.state is ConditionState.REFUSED
-    assert "to 4.12 with other configuration of" in found.text
-    assert "put the configuration that it began with back" in found.then
-    other = dataclasses.replace(target, packaged="s" * 64)
-    found = condition(before_upgrade([anew("n1"), final("n2")], other), "no other upgrade")
-    assert "configuration" not in found.text + found.then
-
-
 def test_what_is_staged_of_the_same_version_is_said_to_be_its_configuration():
     verdict = decide([final("n1", staged=("4.12",)), final("n2", staged=("4.13",))])
     assert "4.12 with other configuration is staged on n1" in verdict.cause

@@ -16,6 +16,22 @@ def bare(tmp_path: Path) -> Iterator[Node]:
         yield node
 
 
+@pytest.fixture(
+    params=[
+        "versions",
+        pytest.param("overlay", marks=pytest.mark.drill),
+        pytest.param("swap", marks=pytest.mark.drill),
+    ]
+)
+def with_config(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Node]:
+    """A node of each layout on which nothing is installed; `etc/*.conf` is configuration."""
+    with a_node(tmp_path / "node", layout=request.param, config=["etc/*.conf"]) as node:
+        if request.param != "versions":
+            url = node.document["health"][0]["url"]
+            node.document["facts"]["version"] = {"http": url, "field": "version"}
+        yield node
+
+
 @pytest.fixture
 def node(bare: Node) -> Node:
     """A node that runs 1.0, adopted."""

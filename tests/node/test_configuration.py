@@ -1,6 +1,5 @@
 """Configuration: old default, what lies there, new default; what a person wrote is never lost."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -49,25 +48,14 @@ AFTERWARDS = {
 }
 
 
-@pytest.fixture(
-    params=[
-        "versions",
-        pytest.param("overlay", marks=pytest.mark.drill),
-        pytest.param("swap", marks=pytest.mark.drill),
-    ]
-)
-def node(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Node]:
+@pytest.fixture
+def node(with_config: Node) -> Node:
     """1.0 came as a release, and somebody has worked on its configuration."""
-    more: dict[str, Any] = {"layout": request.param, "config": ["etc/*.conf"]}
-    with a_node(tmp_path / "node", **more) as made:
-        if request.param != "versions":
-            url = made.document["health"][0]["url"]
-            made.document["facts"]["version"] = {"http": url, "field": "version"}
-        made.put_in_place(OLD, as_release=True)
-        for name, content in EDITS.items():
-            (made.tree("1.0") / name).write_bytes(content)
-        (made.tree("1.0") / "etc/removed.conf").unlink()
-        yield made
+    with_config.put_in_place(OLD, as_release=True)
+    for name, content in EDITS.items():
+        (with_config.tree("1.0") / name).write_bytes(content)
+    (with_config.tree("1.0") / "etc/removed.conf").unlink()
+    return with_config
 
 
 def configuration(node: Node, version: str) -> dict[str, bytes]:

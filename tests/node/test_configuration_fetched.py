@@ -29,21 +29,11 @@ FIRST, SECOND = release(b"from elsewhere 1\n"), release(b"from elsewhere 2\n", a
 PLAIN = Beacon("1.0", more=PACKAGED)
 
 
-@pytest.fixture(
-    params=[
-        "versions",
-        pytest.param("overlay", marks=pytest.mark.drill),
-        pytest.param("swap", marks=pytest.mark.drill),
-    ]
-)
-def node(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Node]:
+@pytest.fixture
+def node(with_config: Node) -> Node:
     """1.0 runs and is final, with the first configuration."""
-    with a_node(tmp_path / "node", layout=request.param, config=["etc/*.conf"]) as made:
-        if request.param != "versions":
-            url = made.document["health"][0]["url"]
-            made.document["facts"]["version"] = {"http": url, "field": "version"}
-        made.put_in_place(FIRST, as_release=True)
-        yield made
+    with_config.put_in_place(FIRST, as_release=True)
+    return with_config
 
 
 @pytest.fixture
@@ -342,8 +332,9 @@ def test_what_was_not_announced_is_refused(one: Node) -> None:
 )
 def test_what_does_not_fit_into_the_release_is_refused_by_name(path: str, tmp_path: Path) -> None:
     data = b"x\n"
-    entry = {"path": path, "mode": 0o644, "size": 2, "sha256": hashlib.sha256(data).hexdigest()}
-    frame = wire.frame_header(entry["sha256"], 0, 2) + data  # type: ignore[arg-type]
+    sha = hashlib.sha256(data).hexdigest()
+    entry = {"path": path, "mode": 0o644, "size": 2, "sha256": sha}
+    frame = wire.frame_header(sha, 0, 2) + data
     with a_node(tmp_path / "node") as node:
         says = refused(
             node, "configuration-unsafe", PLAIN, frame, configuration=[entry], digest="0" * 64

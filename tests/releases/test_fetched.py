@@ -2,7 +2,7 @@
 
 import io
 from collections.abc import Iterator
-from dataclasses import replace
+from http.client import HTTPMessage
 from pathlib import Path
 
 import pytest
@@ -145,7 +145,7 @@ def test_what_was_asked_for_over_tls_is_not_taken_without() -> None:
             io.BytesIO(),
             302,
             "",
-            None,  # type: ignore[arg-type]
+            HTTPMessage(),
             "http://configuration/main",
         )
 
@@ -156,9 +156,15 @@ def test_no_secret_in_an_address_is_shown() -> None:
     assert shown("http://ann:secret@h:80/a") == "http://h:80/a"
 
 
-def test_a_release_that_was_opened_has_none(release: Release) -> None:
-    assert release.fetched == ()
-    assert replace(release, digest="0" * 64).packaged == release.packaged
+def test_a_defect_of_ours_is_not_called_the_servers(
+    release: Release, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def breaks(*_: object) -> bytes:
+        raise TypeError("zonk")
+
+    monkeypatch.setattr(fetched, "_asked", breaks)
+    with pytest.raises(TypeError, match="zonk"):
+        with_configuration(release, [("a", "http://127.0.0.1/a")])
 
 
 def test_the_file_itself_is_never_read_here(release: Release, tmp_path: Path) -> None:
