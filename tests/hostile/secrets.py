@@ -24,6 +24,13 @@ TOKEN = "canary-token-91bd"
 SECRETS = {"passphrase": PASSPHRASE, "password": PASSWORD, "token": TOKEN}
 """What must not be found; the token is in the operator's environment."""
 
+_QUESTIONS = (
+    (b"passphrase of ", PASSPHRASE),
+    (b"password of ", PASSWORD),
+    (b"sudo password of ", PASSWORD),
+)
+"""What the screen asks, in this order."""
+
 _PROCESSES = (b"sudo", b"sshd", b"python")
 _FILES = (
     *("cluster/history/history.sqlite3", "node/sudo.log", "node/sshd.log"),
@@ -85,8 +92,8 @@ def _session(cluster: SshCluster) -> tuple[dict[str, int], list[tuple[str, bytes
             assert terminal.process.wait() == code, terminal.screen
             said.append((" ".join(map(str, words[:2])), bytes(terminal.written)))
     with _program(cluster, file) as terminal:
-        for secret in (PASSPHRASE, PASSWORD, PASSWORD):
-            terminal.sees(b"Escape gives none", after=len(terminal.written))
+        for question, secret in _QUESTIONS:  # by name: a dialog may be painted more than once
+            terminal.sees(question)
             terminal.passes(0.3)
             terminal.presses(secret.encode() + b"\r")
         terminal.sees(b"SETTLED")
