@@ -16,10 +16,12 @@ import click
 from app import cli_acts as acts
 from app.cli_options import (
     json_option,
+    meant,
     meant_options,
     nodes_option,
     note_option,
     options,
+    pace_options,
     product_option,
     release_argument,
     yes_option,
@@ -133,14 +135,21 @@ def status(expect: str | None, watch: bool, **given: Any) -> int:
 @cli.command()
 @click.argument("cluster")
 @release_argument
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Write the plan into this file, for `upgrade --plan`.",
+)
+@pace_options
 @meant_options
 @json_option
 @nodes_option
-def plan(release: Path, downgrade: str, reinstall: str, **given: Any) -> int:
+def plan(release: Path, out: Path | None, **given: Any) -> int:
     """Every step of an upgrade and its undo; changes nothing."""
     from app.headless import looking
 
-    return looking.plan(options(**given), release, downgrade=downgrade, reinstall=reinstall)
+    wanted = meant(given)
+    return looking.plan(options(**given), release, wanted, out)
 
 
 @cli.command()
@@ -153,15 +162,14 @@ def plan(release: Path, downgrade: str, reinstall: str, **given: Any) -> int:
 @json_option
 @yes_option
 @nodes_option
-def stage(
-    release: Path | None, listed: bool, fresh: bool, downgrade: str, reinstall: str, **given: Any
-) -> int:
+def stage(release: Path | None, listed: bool, fresh: bool, **given: Any) -> int:
     """Bring a release to the nodes, and no further.
 
     Days before the window, if you like: nothing that runs is touched.
     """
     if listed == (release is not None) or (listed and fresh):
         raise click.UsageError("Give a RELEASE, or --list alone.")
+    wanted = meant(given)
     if release is None:
         from app.headless import looking
 
@@ -169,25 +177,19 @@ def stage(
     from app.headless import upgrading
     from backends.domain.states import Phase
 
-    return upgrading.upgrade(
-        options(**given),
-        release,
-        until=Phase.STAGE,
-        fresh=fresh,
-        downgrade=downgrade,
-        reinstall=reinstall,
-    )
+    return upgrading.upgrade(options(**given), release, wanted, until=Phase.STAGE, fresh=fresh)
 
 
 @cli.command()
 @click.argument("cluster")
 @release_argument
 @note_option
+@pace_options
 @meant_options
 @json_option
 @yes_option
 @nodes_option
-def check(release: Path, downgrade: str, reinstall: str, **given: Any) -> int:
+def check(release: Path, **given: Any) -> int:
     """All that comes before an install, and no further.
 
     It stages what is not there, and asks every check; nothing that runs is touched.
@@ -195,43 +197,34 @@ def check(release: Path, downgrade: str, reinstall: str, **given: Any) -> int:
     from app.headless import upgrading
     from backends.domain.states import Phase
 
-    return upgrading.upgrade(
-        options(**given), release, until=Phase.CHECK, downgrade=downgrade, reinstall=reinstall
-    )
+    wanted = meant(given)
+    return upgrading.upgrade(options(**given), release, wanted, until=Phase.CHECK)
 
 
 @cli.command()
 @click.argument("cluster")
 @release_argument
-@click.option("--batch", type=click.IntRange(1), help="Nodes that are installed at once.")
-@click.option("--pause", type=click.Choice(["first", "all", "none", "after_role"]))
+@click.option(
+    "--plan",
+    "reviewed",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Carry out the plan in this file; refused with a list when its facts have changed.",
+)
 @note_option
+@pace_options
 @meant_options
 @json_option
 @yes_option
 @nodes_option
-def upgrade(
-    release: Path,
-    batch: int | None,
-    pause: str | None,
-    downgrade: str,
-    reinstall: str,
-    **given: Any,
-) -> int:
+def upgrade(release: Path, reviewed: Path | None, **given: Any) -> int:
     """Stage, check, install, watch and accept. Never finalizes.
 
     Started again, it takes up what the nodes say.
     """
     from app.headless import upgrading
 
-    return upgrading.upgrade(
-        options(**given),
-        release,
-        batch=batch,
-        pause=pause,
-        downgrade=downgrade,
-        reinstall=reinstall,
-    )
+    wanted = meant(given)
+    return upgrading.upgrade(options(**given), release, wanted, reviewed=reviewed)
 
 
 @cli.command()

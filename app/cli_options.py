@@ -56,11 +56,34 @@ def meant_options(function: Command) -> Command:
     return downgrade(reinstall(function))
 
 
+def pace_options(function: Command) -> Command:
+    """Adds `--batch`, `--pause` and `--skip`."""
+    batch = click.option("--batch", type=click.IntRange(1), help="Nodes that are changed at once.")
+    pause = click.option("--pause", type=click.Choice(["first", "all", "none", "after_role"]))
+    skip = click.option(
+        "--skip",
+        multiple=True,
+        metavar="NAME=REASON",
+        help="A condition that is not to keep a gate shut; it stays red everywhere.",
+    )
+    return batch(pause(skip(function)))
+
+
 def note_option(function: Command) -> Command:
     """Adds `--note`."""
     return click.option("--note", default="", help="Kept with the run, e.g. a change number.")(
         function
     )
+
+
+def meant(given: dict[str, Any]) -> Any:
+    """What is taken out of `given` about one upgrade, `app.headless.options.Meant`."""
+    from dataclasses import fields
+
+    from app.headless.options import Meant
+
+    names = [each.name for each in fields(Meant) if each.name in given]
+    return Meant(**{name: given.pop(name) for name in names})
 
 
 def options(**given: Any) -> Any:

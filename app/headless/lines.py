@@ -86,6 +86,11 @@ def plan(found: Plan, until: Phase = Phase.FINALIZE) -> list[str]:
         f"{found.policy.accept}, nobody there: {found.policy.if_operator_vanishes}",
         *(f"  note     {note}" for note in found.notes),
     ]
+    if found.batches:
+        lines += ["", "who goes on serving"]
+    for batch in found.batches:
+        rest = "; ".join(map(str, batch.left)) or "as before: what is changed does not serve"
+        lines += wrapped(f"  while {', '.join(batch.nodes)}: {rest}", "    ")
     for item in found.nodes:
         lines += ["", *wrapped(f"{item.node}  {_what(item)}", "    ")]
         for step in (each for each in item.steps if each.phase in phases):
@@ -150,7 +155,11 @@ def conflicts(found: Mapping[str, Sequence[Conflict] | Problem]) -> list[str]:
 def gate(found: Gate) -> list[str]:
     """Every condition of a gate: none is silent."""
     rows = [
-        (f"  {c.state}", c.name, "; ".join(filter(None, (c.text, c.then))))
+        (
+            f"  {c.state}",
+            c.name,
+            "; ".join(filter(None, (c.text, f"SKIPPED: {c.skipped}" if c.skipped else c.then))),
+        )
         for c in found.conditions
     ]
     width = max(len(row[1]) for row in rows)

@@ -10,13 +10,15 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from app.headless import lines, shapes
-from app.headless.options import Options
+from app.headless.options import Meant, Options
 from app.headless.say import out, show_status, talk
+from app.headless.upgrading import meant_by
 from app.headless.work import drive, open_cluster
-from app.runs.keeping import plain, today
+from app.runs.keeping import today
 from app.runs.looking import chosen, look
 from app.runs.noticing import WATCH
-from app.runs.upgrading import meaning, open_for, plan_from
+from app.runs.reviewed import as_json
+from app.runs.upgrading import open_for, plan_from
 from app.session import Session, open_book, operator_state, read_cluster
 from backends.domain.conflicts import Conflict
 from backends.domain.drift import Drift
@@ -28,6 +30,7 @@ from backends.engine.conflicting import conflicts_of
 from backends.engine.contact import aged
 from backends.engine.planner import new_run, target_of
 from backends.engine.reading import utc
+from backends.releases.whole_file import WholeFile
 from backends.settings.cluster import Cluster
 from backends.settings.find import VARIABLE
 from backends.store.book import Book, Run
@@ -46,15 +49,20 @@ def status(options: Options, *, expect: str | None = None, watch: bool = False) 
     return Exit.OK
 
 
-def plan(options: Options, release: Path, *, downgrade: str = "", reinstall: str = "") -> int:
-    """Show the plan and the gate before it; nodes are read, nothing is changed."""
-    session = meaning(open_cluster(options), downgrade=downgrade, reinstall=reinstall)
+def plan(options: Options, release: Path, meant: Meant, file: Path | None = None) -> int:
+    """Show the plan and the gate before it; nodes are read, nothing is changed.
+
+    `file` is where it is written to, to be reviewed and carried out later.
+    """
+    session = meant_by(open_cluster(options), meant)
     found = open_for(session, release)
     readings, verdict = drive(session, look(session))
     made = plan_from(session, found, readings, new_run(today(), lambda _: False))
     gate = before_upgrade(readings, target_of(made, found, utc(time.time())), session.name)
+    if file is not None:
+        _write(file, as_json(made))
     if options.json:
-        out([json.dumps({"schema": "liftlock.plan/1", **plain(made)}, sort_keys=True)])
+        out([as_json(made)])
     else:
         out([*lines.plan(made), "", *lines.gate(gate)])
     if verdict.nodes_read < verdict.nodes_total:
@@ -125,6 +133,23 @@ def journal(
             for item in entries:
                 out(lines.entry(item))
     return Exit.OK
+
+
+def _write(path: Path, text: str) -> None:
+    """Write a file whole or not at all.
+
+    Raises:
+        LiftlockError: `file-unwritable` (exit 2).
+    """
+    try:
+        with WholeFile(path.absolute().parent) as file:
+            file.stream.write(f"{text}\n".encode())
+            file.put(path.absolute())
+    except OSError as error:
+        raise LiftlockError(
+            Problem("file-unwritable", f"{path} cannot be written.", error.strerror or str(error)),
+            Exit.USAGE,
+        ) from error
 
 
 def _newest(book: Book, cluster: str | None) -> Run | None:

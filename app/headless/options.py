@@ -16,3 +16,15 @@ class Options:
     reason: str = ""
     data: str | None = None
     """What a rollback does with copied data: `keep` what is newer, or `restore` the copy."""
+
+
+@dataclass(frozen=True, slots=True)
+class Meant:
+    """What a person says for one upgrade, over what the files say."""
+
+    batch: int | None = None
+    pause: str | None = None
+    downgrade: str = ""
+    reinstall: str = ""
+    skip: tuple[str, ...] = ()
+    """Conditions that are not to keep a gate shut, each `NAME=REASON`."""

@@ -9,12 +9,15 @@ from pathlib import Path
 
 from app.headless import lines, shapes
 from app.headless.ask import agreed, declined, refuse_silence
-from app.headless.options import Options
+from app.headless.options import Meant, Options
 from app.headless.say import UNTOUCHED, heard_or_not, observer, show_outcome, talk
 from app.headless.work import drive, open_cluster
 from app.runs.keeping import locked
 from app.runs.leaving import alone
 from app.runs.looking import look
+from app.runs.reviewed import Reviewed
+from app.runs.reviewed import read as read_plan
+from app.runs.skipping import skipping
 from app.runs.upgrading import (
     Prepared,
     Upgrade,
@@ -27,7 +30,7 @@ from app.session import Session, open_book
 from backends.domain.conditions import NODES_READ
 from backends.domain.facts import NodeReading
 from backends.domain.policy import Pause
-from backends.domain.problem import Exit, LiftlockError
+from backends.domain.problem import Exit, LiftlockError, Problem
 from backends.domain.states import Phase
 from backends.engine.planner import problem_of_refusal
 from backends.engine.results import Outcome
@@ -40,27 +43,27 @@ _LAST_LOOK_SECONDS = 5.0
 def upgrade(
     options: Options,
     release: Path,
+    meant: Meant,
     *,
-    batch: int | None = None,
-    pause: str | None = None,
-    downgrade: str = "",
-    reinstall: str = "",
     until: Phase = Phase.INSTALL,
     fresh: bool = False,
+    reviewed: Path | None = None,
 ) -> int:
     """Bring every selected node to a release: accepted, still reversible. Never finalizes.
 
     With `until` stage or check, the release is only brought there, and checked; `fresh` has every
-    byte brought and verified anew.
+    byte brought and verified anew. `reviewed` is a plan in a file, from which nothing may differ.
     """
-    session = _paced(open_cluster(options), batch, pause)
-    session = meaning(session, downgrade=downgrade, reinstall=reinstall)
+    session = meant_by(open_cluster(options), meant)
+    plan = _reviewed(reviewed, meant)
+    if plan is not None:
+        session = plan.paced(session)
     session = replace(session, staging=replace(session.staging, fresh=fresh))
     found = open_for(session, release)
     command = "upgrade" if until is Phase.INSTALL else until.value
     refuse_silence(options, command)
     try:
-        return drive(session, _upgrade(session, options, found, until, command))
+        return drive(session, _upgrade(session, options, found, until, command, plan))
     except LiftlockError as error:
         if options.json:
             said = shapes.refused("", error.exit_code, error.problem)
@@ -68,18 +71,57 @@ def upgrade(
         raise
 
 
+def meant_by(session: Session, meant: Meant) -> Session:
+    """The session with what a person says for this upgrade.
+
+    Raises:
+        LiftlockError: What is to be skipped may not be, or has no reason (exit 2).
+    """
+    session = meaning(session, downgrade=meant.downgrade, reinstall=meant.reinstall)
+    return skipping(_paced(session, meant.batch, meant.pause), meant.skip)
+
+
+def _reviewed(path: Path | None, meant: Meant) -> Reviewed | None:
+    if path is None:
+        return None
+    if meant != Meant():
+        raise LiftlockError(
+            Problem(
+                "plan-says-it",
+                "The plan says the pace and what is meant; it cannot be said a second time.",
+                advice="Leave --batch, --pause, --skip, --downgrade and --reinstall out, or make "
+                "the plan anew with them.",
+            ),
+            Exit.USAGE,
+        )
+    return read_plan(path)
+
+
 async def _upgrade(
-    session: Session, options: Options, release: Release, until: Phase, command: str
+    session: Session,
+    options: Options,
+    release: Release,
+    until: Phase,
+    command: str,
+    reviewed: Reviewed | None,
 ) -> int:
     with open_book(session.state_dir) as book, locked(session, command):
-        return await _run(session, options, book, release, until)
+        return await _run(session, options, book, release, until, reviewed)
 
 
 async def _run(
-    session: Session, options: Options, book: Book, release: Release, until: Phase
+    session: Session,
+    options: Options,
+    book: Book,
+    release: Release,
+    until: Phase,
+    reviewed: Reviewed | None,
 ) -> int:
     try:
-        prepared = await prepare(session, book, release, until=until)
+        its_run = reviewed.run if reviewed is not None else None
+        prepared = await prepare(session, book, release, its_run, until)
+        if reviewed is not None:
+            reviewed.refuse_changes(prepared.plan, session.name)
         await _agree(options, prepared, until)
     except asyncio.CancelledError:
         talk(["", UNTOUCHED])

@@ -124,6 +124,7 @@ def plan_from(
         limits=session.limits,
         ordering=session.profile.ordering,
         staging=session.staging,
+        minimums=session.profile.minimums,
     )
 
 

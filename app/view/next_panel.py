@@ -53,6 +53,8 @@ def gate_lines(gate: Gate) -> list[Line]:
     for condition in gate.conditions:
         then = f" -> {condition.then}" if condition.then else ""
         until = f", {condition.until}" if condition.until else ""
+        if condition.skipped:
+            until, then = f", SKIPPED: {condition.skipped}", ""
         text = f"{condition.name}: {condition.text}{until}{then}"
         found.append(line(_STATES[condition.state], text))
     return found

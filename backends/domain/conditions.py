@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from backends.domain.facts import Finalized, NodeFacts, same
+from backends.domain.minimum import Minimum
+from backends.domain.policy import Skip
 from backends.domain.states import (
     CHANGING,
     NEEDS_PERSON,
@@ -45,7 +47,9 @@ class Condition:
     """The reason, when a person skipped it by name. It stays what it is, and red."""
 
     def __str__(self) -> str:
-        """In one line: what, until when, and what then."""
+        """In one line: what, until when, and what then; or why it is skipped."""
+        if self.skipped:
+            return f"{self.name}: {self.text}; SKIPPED: {self.skipped}"
         return "; ".join(filter(None, (f"{self.name}: {self.text}", self.until, self.then)))
 
     @property
@@ -103,6 +107,15 @@ class Target:
 
     batch: int = 1
     """Nodes that may change at once."""
+
+    turns: tuple[tuple[str, ...], ...] = ()
+    """The batches, in their order."""
+
+    minimums: tuple[Minimum, ...] = ()
+    """How many nodes must go on serving meanwhile."""
+
+    skips: tuple[Skip, ...] = ()
+    """What is skipped by name."""
 
     def concerns(self, node: str) -> bool:
         """Whether this node is to come to it."""

@@ -3,13 +3,23 @@
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
-from backends.domain import conditions, conditions_release
+from backends.domain import conditions, conditions_minimum, conditions_release
 from backends.domain.conditions import Condition, ConditionState, Target
 from backends.domain.facts import NodeReading
+from backends.domain.policy import Skip
 from backends.domain.problem import LiftlockError, Problem
 from backends.domain.survey import survey
 
 __all__ = ["Condition", "ConditionState", "Gate", "Target", "before_turn", "before_upgrade"]
+
+SKIPPABLE = (
+    "nodes healthy",
+    "others healthy",
+    "no node waits for a person",
+    conditions_minimum.ENOUGH_LEFT,
+)
+"""What a person may skip, by name and with a reason. Nothing else: what is not read is not known,
+an open upgrade has its way back, and what a release is and where it may go is not negotiated."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +75,7 @@ def before_upgrade(
 ) -> Gate:
     """What must hold before the first node of an upgrade is touched."""
     seen = survey(readings, cluster)
-    return Gate(
+    gate = Gate(
         name=f"before the upgrade to {target.version}",
         conditions=(
             conditions.nodes_read(seen),
@@ -77,8 +87,10 @@ def before_upgrade(
             conditions_release.newer(seen, target),
             conditions_release.path_allowed(seen, target),
             conditions.nodes_healthy_or_mended(seen, target),
+            *conditions_minimum.every_turn_leaves_enough(seen, target),
         ),
     )
+    return _without(gate, target.skips)
 
 
 def before_turn(
@@ -97,7 +109,7 @@ def before_turn(
     waiting = mended if is_down else set()
     serving = [facts for facts in others if facts.node not in waiting]
     count = len(seen.counted) - 1 - len(waiting)
-    return Gate(
+    gate = Gate(
         name=f"before {node}",
         conditions=(
             conditions.nodes_read(seen),
@@ -107,5 +119,16 @@ def before_turn(
             conditions.accepted_stay(others, accepted, target),
             conditions.batch_has_room(others, target.batch),
             conditions.others_healthy(serving, count, target.patience_seconds),
+            *conditions_minimum.this_turn_leaves_enough(node, seen, target),
         ),
     )
+    return _without(gate, target.skips)
+
+
+def _without(gate: Gate, skips: Sequence[Skip]) -> Gate:
+    """The gate with those of its conditions skipped that block and that a person named."""
+    blocking = {condition.name for condition in gate.blocking}
+    for skip in skips:
+        if skip.name in blocking:
+            gate = gate.skip(skip.name, skip.reason)
+    return gate

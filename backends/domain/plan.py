@@ -10,6 +10,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 
+from backends.domain.minimum import Left, Minimum
 from backends.domain.policy import Limits, Pause, Policy
 from backends.domain.provenance import NOBODY, Provenance
 from backends.domain.staging import PUSHED, Staging
@@ -79,6 +80,16 @@ class NodePlan:
 
 
 @dataclass(frozen=True, slots=True)
+class Batch:
+    """Nodes that are changed at once, and what goes on serving meanwhile."""
+
+    nodes: tuple[str, ...]
+    left: tuple[Left, ...] = ()
+    """Of each role that it takes something from, and of the whole cluster; as it was read when
+    the plan was made, and if every batch before it came up again."""
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """Everything that was decided before the first node is touched."""
 
@@ -111,6 +122,12 @@ class Plan:
 
     staging: Staging = PUSHED
     """How the release comes to the nodes."""
+
+    minimums: tuple[Minimum, ...] = ()
+    """How many nodes must go on serving, as the profile says."""
+
+    batches: tuple[Batch, ...] = ()
+    """What each batch takes away, in their order."""
 
 
 def plan_id(plan: Plan) -> str:

@@ -58,6 +58,14 @@ class SecondLayer(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Skip:
+    """A condition of a gate that does not keep it shut, because a person said so."""
+
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Limits:
     """Every waiting time and every width of a run. Times are in seconds."""
 
@@ -120,6 +128,9 @@ class Policy:
 
     reinstall: str = ""
     """Why what is there already is to be installed again, where somebody said so."""
+
+    skips: tuple[Skip, ...] = ()
+    """Conditions of gates that are skipped by name; they are shown, and stay red."""
 
     limit_failed: int = 0
     """The run stops when so many nodes failed; 0 and 1 both mean: at the first."""

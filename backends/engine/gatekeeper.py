@@ -109,9 +109,9 @@ class Gatekeeper:
     def _tell(self, gate: Gate) -> None:
         self._scribe.say(Kind.RESULT, f"gate {gate.name}:")
         for condition in gate.conditions:
-            words = str(condition) if condition.waits else f"{condition.name}: {condition.text}"
-            self._scribe.say(
-                Kind.ROW,
-                f"  {condition.state:<7} {words}",
-                data={"gate": gate.name, "name": condition.name, "result": condition.state.value},
-            )
+            whole = condition.waits or condition.skipped
+            words = str(condition) if whole else f"{condition.name}: {condition.text}"
+            about = {"gate": gate.name, "name": condition.name, "result": condition.state.value}
+            if condition.skipped:
+                about["skipped"] = condition.skipped
+            self._scribe.say(Kind.ROW, f"  {condition.state:<7} {words}", data=about)

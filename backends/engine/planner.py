@@ -1,7 +1,7 @@
 """From what was read to what will be done: a plan, which is a value and touches nothing."""
 
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date
 
 from backends.domain.facts import (
@@ -12,7 +12,17 @@ from backends.domain.facts import (
     is_value,
 )
 from backends.domain.gates import Target
-from backends.domain.plan import NodePlan, Plan, Step, Treatment, identified, order_nodes
+from backends.domain.minimum import Minimum, simulated
+from backends.domain.plan import (
+    Batch,
+    NodePlan,
+    Plan,
+    Step,
+    Treatment,
+    batches,
+    identified,
+    order_nodes,
+)
 from backends.domain.policy import Limits, Policy, invariants
 from backends.domain.problem import Exit, LiftlockError, Problem
 from backends.domain.staging import PUSHED, How, Staging
@@ -113,6 +123,7 @@ def make_plan(
     limits: Limits,
     ordering: Ordering,
     staging: Staging = PUSHED,
+    minimums: Sequence[Minimum] = (),
 ) -> Plan:
     """The plan to bring every selected node to a release.
 
@@ -137,6 +148,11 @@ def make_plan(
         f"sha256 {each.sha256[:12]}; signed by nobody{', unprotected' * each.is_unprotected}"
         for each in release.fetched
     ]
+    notes += [f"SKIPPED by name: {skip.name}: {skip.reason}" for skip in policy.skips]
+    planned = tuple(
+        _node_plan(subjects[name], by_name[name], release, limits, policy, staging, called)
+        for name in order
+    )
     return identified(
         Plan(
             id="",
@@ -151,13 +167,27 @@ def make_plan(
             updater_digest=updater,
             policy=policy,
             limits=limits,
-            nodes=tuple(
-                _node_plan(subjects[name], by_name[name], release, limits, policy, staging, called)
-                for name in order
-            ),
+            nodes=planned,
             notes=tuple(notes),
+            minimums=tuple(minimums),
+            batches=tuple(_batches(planned, readings, policy, minimums)),
         )
     )
+
+
+def _batches(
+    planned: Sequence[NodePlan],
+    readings: Sequence[NodeReading],
+    policy: Policy,
+    minimums: Sequence[Minimum],
+) -> Iterator[Batch]:
+    """Who is changed at once, and what goes on serving meanwhile."""
+    fresh = [item for item in planned if item.treatment is Treatment.INSTALL]
+    names = [tuple(item.node for item in items) for items in batches(fresh, policy)]
+    roles = {each.name: each.role for each in readings if each.left_out is None}
+    serving = {each.name for each in readings if each.left_out is None and _serves(each)}
+    rests = simulated(minimums, roles, serving, names)
+    return (Batch(nodes, rest) for nodes, rest in zip(names, rests, strict=True))
 
 
 def _serves(reading: NodeReading) -> bool:
@@ -363,5 +393,8 @@ def target_of(plan: Plan, release: Release, now: str) -> Target:
         now=now,
         ttl_seconds=plan.policy.reading_ttl_seconds,
         batch=plan.policy.batch,
+        turns=tuple(batch.nodes for batch in plan.batches),
+        minimums=plan.minimums,
+        skips=plan.policy.skips,
         patience_seconds=plan.limits.healthy_deadline_seconds,
     )

@@ -7,6 +7,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Protocol
 
+from backends.domain.minimum import Minimum
 from backends.domain.problem import Exit, LiftlockError, Problem
 from backends.domain.versions import Ordering, VersionOrder
 from backends.products.profile_file import (
@@ -42,6 +43,8 @@ class Profile:
     data: DataTable
     facts: FactsTable
     limits: LimitsTable
+    minimums: tuple[Minimum, ...] = ()
+    """How many nodes must go on serving while others are changed."""
 
     @property
     def name(self) -> str:
@@ -134,6 +137,10 @@ def read_profile(path: Path) -> Profile:
         data=written.data,
         facts=written.facts,
         limits=written.limits,
+        minimums=tuple(
+            Minimum(role, count if isinstance(count, int) else None)
+            for role, count in written.minimum.items()
+        ),
     )
 
 

@@ -338,6 +338,12 @@ class LimitsTable(Table):
 class ProfileFile(Table):
     """A whole profile."""
 
+    minimum: dict[SafeName, Annotated[int, Field(ge=1)] | Literal["majority"]] = Field(
+        default_factory=dict
+    )
+    """How many nodes of a role (`all`: of the cluster) must go on serving while others are
+    changed: a number, or "majority"."""
+
     product: ProductTable
     service: ServiceTable
     health: tuple[HealthTable, ...] = ()
