@@ -30,6 +30,58 @@ def accept(node: tuple[str, ...], **given: Any) -> int:
 
 @click.command()
 @click.argument("cluster")
+@click.argument("node", nargs=-1, required=True)
+@click.option(
+    "--by", "seconds", metavar="DURATION", default="10m", help="From now; 10m by default."
+)
+@json_option
+@reason_option
+@product_option
+def extend(node: tuple[str, ...], seconds: str, **given: Any) -> int:
+    """Give a node in trial more time before it decides by itself; never less."""
+    from app.headless import acting
+
+    return acting.extend(options(nodes=",".join(node), **given), seconds)
+
+
+@click.command()
+@click.argument("cluster")
+@click.argument("node", nargs=-1)
+@click.option("--pin", is_flag=True, help="It stays at what it runs; it is read and shown.")
+@click.option("--forbid", metavar="VERSION", default="", help="This version, on them or anywhere.")
+@click.option("--until", metavar="DAY", help="The last day on which it counts: 2026-12-01.")
+@json_option
+@reason_option
+@product_option
+def exclude(node: tuple[str, ...], pin: bool, forbid: str, until: str | None, **given: Any) -> int:
+    """Leave nodes out, with a reason; also in the middle of a run.
+
+    Your own mark, kept beside the run history. For the whole team it belongs into the cluster
+    file: exclude or pin, and until.
+    """
+    from app.headless import marking
+
+    if pin and forbid:
+        raise click.UsageError("--pin and --forbid exclude each other.")
+    return marking.exclude(options(**given), node, pin=pin, forbid=forbid, until=until)
+
+
+@click.command()
+@click.argument("cluster")
+@click.argument("node", nargs=-1)
+@click.option("--forbid", metavar="VERSION", default="", help="Allow this version again.")
+@json_option
+@reason_option
+@product_option
+def include(node: tuple[str, ...], forbid: str, **given: Any) -> int:
+    """Take your marks away again."""
+    from app.headless import marking
+
+    return marking.include(options(**given), node, forbid=forbid)
+
+
+@click.command()
+@click.argument("cluster")
 @json_option
 @yes_option
 @reason_option
@@ -124,4 +176,4 @@ def clean(staged: bool, everything: bool, **given: Any) -> int:
     return acting.clean(options(**given), everything=everything)
 
 
-ALL = (accept, rollback, takeover, finalize, adopt, verify, clean)
+ALL = (accept, extend, exclude, include, rollback, takeover, finalize, adopt, verify, clean)

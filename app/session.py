@@ -7,11 +7,12 @@ import socket
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 from app.wiring import Links, Ways
+from backends.domain.marks import Mark, MarkKind
 from backends.domain.policy import Limits, Policy
 from backends.domain.problem import Exit, LiftlockError, Problem
 from backends.domain.staging import PUSHED, How, Staging
@@ -24,6 +25,7 @@ from backends.settings.cluster import Cluster, Node, load_cluster, select_nodes
 from backends.settings.find import find_cluster
 from backends.settings.locations import config_dir, ensure_private, state_dir
 from backends.store.book import Book
+from backends.store.marks import Marks
 from backends.transport.payload import Payload, pack
 from backends.transport.prompt import Nobody, Prompt
 
@@ -142,7 +144,41 @@ def read_cluster(argument: str | None) -> Cluster:
     """
     path = find_cluster(argument, cwd=Path.cwd(), environment=os.environ, config_dir=config_dir())
     today = datetime.fromtimestamp(time.time(), UTC).astimezone().date()
-    return load_cluster(path, today=today)
+    return marked(load_cluster(path, today=today), today)
+
+
+def marked(cluster: Cluster, today: date) -> Cluster:
+    """The cluster with the operator's own marks on its nodes; those that lapsed are notes.
+
+    Raises:
+        LiftlockError: The marks cannot be read (exit 2).
+    """
+    marks = Marks(operator_state(cluster), cluster.name).read()
+    notes = [
+        f"{each.node or each.version}: the mark {each.kind} ({each.reason}) lapsed on {each.until}"
+        for each in marks
+        if not each.counts(str(today))
+    ]
+    now = [each for each in marks if each.counts(str(today))]
+    by_node = {each.node: each for each in now if each.kind is not MarkKind.FORBID}
+    return replace(
+        cluster,
+        nodes=tuple(_marked(node, by_node.get(node.name)) for node in cluster.nodes),
+        forbidden=tuple(each for each in now if each.kind is MarkKind.FORBID),
+        notes=(*cluster.notes, *notes),
+    )
+
+
+def _marked(node: Node, mark: Mark | None) -> Node:
+    if mark is None:
+        return node
+    is_out = mark.kind is MarkKind.EXCLUDE
+    return replace(
+        node,
+        excluded=str(mark) if is_out else node.excluded,
+        pinned=None if is_out else str(mark),
+        until=date.fromisoformat(mark.until) if mark.until else None,
+    )
 
 
 def operator_state(cluster: Cluster | None) -> Path:
@@ -199,6 +235,7 @@ def _subject(profile: Profile, node: Node, limits: Limits) -> Subject:
         address=node.address,
         canary=node.canary,
         excluded=node.excluded,
+        pinned=node.pinned,
         document=node_document(profile, node, limits),
         state_dir=node.state_dir,
         python=node.python,

@@ -22,6 +22,7 @@ from backends.domain.survey import unsigned
 from backends.domain.verdict import Verdict, decide
 from backends.engine.acts import Preview
 from backends.engine.results import NodeResult, Result
+from backends.settings.units import parse_duration
 from backends.store.book import Book
 
 
@@ -33,6 +34,30 @@ def accept(options: Options) -> int:
 
     # Beside a running upgrade, whose node it is about; and there is nothing to ask.
     return _act(options, "accept", Result.ACCEPTED, work, locks=False)
+
+
+def extend(options: Options, duration: str) -> int:
+    """Move the end of the accept window of the named nodes to a later time, from now.
+
+    Raises:
+        LiftlockError: The duration cannot be read (exit 2).
+    """
+    try:
+        seconds = parse_duration(duration)
+    except ValueError as error:
+        raise LiftlockError(
+            Problem(
+                "duration-unreadable", f"--by {duration}: {error}", advice="As in 10m or 90s."
+            ),
+            Exit.USAGE,
+        ) from error
+
+    async def work(scene: Scene) -> list[NodeResult]:
+        return [
+            await scene.acts.extend(reading, seconds, options.reason) for reading in scene.chosen
+        ]
+
+    return _act(options, "extend", Result.DONE, work, locks=False)
 
 
 def rollback(options: Options) -> int:

@@ -32,7 +32,7 @@ from backends.domain.facts import NodeReading
 from backends.domain.policy import Pause
 from backends.domain.problem import Exit, LiftlockError, Problem
 from backends.domain.states import Phase
-from backends.engine.planner import problem_of_refusal
+from backends.engine.refusals import problem_of_refusal
 from backends.engine.results import Outcome
 from backends.releases.read import Release
 from backends.store.book import Book

@@ -21,7 +21,11 @@ def unread(session: Session) -> list[NodeReading]:
     """Every node as it is before anything was read of it."""
     return [
         NodeReading(
-            name=name, role=subject.role, address=subject.address, excluded=subject.excluded
+            name=name,
+            role=subject.role,
+            address=subject.address,
+            excluded=subject.excluded,
+            pinned=subject.pinned,
         )
         for name, subject in session.subjects.items()
     ]

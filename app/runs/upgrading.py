@@ -15,15 +15,14 @@ from backends.domain.states import NodeState, Phase
 from backends.engine.conductor import Conductor
 from backends.engine.events import Observer
 from backends.engine.pace import Pace
-from backends.engine.planner import (
-    make_plan,
-    open_run,
-    refuse_other_configuration,
-    refuse_other_product,
-    target_of,
-)
+from backends.engine.planner import make_plan, open_run, target_of
 from backends.engine.reading import utc
 from backends.engine.recovery import recover_first
+from backends.engine.refusals import (
+    refuse_forbidden,
+    refuse_other_configuration,
+    refuse_other_product,
+)
 from backends.engine.results import Outcome, exit_of_upgrade
 from backends.engine.scribe import Scribe
 from backends.releases.fetched import with_configuration
@@ -110,6 +109,7 @@ def plan_from(
             fit together (exit 2).
     """
     refuse_other_configuration(readings, release, session.name)
+    refuse_forbidden(release, session.chosen, session.cluster.forbidden)
     return make_plan(
         run=(open_run(readings, release) if takes_up else None) or fresh,
         cluster=session.cluster.name,

@@ -367,6 +367,9 @@ class NodeReading:
     excluded: str | None = None
     """The reason, when the cluster file or the plan leaves the node out."""
 
+    pinned: str | None = None
+    """The reason, when the node is read and shown, and stays at what it is."""
+
     @property
     def status(self) -> ReadStatus:
         """Not answered yet, read, or could not be read."""
@@ -386,6 +389,8 @@ class NodeReading:
         """The reason why the node is named beside the verdict and does not count, or None."""
         if self.excluded is not None:
             return self.excluded
+        if self.pinned is not None:
+            return f"pinned: {self.pinned}"
         if self.facts is None or not self.read or self.facts.state not in UNCOUNTED:
             return None
         return self.facts.note or WHY_LEFT_OUT[self.facts.state]

@@ -73,6 +73,22 @@ class Acts:
             return NodeResult(reading.name, Result.ACCEPTED, forward=True)
         return self._failed(reading.name, Phase.MONITOR, answer)
 
+    async def extend(self, reading: NodeReading, seconds: float, reason: str) -> NodeResult:
+        """Have one node in trial decide by itself only so many seconds from now."""
+        facts = reading.facts
+        if reading.left_out is not None:
+            return self._left_alone(reading)
+        if facts is None or facts.transaction is None:
+            return self._refused(reading, "no-upgrade-open", "no upgrade is open there")
+        run = facts.transaction.run
+        answer = await self._contacts[reading.name].extend(run, seconds, reason)
+        if answer.is_ok:
+            why = f": {line(reason)}" if reason else ""
+            text = f"decides by itself in {seconds:.0f} s, no earlier{why}"
+            self._say(reading.name, Phase.MONITOR, text)
+            return NodeResult(reading.name, Result.DONE)
+        return self._failed(reading.name, Phase.MONITOR, answer)
+
     async def roll_back(
         self, readings: Sequence[NodeReading], why: str, go_on: GoOn, data: str | None = None
     ) -> list[NodeResult]:

@@ -42,6 +42,7 @@ class Subject:
 
     state_dir: str | None
     python: str | None
+    pinned: str | None = None
 
 
 _CAUSES = {

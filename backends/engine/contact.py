@@ -137,6 +137,7 @@ class Contact:
             unreachable=unreachable,
             problem=problem,
             excluded=self.subject.excluded,
+            pinned=self.subject.pinned,
         )
 
     async def ask(self, command: str, *, seconds: float | None = None, **args: object) -> Answer:
@@ -177,6 +178,13 @@ class Contact:
             )
         finally:
             await link.close()
+
+    async def extend(self, run: str, seconds: float, reason: str) -> Answer:
+        """Have a trial end no earlier than so many seconds from now."""
+        args = {"run": run, "seconds": seconds, "reason": reason}
+        return await self._converse(
+            self._link, "extend", args, self._limits.operator_request_seconds, lambda _: None
+        )
 
     async def follow(
         self, run: str | None, offset: int, observe: Callable[[Message], None], seconds: float

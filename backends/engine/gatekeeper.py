@@ -11,8 +11,9 @@ from backends.domain.gates import Gate
 from backends.domain.plan import Plan
 from backends.engine.ending import Stopped
 from backends.engine.events import Kind
-from backends.engine.planner import problem_of_refusal, target_of
+from backends.engine.planner import target_of
 from backends.engine.reading import utc
+from backends.engine.refusals import problem_of_refusal
 from backends.engine.scribe import Scribe
 from backends.releases.read import Release
 

@@ -24,7 +24,7 @@ from backends.domain.plan import (
     order_nodes,
 )
 from backends.domain.policy import Limits, Policy, invariants
-from backends.domain.problem import Exit, LiftlockError, Problem
+from backends.domain.problem import Exit, LiftlockError
 from backends.domain.staging import PUSHED, How, Staging
 from backends.domain.states import NodeState, Phase
 from backends.domain.versions import Ordering
@@ -57,55 +57,6 @@ def _goes_to(transaction: OpenTransaction, release: Release) -> bool:
     """Whether it is the same version and the same content; one without the other is not."""
     target = (transaction.to_version, transaction.to_digest)
     return target == (release.manifest.version, release.digest)
-
-
-def refuse_other_configuration(
-    readings: Sequence[NodeReading], release: Release, called: str
-) -> None:
-    """What was begun with other configuration is not taken up with this one.
-
-    Raises:
-        LiftlockError: `configuration-changed`, exit 4.
-    """
-    version, packaged = release.manifest.version, release.packaged
-    for reading in readings:
-        counts = reading.read and reading.left_out is None
-        begun = reading.facts.transaction if counts and reading.facts else None
-        if begun is None or (begun.to_version, begun.to_packaged) != (version, packaged):
-            continue
-        if begun.to_digest != release.digest:
-            raise LiftlockError(
-                Problem(
-                    "configuration-changed",
-                    f"Run {begun.run} has begun {version} with other configuration than now.",
-                    "\n".join(
-                        [f"open on {reading.name}, begun by {begun.operator}"]
-                        + [f"now: {each.path} from {each.url}" for each in release.fetched]
-                    ),
-                    "Nothing was changed. Put the configuration that it began with back at its "
-                    f"address, then start again; or take it back: liftlock rollback {called}.",
-                ),
-                Exit.REFUSED,
-            )
-
-
-def refuse_other_product(release: Release, product: str) -> None:
-    """A release of another product is never put in this one's place.
-
-    Raises:
-        LiftlockError: `release-other-product`, exit 4.
-    """
-    name = release.manifest.name
-    if name != product:
-        raise LiftlockError(
-            Problem(
-                "release-other-product",
-                f"This is a release of {name}, the cluster runs {product}.",
-                str(release.tarball),
-                "Name a release of that product, or another cluster.",
-            ),
-            Exit.REFUSED,
-        )
 
 
 def make_plan(
@@ -363,16 +314,6 @@ def _health(subject: Subject) -> list[str]:
     if not isinstance(checks, list):
         return []
     return [f"health {check['name']} ({check['kind']}, {check['level']})" for check in checks]
-
-
-def problem_of_refusal(gate_name: str, lines: Sequence[str]) -> Problem:
-    """A gate that is shut, as a problem: every condition that keeps it shut."""
-    return Problem(
-        "gate-shut",
-        f"The gate {gate_name} is shut.",
-        "\n".join(lines),
-        "Nothing was changed. Settle what is named, then start again.",
-    )
 
 
 def target_of(plan: Plan, release: Release, now: str) -> Target:

@@ -6,6 +6,7 @@ from datetime import date
 from pathlib import Path
 from types import MappingProxyType
 
+from backends.domain.marks import Mark
 from backends.settings.cluster_file import (
     Become,
     ClusterFile,
@@ -41,8 +42,11 @@ class Node:
     excluded: str | None = None
     """Why the node is left out today, or None."""
 
+    pinned: str | None = None
+    """Why the node stays today at what it runs, or None."""
+
     until: date | None = None
-    """The last day of the exclusion."""
+    """The last day of the exclusion, or of the pin."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +77,9 @@ class Cluster:
 
     staging: StagingTable
     """How releases come to the nodes."""
+
+    forbidden: tuple[Mark, ...] = ()
+    """Versions that are not to come here."""
 
     notes: tuple[str, ...] = ()
     """What an operator should know about the file although it is valid."""
@@ -165,10 +172,11 @@ def _node(
     name: str, table: NodeTable, defaults: DefaultsTable, today: date, notes: list[str]
 ) -> Node:
     transport = table.transport or defaults.transport or "ssh"
-    excluded = table.exclude
-    if excluded and table.until and table.until < today:
-        notes.append(f"{name}: the exclusion ({excluded}) lapsed on {table.until}")
-        excluded = None
+    excluded, pinned = table.exclude, table.pin
+    if (excluded or pinned) and table.until and table.until < today:
+        what = "exclusion" if excluded else "pin"
+        notes.append(f"{name}: the {what} ({excluded or pinned}) lapsed on {table.until}")
+        excluded = pinned = None
     return Node(
         name=name,
         address=table.address or ("local" if transport == "local" else name),
@@ -183,7 +191,8 @@ def _node(
         state_dir=table.state_dir or defaults.state_dir,
         transport=transport,
         excluded=excluded,
-        until=table.until if excluded else None,
+        pinned=pinned,
+        until=table.until if excluded or pinned else None,
     )
 
 

@@ -118,13 +118,18 @@ class NodeTable(Connection):
     exclude: Text | None = None
     """Why the node is left out."""
 
+    pin: Text | None = None
+    """Why the node stays at what it runs; it is read and shown."""
+
     until: Day | None = None
-    """The last day on which `exclude` counts."""
+    """The last day on which `exclude` or `pin` counts."""
 
     @model_validator(mode="after")
-    def _until_needs_exclude(self) -> "NodeTable":
-        if self.until and not self.exclude:
-            raise at(("until",), 'goes with exclude = "the reason"')
+    def _until_needs_a_reason(self) -> "NodeTable":
+        if self.until and not (self.exclude or self.pin):
+            raise at(("until",), 'goes with exclude = "the reason", or with pin')
+        if self.exclude and self.pin:
+            raise at(("pin",), "goes without exclude: what is left out is not read")
         return self
 
 

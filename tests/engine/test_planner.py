@@ -11,7 +11,8 @@ from backends.domain.plan import NodePlan, Treatment
 from backends.domain.policy import Policy
 from backends.domain.problem import Exit, LiftlockError
 from backends.domain.states import HealthState, Unreachable
-from backends.engine.planner import _treatment, refuse_other_configuration, target_of
+from backends.engine.planner import _treatment, target_of
+from backends.engine.refusals import refuse_other_configuration
 from backends.releases.read import Fetched
 from tests.domain.nodes import node, transaction
 from tests.support.readings import NEW, plan, release
