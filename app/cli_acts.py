@@ -7,8 +7,11 @@ import click
 
 from app.cli_options import (
     json_option,
+    meant,
     nodes_option,
+    note_option,
     options,
+    pace_options,
     product_option,
     reason_option,
     yes_option,
@@ -42,6 +45,59 @@ def extend(node: tuple[str, ...], seconds: str, **given: Any) -> int:
     from app.headless import acting
 
     return acting.extend(options(nodes=",".join(node), **given), seconds)
+
+
+@click.command()
+@click.argument("cluster")
+@click.argument("release", required=False, type=click.Path(path_type=Path))
+@note_option
+@pace_options
+@json_option
+@yes_option
+@reason_option
+@nodes_option
+def resume(release: Path | None, **given: Any) -> int:
+    """Take up a run that waits or was broken off, from what the nodes say.
+
+    RELEASE only where this workstation does not know the file, or on another one.
+    """
+    from app.headless import upgrading
+
+    wanted = meant(given)
+    return upgrading.resume(options(**given), release, wanted)
+
+
+@click.command()
+@click.argument("cluster")
+@click.option(
+    "--policy",
+    type=click.Choice(["first", "all", "none", "after_role"]),
+    help="Go on, with this pause policy from the next node on.",
+)
+@json_option
+@reason_option
+@product_option
+def pause(policy: str | None, **given: Any) -> int:
+    """Have the run that is under way wait before its next node."""
+    from app.headless import controlling
+
+    return controlling.pause(options(**given), policy)
+
+
+@click.command()
+@click.argument("cluster")
+@json_option
+@yes_option
+@reason_option
+@product_option
+def abort(**given: Any) -> int:
+    """End the run: what is in the middle goes back, what is accepted stays.
+
+    Exit 0 when no node is on the new version; 10 where some have accepted it.
+    """
+    from app.headless import controlling
+
+    return controlling.abort(options(**given))
 
 
 @click.command()
@@ -176,4 +232,18 @@ def clean(staged: bool, everything: bool, **given: Any) -> int:
     return acting.clean(options(**given), everything=everything)
 
 
-ALL = (accept, extend, exclude, include, rollback, takeover, finalize, adopt, verify, clean)
+ALL = (
+    resume,
+    pause,
+    abort,
+    accept,
+    extend,
+    exclude,
+    include,
+    rollback,
+    takeover,
+    finalize,
+    adopt,
+    verify,
+    clean,
+)

@@ -236,6 +236,7 @@ def _subject(profile: Profile, node: Node, limits: Limits) -> Subject:
         canary=node.canary,
         excluded=node.excluded,
         pinned=node.pinned,
+        gateway=node.jump,
         document=node_document(profile, node, limits),
         state_dir=node.state_dir,
         python=node.python,

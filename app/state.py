@@ -49,6 +49,7 @@ _BAD = frozenset(
         Result.DRIFTED,
         Result.REFUSED,
         Result.UNREACHABLE,
+        Result.TIMED_OUT,
         Result.LOCKED,
     }
 )

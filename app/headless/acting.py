@@ -33,7 +33,7 @@ def accept(options: Options) -> int:
         return [await scene.acts.accept(reading, options.reason) for reading in scene.chosen]
 
     # Beside a running upgrade, whose node it is about; and there is nothing to ask.
-    return _act(options, "accept", Result.ACCEPTED, work, locks=False)
+    return act_on(options, "accept", Result.ACCEPTED, work, locks=False)
 
 
 def extend(options: Options, duration: str) -> int:
@@ -57,7 +57,7 @@ def extend(options: Options, duration: str) -> int:
             await scene.acts.extend(reading, seconds, options.reason) for reading in scene.chosen
         ]
 
-    return _act(options, "extend", Result.DONE, work, locks=False)
+    return act_on(options, "extend", Result.DONE, work, locks=False)
 
 
 def rollback(options: Options) -> int:
@@ -91,7 +91,7 @@ def rollback(options: Options) -> int:
         return await acting.roll_back(scene, options.reason, begin, go_on)
 
     # Without the workstation's lock: it is the way back also while an upgrade of ours waits.
-    return _act(options, "rollback", Result.ROLLED_BACK, work, locks=False)
+    return act_on(options, "rollback", Result.ROLLED_BACK, work, locks=False)
 
 
 async def _data(options: Options, going: Sequence[NodeReading]) -> str | None:
@@ -156,7 +156,7 @@ def takeover(options: Options) -> int:
         return [await scene.acts.take_over(reading, options.reason) for reading in at_work]
 
     # Without the workstation's lock: what hangs may be our own.
-    return _act(options, "takeover", Result.DONE, work, locks=False)
+    return act_on(options, "takeover", Result.DONE, work, locks=False)
 
 
 def finalize(options: Options, version: str | None) -> int:
@@ -200,7 +200,7 @@ def finalize(options: Options, version: str | None) -> int:
 
         return await acting.finalize(scene, version, begin)
 
-    return _act(options, "finalize", Result.FINALIZED, work)
+    return act_on(options, "finalize", Result.FINALIZED, work)
 
 
 def adopt(options: Options, path: Path | None = None) -> int:
@@ -235,13 +235,13 @@ def adopt(options: Options, path: Path | None = None) -> int:
         refused = [item for item in shown if isinstance(item, NodeResult)]
         return done + refused + [*failed.values()] + _left_out(scene)
 
-    return _act(options, "adopt", Result.FINALIZED, work, session=session)
+    return act_on(options, "adopt", Result.FINALIZED, work, session=session)
 
 
 def verify(options: Options) -> int:
     """Hold what runs against what was recorded of it; nothing that runs is touched."""
 
-    return _act(options, "verify", Result.DONE, acting.verify, locks=False, changes=False)
+    return act_on(options, "verify", Result.DONE, acting.verify, locks=False, changes=False)
 
 
 def clean(options: Options, *, everything: bool) -> int:
@@ -262,10 +262,10 @@ def clean(options: Options, *, everything: bool) -> int:
         refused = [item for item in shown if isinstance(item, NodeResult)]
         return done + idle + refused + _left_out(scene)
 
-    return _act(options, "clean", Result.DONE, work)
+    return act_on(options, "clean", Result.DONE, work)
 
 
-def _act(
+def act_on(
     options: Options,
     kind: str,
     wanted: Result,

@@ -15,6 +15,7 @@ from app.headless.work import drive, open_cluster
 from app.runs.keeping import locked
 from app.runs.leaving import alone
 from app.runs.looking import look
+from app.runs.resuming import Begun, as_begun, begun_run, release_of
 from app.runs.reviewed import Reviewed
 from app.runs.reviewed import read as read_plan
 from app.runs.skipping import skipping
@@ -71,6 +72,50 @@ def upgrade(
         raise
 
 
+def resume(options: Options, path: Path | None, meant: Meant) -> int:
+    """Take up the run that is open on the nodes, or that waits before its first one.
+
+    With the pace and the nodes that it was begun with, where this workstation has begun it;
+    what a person says now counts more.
+    """
+    session = open_cluster(options)
+    refuse_silence(options, "resume")
+
+    async def work() -> int:
+        with open_book(session.state_dir) as book, locked(session, "resume"):
+            readings, _ = await look(session)
+            begun = begun_run(session, book, readings)
+            where = ", ".join(begun.on) or "no node yet"
+            talk([f"run {begun.run} of {begun.by} to {begun.version}, open on {where}"])
+            release = open_for(session, path) if path else release_of(session, book, begun)
+            if release.digest != begun.digest:
+                raise _other_release(session, begun)
+            wanted = as_begun(session, book, begun)
+            wanted = _said_now(wanted, meant)
+            return await _run(wanted, options, book, release, Phase.INSTALL, None, begun.run)
+
+    return drive(session, work())
+
+
+def _said_now(session: Session, meant: Meant) -> Session:
+    """The session with what a person says now, over what the run was begun with."""
+    session = _paced(session, meant.batch, meant.pause)
+    return skipping(session, meant.skip) if meant.skip else session
+
+
+def _other_release(session: Session, begun: Begun) -> LiftlockError:
+    return LiftlockError(
+        Problem(
+            "other-run-open",
+            f"Run {begun.run} of {begun.by} is open; it goes to {begun.version}, with other "
+            "content than this release.",
+            f"open on {', '.join(begun.on) or 'no node yet'}; content {begun.digest[:12]}",
+            f"Name its release, or roll it back: liftlock rollback {session.name}.",
+        ),
+        Exit.REFUSED,
+    )
+
+
 def meant_by(session: Session, meant: Meant) -> Session:
     """The session with what a person says for this upgrade.
 
@@ -116,9 +161,10 @@ async def _run(
     release: Release,
     until: Phase,
     reviewed: Reviewed | None,
+    its_run: str | None = None,
 ) -> int:
     try:
-        its_run = reviewed.run if reviewed is not None else None
+        its_run = reviewed.run if reviewed is not None else its_run
         prepared = await prepare(session, book, release, its_run, until)
         if reviewed is not None:
             reviewed.refuse_changes(prepared.plan, session.name)

@@ -18,6 +18,7 @@ from backends.engine.scribe import Scribe
 from backends.releases.read import Release
 from backends.settings.locations import ensure_private
 from backends.store.book import Book, Start
+from backends.store.orders import Orders
 
 
 def locked(session: Session, kind: str) -> AbstractContextManager[None]:
@@ -31,6 +32,19 @@ def locked(session: Session, kind: str) -> AbstractContextManager[None]:
         who=session.operator,
         what=kind,
         since=f"{since:%Y-%m-%d %H:%M:%S%z}",
+    )
+
+
+def orders_of(session: Session) -> Orders:
+    """Where orders to a run of this cluster and product lie."""
+    folder = ensure_private(session.state_dir)
+    return Orders(folder, session.cluster.name, session.profile.name)
+
+
+def driven_by(session: Session) -> str | None:
+    """Who works on this cluster and product from this workstation, in words; None: nobody."""
+    return runlock.holder(
+        ensure_private(session.state_dir), session.cluster.name, session.profile.name
     )
 
 
@@ -57,9 +71,13 @@ def about(
         began=time.time(),
         version=release.manifest.version if release else None,
         digest=release.digest if release else None,
-        plan=plain(made) if made else {},
+        plan=(plain(made) if made else {}) | _file(release),
         note=note,
     )
+
+
+def _file(release: Release | None) -> dict[str, object]:
+    return {"tarball": str(release.tarball.absolute())} if release is not None else {}
 
 
 def end_run(book: Book, scribe: Scribe, exit_code: Exit, text: str, observe: Observer) -> None:

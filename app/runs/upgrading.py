@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from app.runs.keeping import about, always_ended, end_run, fresh_run
+from app.runs.keeping import about, always_ended, end_run, fresh_run, orders_of
 from app.runs.looking import look, unknown_nodes
+from app.runs.obeying import obeying
 from app.session import Session
 from backends.domain.facts import NodeReading
 from backends.domain.gates import Gate, Target, before_upgrade
@@ -221,7 +222,9 @@ class Upgrade:
             about(self._session, made.run, self.command, self._note, self._prepared.release, made)
         )
         with always_ended(self._book, self._scribe, self._observe):
-            result = await self._conductor.run(self._until)
+            there = orders_of(self._session)
+            doing = self._conductor.run(self._until)
+            result = await obeying(doing, there, self._conductor.orders, self._scribe)
         unknown = unknown_nodes(self._session)
         if unknown:
             nodes = (*result.nodes, *unknown)

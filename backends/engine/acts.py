@@ -61,7 +61,7 @@ class Acts:
         """Stop the dead-man timer of one node, in a person's name."""
         facts = reading.facts
         if reading.left_out is not None:
-            return self._left_alone(reading)
+            return self.left_alone(reading)
         if facts is None or facts.transaction is None:
             return self._refused(reading, "no-upgrade-open", "no upgrade is open there")
         if facts.state is NodeState.ACCEPTED:
@@ -77,7 +77,7 @@ class Acts:
         """Have one node in trial decide by itself only so many seconds from now."""
         facts = reading.facts
         if reading.left_out is not None:
-            return self._left_alone(reading)
+            return self.left_alone(reading)
         if facts is None or facts.transaction is None:
             return self._refused(reading, "no-upgrade-open", "no upgrade is open there")
         run = facts.transaction.run
@@ -105,7 +105,7 @@ class Acts:
         for number, reading in enumerate(todo):
             if not await way.is_free(todo[number:], asks=number == 1):
                 break
-            last = await self._roll_back_one(reading, why, data)
+            last = await self.take_back(reading, why, data)
             results.append(last)
             if last.result is not Result.ROLLED_BACK:
                 break
@@ -115,7 +115,7 @@ class Acts:
         results = [way.judged(result) for result in results]
         begun = {result.node for result in results}
         others = [reading for reading in readings if reading.name not in begun]
-        return results + [way.judged(self._left_alone(reading)) for reading in others]
+        return results + [way.judged(self.left_alone(reading)) for reading in others]
 
     def stop_waiting(self) -> None:
         """Have a roll back that waits for a node to serve ask about it at once."""
@@ -127,7 +127,7 @@ class Acts:
         for reading in readings:
             stopped = any(result.result in _ENDS_FINALIZE for result in results)
             if stopped or not is_reversible(reading):
-                results.append(self._left_alone(reading))
+                results.append(self.left_alone(reading))
             else:
                 results.append(await self._finalize_one(reading))
         return results
@@ -148,7 +148,7 @@ class Acts:
         """End the updater at work on a node and have another one go on where it stood."""
         facts = reading.facts
         if reading.left_out is not None or facts is None or facts.transaction is None:
-            return self._left_alone(reading)
+            return self.left_alone(reading)
         opened = facts.transaction
         self._scribe.say(Kind.PHASE, "take over", node=reading.name, phase=Phase.MONITOR)
         answer = await self._contacts[reading.name].ask(
@@ -214,7 +214,7 @@ class Acts:
     async def _verify_one(self, reading: NodeReading) -> NodeResult:
         node = reading.name
         if reading.left_out is not None:
-            return self._left_alone(reading)
+            return self.left_alone(reading)
         self._scribe.say(Kind.PHASE, "verify", node=node, phase=Phase.CHECK)
         answer = await self._contacts[node].verify(
             lambda row: self._scribe.row(row, node=node, phase=Phase.CHECK)
@@ -247,7 +247,8 @@ class Acts:
         self._scribe.say(Kind.RESULT, "cleaned", node=preview.node)
         return NodeResult(preview.node, Result.DONE)
 
-    async def _roll_back_one(self, reading: NodeReading, why: str, data: str | None) -> NodeResult:
+    async def take_back(self, reading: NodeReading, why: str, data: str | None) -> NodeResult:
+        """Take the open upgrade of one node back, and see it proven."""
         contact = self._contacts[reading.name]
         facts = reading.facts
         if facts is None or facts.transaction is None:
@@ -342,7 +343,8 @@ class Acts:
     def _recovered(self, node: str, text: str) -> None:
         self._scribe.say(Kind.RESULT, text, node=node, phase=Phase.ROLLBACK)
 
-    def _left_alone(self, reading: NodeReading) -> NodeResult:
+    def left_alone(self, reading: NodeReading) -> NodeResult:
+        """The result of a node on which nothing is done, with the reason."""
         if reading.left_out is not None:
             problem = Problem("left-out", f"{reading.name} is left out: {reading.left_out}")
             return NodeResult(reading.name, Result.EXCLUDED, problem)

@@ -43,6 +43,8 @@ class Subject:
     state_dir: str | None
     python: str | None
     pinned: str | None = None
+    gateway: str | None = None
+    """Through what it is reached, where not directly."""
 
 
 _CAUSES = {

@@ -14,6 +14,7 @@ _FAILED = {
     Result.INCONSISTENT: Outcome.UNPROVEN,
     Result.LOST: Outcome.UNREACHABLE,
     Result.UNREACHABLE: Outcome.UNREACHABLE,
+    Result.TIMED_OUT: Outcome.TIMED_OUT,
     Result.REFUSED: Outcome.REFUSED,
     Result.LOCKED: Outcome.REFUSED,
     Result.UNHEALTHY: Outcome.FAILED,
@@ -27,6 +28,15 @@ class Stopped(Exception):
         super().__init__(text)
         self.text = text
         self.problem = problem
+
+
+class Paused(Exception):
+    """The run waits here for a person; it is taken up again by starting it again."""
+
+    def __init__(self, text: str, problem: Problem | None = None) -> None:
+        super().__init__(text)
+        self.problem = problem
+        """What keeps it from going on, where it is not a person's word or the policy."""
 
 
 def has_failed(result: NodeResult) -> bool:

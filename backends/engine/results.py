@@ -32,6 +32,9 @@ class Result(StrEnum):
     UNREACHABLE = "unreachable"
     """It could not be reached before anything was changed on it."""
 
+    TIMED_OUT = "timed_out"
+    """It was reached, and did not answer in time, before anything was changed on it."""
+
     LOCKED = "locked"
     LOST = "lost"
     """Contact was lost while it was changing; the node decides by itself."""
@@ -74,8 +77,10 @@ class Outcome:
 def not_done(node: str, answer: Answer, phase: Phase) -> NodeResult:
     """The result of a node that did not do what it was asked, with the reason."""
     problem = answer.problem or Problem("no-reason", f"{node}: {phase} ended {answer.outcome}")
-    if answer.outcome in (Outcomes.UNREACHABLE, Outcomes.TIMED_OUT):
+    if answer.outcome is Outcomes.UNREACHABLE:
         return NodeResult(node, Result.UNREACHABLE, problem)
+    if answer.outcome is Outcomes.TIMED_OUT:
+        return NodeResult(node, Result.TIMED_OUT, problem)
     locked = problem.code == "locked"
     return NodeResult(node, Result.LOCKED if locked else Result.REFUSED, problem)
 
@@ -88,6 +93,7 @@ _EXITS = {
     Result.LOST: Exit.CONTACT_LOST,
     Result.REFUSED: Exit.REFUSED,
     Result.UNREACHABLE: Exit.UNREACHABLE,
+    Result.TIMED_OUT: Exit.UNREACHABLE,
     Result.LOCKED: Exit.LOCKED,
     Result.ROLLED_BACK: Exit.ROLLED_BACK,
 }
@@ -125,6 +131,8 @@ def exit_of_act(results: Sequence[NodeResult], wanted: Result, *, changes: bool 
     changed = changes and any(node.result in _CHANGED for node in results)
     if found and changed:
         found.append(Exit.NEEDS_PERSON)
+    if wanted is Result.ROLLED_BACK:
+        left, changed = left or any(node.result is Result.ACCEPTED for node in missed), changes
     if left and changed and not found:
         found.append(Exit.WAITING)
     return worst(found)

@@ -17,6 +17,7 @@ from backends.domain.problem import Problem
 from backends.domain.states import CHANGING, NodeState, Outcome, Phase
 from backends.engine.contact import Contact
 from backends.engine.events import Kind
+from backends.engine.our_link import Link, OurLink
 from backends.engine.reading import back_in_words
 from backends.engine.results import NodeResult, Result
 from backends.engine.scribe import Scribe
@@ -31,8 +32,11 @@ _LOCKED = frozenset({"locked", "upgrade-open"})
 class Turn:
     """The install, monitor and accept of one node: one step, in which no pause falls."""
 
-    def __init__(self, contact: Contact, plan: Plan, scribe: Scribe, called: str) -> None:
+    def __init__(
+        self, contact: Contact, plan: Plan, scribe: Scribe, called: str, link: OurLink
+    ) -> None:
         self._contact = contact
+        self._link = link
         self._plan = plan
         self._called = called
         self._scribe = scribe
@@ -69,12 +73,19 @@ class Turn:
             result = self._judge(reading)
             if result is not None:
                 return result
+            if not reading.read:
+                began = time.monotonic()
+                why = await self._link.awaited([self._node], give_up)
+                if why is Link.BACK:  # nothing of it is counted against the node
+                    give_up += time.monotonic() - began
+                    continue
             if time.monotonic() > give_up:
                 return NodeResult(self._node, Result.LOST, self._lost(reading))
             await asyncio.sleep(_BETWEEN_TRIES_SECONDS)
 
     def _look_at(self, reading: NodeReading) -> None:
         """Take the transaction from what the node says: a second try has another name."""
+        self._link.saw(reading)
         opened = reading.facts.transaction if reading.facts else None
         if opened is not None and opened.run == self._plan.run and opened.txn != self._txn:
             self._txn = opened.txn

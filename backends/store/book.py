@@ -197,6 +197,12 @@ class Book:
         )
         return next((Run(*row) for row in rows), None)
 
+    def plan(self, run: str) -> Mapping[str, Any]:
+        """The plan that a run was begun with; empty where there is none."""
+        rows = self._read("select plan from run where id = ?", (run,))
+        found: object = next((json.loads(text) for (text,) in rows), {})
+        return found if isinstance(found, dict) else {}
+
     def entries(self, run: str, node: str | None = None) -> tuple[Entry, ...]:
         """The journal of a run, in the order in which it was written."""
         rows = self._read(

@@ -23,7 +23,8 @@ def turn() -> Turn:
     )
     contact: Any = SimpleNamespace(node="n1")
     scribe: Any = SimpleNamespace(say=lambda *_, **__: None)
-    return Turn(contact, plan, scribe, "harbor")
+    link: Any = SimpleNamespace(saw=lambda reading: None)
+    return Turn(contact, plan, scribe, "harbor", link)
 
 
 def test_between_its_end_and_its_being_put_away_nothing_is_decided(turn: Turn) -> None:

@@ -283,7 +283,7 @@ def upgrade(here: Theatre, pace: object, **other: object) -> Upgrade:
     target = target_of(made, release(), "2026-11-20T00:00:00Z")
     gate = before_upgrade(readings, target, "harbor")
     ready = Prepared(release(), made, readings, target, gate, ())
-    about = session(here.nodes, **other)
+    about = session(here.nodes, state_dir=here.book.path.parent / "operator", **other)
     return Upgrade(about, here.book, ready, here.events.append, note="CHG-2", pace=pace)  # type: ignore[arg-type]
 
 
