@@ -44,9 +44,15 @@ class Pretended:
         self.sick_when_back = 0.0
         """So often it is read as failing after it was rolled back."""
 
+        self.gateway: str | None = None
         self.refuses = ""
         self.unheard = Outcome.OK
         """What is heard of an order to install instead of an answer; then none was begun."""
+
+    @property
+    def subject(self) -> Subject:
+        """As much of it as the engine asks for."""
+        return Subject(self.node, "", "", False, None, {}, None, None, gateway=self.gateway)
 
     async def read(self) -> NodeReading:
         facts = self.reading.facts
