@@ -180,6 +180,9 @@ class NodeFacts:
     start_id: Fact = NOT_READ
     """Process id and start time of what runs: another one is another start."""
 
+    leads: bool | Unknown | None = None
+    """Whether its product leads the others; None: the profile does not ask."""
+
     pid: int | None = None
     service: ServiceState = ServiceState.UNKNOWN
     service_text: str = ""

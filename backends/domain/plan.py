@@ -72,6 +72,8 @@ class NodePlan:
     """Why this treatment, in words."""
 
     steps: tuple[Step, ...] = ()
+    leads: bool | None = None
+    """Whether its product leads the others; None: the profile does not ask, or it was not said."""
 
     @property
     def again(self) -> bool:
@@ -152,6 +154,22 @@ def identified(plan: Plan) -> Plan:
         ValueError: A number is not finite.
     """
     return replace(plan, id=plan_id(plan))
+
+
+def leaders_last(items: Sequence[NodePlan], leading: Collection[str]) -> list[NodePlan]:
+    """The same nodes, in which who leads comes last of its role; else their order is kept.
+
+    Between two of one role nothing of another role is expected to stand; where it does (a canary),
+    a leader still comes after all of its role.
+    """
+    places = {item.role: place for place, item in enumerate(items)}
+    """Where the last of a role stands."""
+
+    def place(numbered: tuple[int, NodePlan]) -> tuple[int, int]:
+        number, item = numbered
+        return (places[item.role], 1) if item.node in leading else (number, 0)
+
+    return [item for _, item in sorted(enumerate(items), key=place)]
 
 
 def order_nodes(

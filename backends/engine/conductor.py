@@ -18,6 +18,7 @@ from backends.domain.plan import (
     Treatment,
     batches,
     changing,
+    leaders_last,
     paused,
 )
 from backends.domain.problem import Exit, LiftlockError, Problem
@@ -191,6 +192,7 @@ class Conductor:
         The pause policy is asked for anew before each: it may be changed during the run.
         """
         while fresh:
+            fresh = await self._leaders_last(fresh)
             pause = self.orders.pause or self._plan.policy.pause
             items = batches(fresh, replace(self._plan.policy, pause=pause))[0]
             waits = paused(pause, done, items, self._accepted())
@@ -198,6 +200,22 @@ class Conductor:
             await self._turns(items)
             self._stop_if_reached()
             done, fresh = items, fresh[len(items) :]
+
+    async def _leaders_last(self, fresh: Sequence[NodePlan]) -> Sequence[NodePlan]:
+        """The same nodes; who leads now comes last of its role, wherever leadership has gone."""
+        if all(item.leads is None for item in self._plan.nodes):
+            return fresh
+        readings = await self.orders.unless_aborted(self.read())
+        leading = {each.name for each in readings if each.facts and each.facts.leads is True}
+        ordered = leaders_last(fresh, leading)
+        if ordered[0].node != fresh[0].node:
+            self._scribe.say(
+                Kind.RESULT,
+                f"{fresh[0].node} leads now: it comes last of its role",
+                node=fresh[0].node,
+                phase=Phase.INSTALL,
+            )
+        return ordered
 
     async def _turns(self, items: Sequence[NodePlan]) -> None:
         async def waiting(what: str) -> None:

@@ -21,6 +21,7 @@ from backends.domain.plan import (
     Treatment,
     batches,
     identified,
+    leaders_last,
     order_nodes,
 )
 from backends.domain.policy import Limits, Policy, invariants
@@ -104,6 +105,11 @@ def make_plan(
         _node_plan(subjects[name], by_name[name], release, limits, policy, staging, called)
         for name in order
     )
+    leading = {item.node for item in planned if item.leads}
+    planned = tuple(leaders_last(planned, leading))
+    notes += [
+        f"{name} leads: it comes last of its role, after another one leads" for name in leading
+    ]
     return identified(
         Plan(
             id="",
@@ -171,6 +177,7 @@ def _node_plan(
         treatment=treatment,
         reason=reason,
         steps=_steps(subject, source, release, limits, staging, called) if acting else (),
+        leads=facts.leads if facts is not None and isinstance(facts.leads, bool) else None,
     )
 
 
@@ -223,9 +230,10 @@ def _steps(
     if source:
         before, before_back = hooks("before_stop", source)
         after, after_back = hooks("after_stop", source)
+        moving = service_words.leadership(subject.document)
         stopping = f"{order('stop', source)}  (up to {limits.stop_seconds:g} s)"
         copied = service_words.data(subject.document)
-        stop = [*before, stopping, *copied, *after]
+        stop = [*moving, *before, stopping, *copied, *after]
         start_old = [*after_back, order("start", source), *before_back]
     before_start, before_start_back = hooks("before_start", version)
     after_start, after_start_back = hooks("after_start", version)

@@ -81,6 +81,7 @@ def node_facts(node: str, message: Mapping[str, Any]) -> NodeFacts:
         service_text=clean(message["service_text"]),
         health=HealthState(message["health"]),
         health_text=line(message["health_text"]),
+        leads=_leads(message["leads"]),
         drift=_drift(message["drift"]),
         transaction=_transaction(message["state"], message["transaction"]),
         problem=problem(message["problem"]),
@@ -217,6 +218,12 @@ def _fact(value: Any) -> Fact:
     if _is_unknown(value):
         return _unknown(value)
     return None if value is None else line(str(value))
+
+
+def _leads(value: Any) -> bool | Unknown | None:
+    if _is_unknown(value):
+        return _unknown(value)
+    return None if value is None else bool(value)
 
 
 def _version(value: Any) -> VersionRef | Unknown | None:

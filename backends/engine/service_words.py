@@ -80,3 +80,12 @@ def _table(value: object) -> Mapping[str, object]:
 
 def _words(value: object) -> list[str]:
     return [str(each) for each in value] if isinstance(value, list) else []
+
+
+def leadership(document: Mapping[str, object]) -> list[str]:
+    """What is done first on a node that leads the others."""
+    how = document.get("leader")
+    if not isinstance(how, dict) or not how["move"]:
+        return []
+    words = _said(document, how["move"], None)
+    return [f"if it leads: {words}, until it does not  (up to {how['timeout']:g} s)"]

@@ -13,6 +13,7 @@ from backends.node import (
     clock,
     data,
     health,
+    leadership,
     locks,
     probe,
     processes,
@@ -101,6 +102,7 @@ class Reader:
                 "health_text": "",
                 "pid": None,
                 "start_id": None,
+                "leads": None,
             }
         word, text = service.status()
         identity = service.identity()
@@ -115,7 +117,14 @@ class Reader:
             "health_text": evidence[:2000],
             "pid": int(identity.split(":")[0]) if identity else None,
             "start_id": identity,
+            "leads": self._leads(service, word),
         }
+
+    def _leads(self, service: Service, word: str) -> Any:
+        try:
+            return False if word == "stopped" else leadership.leads(self.document, service)
+        except probe.NoAnswer as error:
+            return unknown(str(error))
 
     def _told(self, selected: Any) -> Optional[str]:
         """What the product itself says where no record of ours names its version."""

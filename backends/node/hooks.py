@@ -41,7 +41,7 @@ def run(transaction: Transaction, when: str) -> None:
         if service is None:
             return  # nothing is stopped by a first install
         transaction.log("CALL", hook=hook["name"], when=when, ok=None, text="")
-        ran = _until_it_is_time(hook["command"], hook["timeout"], service)
+        ran = until_it_is_time(hook["command"], hook["timeout"], service)
         ok = ran.status == 0
         said = ran.said()[-2000:]
         transaction.log("CALL", durable=False, hook=hook["name"], when=when, ok=ok, text=said)
@@ -71,7 +71,7 @@ def are_due(transaction: Transaction, when: str) -> bool:
 def _undo_one(
     transaction: Transaction, hook: Dict[str, Any], when: str, service: Service
 ) -> List[str]:
-    ran = _until_it_is_time(hook["undo"], hook["timeout"], service)
+    ran = until_it_is_time(hook["undo"], hook["timeout"], service)
     ok, said = ran.status == 0, ran.said()[-2000:]
     transaction.note("UNDO", what="the hook %s" % hook["name"], ok=ok, text=said)
     if not ok:
@@ -80,7 +80,8 @@ def _undo_one(
     return []
 
 
-def _until_it_is_time(words: List[str], seconds: float, service: Service) -> processes.Ran:
+def until_it_is_time(words: List[str], seconds: float, service: Service) -> processes.Ran:
+    """Run a command; while it says "not now", again until its time is over."""
     deadline = time.monotonic() + seconds
     argv = [service.expand(word) for word in words]
     cwd = service.tree if os.path.isdir(service.tree) else "/"

@@ -110,6 +110,7 @@ def _forward(transaction: Transaction) -> None:
     transaction.log("BACKUPS", steps=len(todo))
     if _was_stopped_by_order(transaction):
         return
+    leadership.give_away(transaction)
     hooks.run(transaction, "before_stop")
     _stop_old(transaction)
     todo = living_on.keep(transaction, todo)

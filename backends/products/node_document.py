@@ -8,7 +8,13 @@ from backends.domain.policy import Limits
 from backends.domain.problem import Exit, LiftlockError, Problem
 from backends.node.expand import ExpandError, expand
 from backends.products.profile import Profile
-from backends.products.profile_file import FactTable, HealthTable, HookTable, ServiceTable
+from backends.products.profile_file import (
+    FactTable,
+    HealthTable,
+    HookTable,
+    LeaderTable,
+    ServiceTable,
+)
 from backends.settings.toml_keys import nearest
 
 
@@ -69,6 +75,7 @@ def node_document(profile: Profile, node: Values, limits: Limits) -> dict[str, o
         "facts": {
             "version": _fact("version", profile.facts.version, proof),
         },
+        "leader": _leader(profile.leader, proof),
         "limits": {
             "healthy_deadline": limits.healthy_deadline_seconds,
             "min_healthy": limits.min_healthy_seconds,
@@ -185,10 +192,23 @@ def _hook(hook: HookTable, proof: _Proof) -> dict[str, object]:
     }
 
 
-def _fact(name: str, fact: FactTable | None, proof: _Proof) -> dict[str, object] | None:
+def _leader(leader: LeaderTable | None, proof: _Proof) -> dict[str, object] | None:
+    if leader is None:
+        return None
+    return {
+        "probe": _fact("leader", leader, proof, table="leader"),
+        "equals": proof.text("[leader] equals", leader.equals),
+        "move": proof.words("[leader] move", leader.move),
+        "timeout": leader.timeout,
+    }
+
+
+def _fact(
+    name: str, fact: FactTable | None, proof: _Proof, table: str = "facts"
+) -> dict[str, object] | None:
     if fact is None:
         return None
-    key = f"[facts] {name}"
+    key = f"[{table}]" if name == table else f"[{table}] {name}"
     if fact.http is not None:
         return {"http": proof.text(f"{key}.http", fact.http), "field": fact.field}
     if fact.command is not None:

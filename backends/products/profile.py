@@ -17,6 +17,7 @@ from backends.products.profile_file import (
     FactsTable,
     HealthTable,
     HookTable,
+    LeaderTable,
     LimitsTable,
     ProductTable,
     ProfileFile,
@@ -43,6 +44,7 @@ class Profile:
     data: DataTable
     facts: FactsTable
     limits: LimitsTable
+    leader: LeaderTable | None = None
     minimums: tuple[Minimum, ...] = ()
     """How many nodes must go on serving while others are changed."""
 
@@ -137,6 +139,7 @@ def read_profile(path: Path) -> Profile:
         data=written.data,
         facts=written.facts,
         limits=written.limits,
+        leader=written.leader,
         minimums=tuple(
             Minimum(role, count if isinstance(count, int) else None)
             for role, count in written.minimum.items()

@@ -317,6 +317,19 @@ class FactTable(Table):
         return self
 
 
+class LeaderTable(FactTable):
+    """`[leader]`: which node leads the others; it is upgraded last of its role."""
+
+    equals: Template = "{node}"
+    """What the product says on the node that leads."""
+
+    move: Command | None = None
+    """Run on the node that leads before it is stopped; believed when it says so no more."""
+
+    timeout: Deadline = 60.0
+    """For the move, until another node leads."""
+
+
 class FactsTable(Table):
     """`[facts]`"""
 
@@ -352,6 +365,7 @@ class ProfileFile(Table):
     hooks: tuple[HookTable, ...] = ()
     data: DataTable = DataTable()
     facts: FactsTable = FactsTable()
+    leader: LeaderTable | None = None
     limits: LimitsTable = LimitsTable()
 
     @model_validator(mode="after")

@@ -109,6 +109,22 @@ def forward(opened: Open) -> Waits:
     return (yield from watch(opened))
 
 
+def _give_leadership_away(opened: Open) -> Steps:
+    """On a simulated node another one leads as soon as it is asked to."""
+    how = opened.document.get("leader")
+    if opened.old is None or not how or not opened.node.leads:
+        return
+    if not how["move"]:
+        text = "it leads, and the profile names no way to move that"
+        opened.log("CALL", hook="leadership", when="before_stop", ok=True, text=text)
+        return
+    opened.log("CALL", hook="leadership", when="before_stop", ok=None, text="")
+    yield from opened.pause(opened.node.durations.switch / 2)
+    opened.node.leads = False
+    text = "it does not lead any more"
+    opened.log("CALL", hook="leadership", when="before_stop", ok=True, text=text)
+
+
 def _call(opened: Open, when: str) -> Steps:
     """The hooks of a moment: on a simulated node, all of them succeed."""
     for hook in opened.document["hooks"]:
@@ -161,6 +177,7 @@ def _to_the_trial(opened: Open) -> Steps:
     opened.log("BACKUPS", steps=len(opened.steps))
     if standing.decision(opened.records) == "ROLLBACK":
         return
+    yield from _give_leadership_away(opened)
     yield from _call(opened, "before_stop")
     yield from _stop_old(opened)
     _copy_data(opened)

@@ -108,6 +108,7 @@ def _service(node: SimNode, document: Mapping[str, Any]) -> Facts:
             "health_text": "",
             "pid": None,
             "start_id": None,
+            "leads": None,
         }
     service = Service(node, document, version)
     word, text = service.status()
@@ -125,6 +126,7 @@ def _service(node: SimNode, document: Mapping[str, Any]) -> Facts:
         "health_text": evidence[:2000],
         "pid": process.pid if process else None,
         "start_id": process.identity if process else None,
+        "leads": (word != "stopped" and node.leads) if document.get("leader") else None,
     }
 
 

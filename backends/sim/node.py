@@ -149,6 +149,9 @@ class SimNode:
         self.unreachable: Problem | None = None
         """Why nobody gets to this node; None: one does."""
 
+        self.leads = False
+        """Whether its product leads the others, where the profile asks."""
+
         self.has_python = True
         self.free_bytes: int | None = None
         """Room on its disk; None: more than anybody needs."""
