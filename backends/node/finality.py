@@ -44,7 +44,9 @@ def preview(call: Call) -> Answer:
     reason = standing.why_not_finalize(opened.records)
     if accepted is None or reason is not None:
         raise Refused("not-accepted", reason or "not accepted", "", "only that is finalized")
-    aside = [path for found in finish.lost_with_store(opened) for path in found]
+    aside: Dict[str, str] = {}
+    for lost in finish.lost_with_store(opened):
+        aside.update(lost)
     copies = [store for _, store, _ in data.copied(opened.records)]
     staged = [call.places.staged_tree(opened.to["version"])]
     installed = call.layout.installed()
@@ -56,11 +58,11 @@ def preview(call: Call) -> Answer:
             "since": accepted["wt"],
             "seconds": _age(accepted),
             "frees": {
-                "backups": freed(finish.backups(opened), aside),
-                "staged": freed(staged),
-                "data": freed(copies),
+                "backups_bytes": freed(finish.backups(opened), aside),
+                "staged_bytes": freed(staged),
+                "data_bytes": freed(copies),
             },
-            "aside": first([os.path.relpath(path, call.places.store) for path in aside]),
+            "aside": first(list(aside.values())),
             "count": len(aside),
             "stays": [name for name in installed if name != opened.to["version"]],
             "irreversible": _irreversible(call, opened.run),

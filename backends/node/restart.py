@@ -45,7 +45,7 @@ def version_to_restart(places: Places, document: Dict[str, Any]) -> str:
             raise Refused(
                 "upgrade-open",
                 "run %s to %s is in the middle on this node" % (opened.run, opened.to["version"]),
-                "last record %s" % opened.records[-1]["t"],
+                "begun by %s" % opened.plan["operator"],
                 "accept it or roll it back first",
             )
     layout = layout_of(document, places)

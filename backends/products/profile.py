@@ -1,7 +1,7 @@
 """A profile: how a product is laid out, started, asked and judged, as one immutable value."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -9,11 +9,12 @@ from typing import Protocol
 
 from backends.domain.problem import Exit, LiftlockError, Problem
 from backends.domain.versions import Ordering, VersionOrder
+from backends.products.profile_facts import FactsTable, FactTable
 from backends.products.profile_file import (
     CheckTable,
     ConfigurationTable,
     DataTable,
-    FactsTable,
+    FinalizeTable,
     HealthTable,
     HookTable,
     LimitsTable,
@@ -41,6 +42,8 @@ class Profile:
     hooks: tuple[HookTable, ...]
     data: DataTable
     facts: FactsTable
+    values: Mapping[str, FactTable]
+    finalize: FinalizeTable
     limits: LimitsTable
 
     @property
@@ -133,6 +136,8 @@ def read_profile(path: Path) -> Profile:
         hooks=written.hooks,
         data=written.data,
         facts=written.facts,
+        values=written.values,
+        finalize=written.finalize,
         limits=written.limits,
     )
 
