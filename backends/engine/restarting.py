@@ -91,45 +91,51 @@ class Restarts:
 
     async def _restart_one(self, node: str, reason: str) -> NodeResult:
         self._scribe.say(Kind.PHASE, "restart", node=node, phase=Phase.MONITOR)
-        answer = await self._asked(self._contacts[node], reason)
+        answer, is_lost = await self._asked(self._contacts[node], reason)
         if answer.is_ok:
             for message in answer.all("restarted"):
                 text = line(f"restarted: {message['version']} {message['text']}")
                 self._scribe.say(Kind.RESULT, text, node=node, phase=Phase.MONITOR)
             return NodeResult(node, Result.DONE)
-        found = self._judged(node, answer)
+        found = _lost(node, answer) if is_lost else _judged(node, answer)
         if found.problem is not None:
             self._scribe.problem(found.problem, node=node, phase=Phase.MONITOR)
         return found
 
-    async def _asked(self, contact: Contact, reason: str) -> Answer:
-        """Ask until the node says how it ended; the same run is restarted once, however often."""
+    async def _asked(self, contact: Contact, reason: str) -> tuple[Answer, bool]:
+        """Ask until the node says how it ended; the same run is restarted once, however often.
+
+        The newest answer, and whether it may have been begun and nobody knows what came of it.
+        """
         about = {"run": self._scribe.run, "reason": reason, "second_layer": self._second_layer}
         give_up: float | None = None
         while True:
             answer = await contact.ask("restart", seconds=_longest_seconds(contact), **about)
             now = time.monotonic()
             if answer.has_end or (give_up is None and _was_never_begun(answer)):
-                return answer
+                return answer, False
             give_up = give_up or now + self._patience_seconds
             if now > give_up:
-                return answer
+                return answer, True
             await asyncio.sleep(_AGAIN_SECONDS)
 
-    def _judged(self, node: str, answer: Answer) -> NodeResult:
-        problem = answer.problem
-        if answer.has_end and problem is not None and problem.code in _NOT_WELL:
-            return NodeResult(node, _NOT_WELL[problem.code], problem)
-        if answer.has_end or _was_never_begun(answer):
-            return not_done(node, answer, Phase.MONITOR)
-        lost = Problem(
-            "contact-lost",
-            f"{node}: contact was lost while it was restarted; what came of it is not known",
-            problem.summary if problem is not None else "",
-            "The node goes on by itself: it starts what it stopped, and writes down whether that "
-            "serves. Look with status.",
-        )
-        return NodeResult(node, Result.LOST, lost)
+
+def _judged(node: str, answer: Answer) -> NodeResult:
+    problem = answer.problem
+    if answer.has_end and problem is not None and problem.code in _NOT_WELL:
+        return NodeResult(node, _NOT_WELL[problem.code], problem)
+    return not_done(node, answer, Phase.MONITOR)
+
+
+def _lost(node: str, answer: Answer) -> NodeResult:
+    lost = Problem(
+        "contact-lost",
+        f"{node}: contact was lost while it was restarted; what came of it is not known",
+        answer.problem.summary if answer.problem is not None else "",
+        "The node goes on by itself: it starts what it stopped, and writes down whether that "
+        "serves. Look with status.",
+    )
+    return NodeResult(node, Result.LOST, lost)
 
 
 def _was_never_begun(answer: Answer) -> bool:

@@ -54,6 +54,7 @@ def test_a_file_with_another_name_elsewhere_is_not_freed(tmp_path: Path) -> None
     assert finality.freed([str(tmp_path / "none")]) == 0
 
 
+@pytest.mark.drill
 def test_what_is_announced_is_what_goes(tmp_path: Path) -> None:
     """An overlay replaces files one by one, and the data was copied."""
     where = tmp_path / "data"
@@ -84,6 +85,7 @@ def test_what_is_announced_is_what_goes(tmp_path: Path) -> None:
         assert [path for top in stored for path in top.iterdir()] == []
 
 
+@pytest.mark.drill
 def test_what_is_set_aside_is_named_and_not_counted_as_freed(tmp_path: Path) -> None:
     with a_node(tmp_path / "node") as node:
         node.put_in_place(OLD)
@@ -111,6 +113,7 @@ def test_it_is_said_and_nothing_is_changed(accepted: Node) -> None:
     assert accepted.facts()["state"] == "accepted"
 
 
+@pytest.mark.drill
 def test_what_was_recorded_since_is_told_and_nothing_from_before(node: Node) -> None:
     assert node.ask("verify").outcome == "ok"
     node.accepted(NEW)
@@ -127,12 +130,14 @@ def test_what_was_recorded_since_is_told_and_nothing_from_before(node: Node) -> 
     assert found["process"] == "other"
 
 
+@pytest.mark.drill
 def test_without_a_process_none_is_said_to_run(accepted: Node) -> None:
     accepted.control("2.0", "stop")
     accepted.wait_for(lambda facts: facts["service"] == "stopped")
     assert shown(accepted)["process"] == "none"
 
 
+@pytest.mark.drill
 def test_what_cannot_be_read_is_unknown(accepted: Node) -> None:
     Path(accepted.places.started).unlink()
     assert shown(accepted)["process"] == "unknown"
@@ -150,6 +155,7 @@ def test_what_cannot_be_read_is_unknown(accepted: Node) -> None:
     assert shown(accepted)["events"] is None
 
 
+@pytest.mark.drill
 def test_what_does_not_come_back_is_told_where_the_upgrade_wrote_it_down(accepted: Node) -> None:
     assert shown(accepted)["irreversible"] is None
     known = read_json(accepted.places.run) or {}
@@ -174,6 +180,7 @@ def test_the_age_is_counted_by_the_clock_that_nobody_sets() -> None:
 # --- where there is nothing to make final -------------------------------------------------------
 
 
+@pytest.mark.drill
 def test_what_is_not_accepted_is_not_previewed(bare: Node) -> None:
     assert bare.ask("finalize", preview=True).code == "no-upgrade-open"
     bare.put_in_place(OLD)

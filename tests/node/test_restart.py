@@ -97,6 +97,7 @@ def test_it_is_stopped_and_started_and_serves_again(
         assert not Path(node.places.restarting).exists()
 
 
+@pytest.mark.drill
 def test_asked_twice_by_the_same_run_it_is_done_once(node: Node) -> None:
     first = restarted(node).all("restarted")[0]
     assert restarted(node).all("restarted") == [first]
@@ -112,6 +113,7 @@ def test_what_is_stopped_is_started(node: Node) -> None:
     assert node.facts()["health"] == "healthy"
 
 
+@pytest.mark.drill
 def test_what_is_accepted_is_restarted_and_stays_accepted(node: Node) -> None:
     node.accepted(Beacon("2.0"))
     node.wait_for(lambda facts: not facts["transaction"]["driver"])
@@ -121,6 +123,7 @@ def test_what_is_accepted_is_restarted_and_stays_accepted(node: Node) -> None:
     assert "RESTARTING" not in [record["t"] for record in node.records("1120-aaa")]
 
 
+@pytest.mark.drill
 def test_a_decision_that_came_meanwhile_is_carried_out(
     node: Node, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -144,6 +147,7 @@ def test_a_decision_that_came_meanwhile_is_carried_out(
 # --- refused ------------------------------------------------------------------------------------
 
 
+@pytest.mark.drill
 def test_in_a_trial_nothing_is_restarted(node: Node) -> None:
     node.document["limits"].update(accept_window=30.0, healthy_deadline=20.0)
     node.begin(Beacon("2.0"))
@@ -239,6 +243,7 @@ def test_one_that_does_not_start_is_told_with_what_it_said(node: Node) -> None:
     assert node.facts()["service"] == "stopped"
 
 
+@pytest.mark.drill
 def test_one_that_is_slow_to_stop_is_asked_again_and_started(node: Node) -> None:
     node.document["service"]["stop_timeout"] = 0.5
     path = node.tree("1.0") / "control"
@@ -249,6 +254,7 @@ def test_one_that_is_slow_to_stop_is_asked_again_and_started(node: Node) -> None
     assert node.facts()["health"] == "healthy"
 
 
+@pytest.mark.drill
 def test_one_that_does_not_stop_runs_on_and_is_not_killed(node: Node) -> None:
     node.document["service"]["stop_timeout"] = 0.3
     slow_to_stop(node, "30")
@@ -258,6 +264,7 @@ def test_one_that_does_not_stop_runs_on_and_is_not_killed(node: Node) -> None:
     assert node.facts()["start_id"] == before
 
 
+@pytest.mark.drill
 def test_it_is_killed_where_the_profile_says_so(node: Node) -> None:
     node.document["service"].update(stop_timeout=0.3, on_stop_timeout="kill")
     slow_to_stop(node, "30")
@@ -301,6 +308,7 @@ def test_after_a_boot_another_process_may_have_the_same_numbers() -> None:
     assert restart._what_is_missing(GOOD, about) == ""
 
 
+@pytest.mark.drill
 def test_a_disk_that_forgets_what_was_started_fails_nothing(
     node: Node, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -353,6 +361,7 @@ def test_a_tick_of_the_second_layer_starts_what_was_stopped(node: Node) -> None:
     assert results(node) == [(True, "serves again")]
 
 
+@pytest.mark.drill
 def test_a_tick_starts_it_also_beside_what_is_accepted(node: Node) -> None:
     node.accepted(Beacon("2.0"))
     node.wait_for(lambda facts: not facts["transaction"]["driver"])
@@ -364,6 +373,7 @@ def test_a_tick_starts_it_also_beside_what_is_accepted(node: Node) -> None:
     assert (facts["state"], facts["running"], facts["health"]) == ("accepted", "2.0", "healthy")
 
 
+@pytest.mark.drill
 def test_who_comes_later_stops_nothing(node: Node) -> None:
     """It runs as before: whoever takes it up is not the one who was asked to stop it."""
     node.document["service"]["stop_timeout"] = 0.2
@@ -374,6 +384,7 @@ def test_who_comes_later_stops_nothing(node: Node) -> None:
     assert results(node) == [(False, "the updater died before it was stopped; it runs on")]
 
 
+@pytest.mark.drill
 def test_a_stop_that_is_still_under_way_is_waited_for(node: Node) -> None:
     break_off(node, stopped=False)
     node.document["service"]["stop_timeout"] = 10.0
@@ -390,6 +401,7 @@ def test_a_stop_that_is_still_under_way_is_waited_for(node: Node) -> None:
     assert results(node) == [(True, "serves again")]
 
 
+@pytest.mark.drill
 def test_after_a_boot_whatever_runs_is_a_new_one(node: Node) -> None:
     break_off(node, stopped=False)
     about = dict(restart_begun.under_way(node.places) or {}, boot_id="of another boot")
@@ -397,6 +409,7 @@ def test_after_a_boot_whatever_runs_is_a_new_one(node: Node) -> None:
     assert results(node) == [(True, "serves again")]
 
 
+@pytest.mark.drill
 def test_at_boot_it_waits_for_the_tick(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
     break_off(node, stopped=True)
     assert node.second_layer("boot").returncode == 0
@@ -432,6 +445,7 @@ def test_a_driver_at_work_is_left_alone_until_it_hangs(
     assert driven == ["driven"]
 
 
+@pytest.mark.drill
 def test_the_second_layer_is_armed_before_the_stop_and_stays_while_it_is_under_way(
     node: Node, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -456,6 +470,7 @@ def test_the_second_layer_is_armed_before_the_stop_and_stays_while_it_is_under_w
     assert told == ["none", "disarmed"]
 
 
+@pytest.mark.drill
 def test_a_second_layer_that_cannot_be_armed_stops_no_restart(
     node: Node, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -468,6 +483,7 @@ def test_a_second_layer_that_cannot_be_armed_stops_no_restart(
     assert results(node) == [(True, "serves again")]
 
 
+@pytest.mark.drill
 def test_what_came_of_it_is_written_down_before_it_is_forgotten(
     node: Node, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -490,6 +506,7 @@ def test_what_came_of_it_is_written_down_before_it_is_forgotten(
 # --- a record that cannot be read ---------------------------------------------------------------
 
 
+@pytest.mark.drill
 def test_a_damaged_record_is_told_and_keeps_no_act_away(node: Node) -> None:
     Path(node.places.restarting).write_text("{")
     assert node.facts()["problem"]["code"] == "restart-broken-off"

@@ -79,6 +79,7 @@ def test_another_status_is_no_answer(bare: Node, peer: Peer) -> None:
 
 
 def test_a_pattern_picks_of_a_file_and_of_an_output(bare: Node, tmp_path: Path) -> None:
+    bare.tree("1.0").mkdir(parents=True)  # commands are run in it
     path = tmp_path / "peers"
     path.write_text("peers: 17\nzonk\n")
     assert read(bare, file=str(path), pattern=r"peers: (\d+)") == "17"

@@ -136,7 +136,7 @@ def test_the_version_orders_are_those_of_the_domain() -> None:
         (PRODUCT + CONTROL + "[values]\na = {}\n", "[values] a: needs exactly one of"),
         (PRODUCT + CONTROL + "[values]\nrunning = { file='/a' }\n", "choose another name"),
         (PRODUCT + CONTROL + "[values]\n'a b' = { file='/a' }\n", "[values] a b"),
-        (PRODUCT + CONTROL + "[values]\na = { http='http://a', field='b', pattern='c' }\n", "goes with"),
+        (PRODUCT + CONTROL + "[values]\na = {http='http://a',field='b',pattern='c'}\n", "goes"),
         (PRODUCT + CONTROL + "[finalize]\nafter = ['a', 'a']\n", "names a step twice"),
         (PRODUCT + CONTROL + "[finalize]\nafter = ['all']\n", "stands for all of them"),
         (PRODUCT + CONTROL + "[finalize]\nafter = ['']\n", "must not be empty"),
