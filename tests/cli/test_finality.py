@@ -2,6 +2,7 @@
 
 import json
 import signal
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from jsonschema import Draft202012Validator
 from backends.store.book import Book
 from tests.support.cluster import Cluster, Ran
 from tests.support.node import wait_until
+from tests.support.pseudoterminal import Pseudoterminal
 
 SCHEMA = Path(__file__).parents[2] / "app" / "schemas" / "finality.json"
 
@@ -143,6 +145,31 @@ def test_it_is_complete_when_every_step_after_it_was_ticked(
     assert ticks(cluster) == [("close the change", "CHG-7"), ("tell the users", "mail, 14:02")]
     assert finalize(cluster, "--yes").status == 0
     assert [step["done"] for step in preview(cluster)["after"]] == [True, True]  # type: ignore[attr-defined]
+
+
+@pytest.mark.drill
+def test_a_person_is_asked_step_by_step_and_what_does_not_come_back_is_shown(
+    make_cluster: Callable[..., Cluster],
+) -> None:
+    cluster = make_cluster()
+    cluster.write_profile(AFTER)
+    cluster.settle("4.11.0")
+    cluster.release("4.12.0")
+    source, where = str(cluster.top / "source-4.12.0"), cluster.top / "told"
+    about = ("--name", "beacon", "--version", "4.12.0", "--irreversible", "the old format")
+    assert cluster.run("release", "build", source, *about, "-o", str(where)).status == 0
+    cluster.releases["4.12.0"] = where / "beacon-4.12.0.tar.gz"
+    assert cluster.upgrade("4.12.0").status == 0
+    shown = preview(cluster)
+    assert shown["nodes"][0]["irreversible"] == ["the old format"]  # type: ignore[index]
+    words = (sys.executable, "-m", "app", "finalize", str(cluster.file))
+    with Pseudoterminal(*words, environment=cluster.environment) as terminal:
+        terminal.answers("the cluster's name", "harbor")
+        terminal.answers("Done: tell the users?", "y")
+        terminal.answers("Done: close the change?", "")
+        assert terminal.ends() == 10
+        assert "does not come back: the old format (n1)" in terminal.screen
+    assert ticks(cluster) == [("tell the users", "asked on the terminal")]
 
 
 def test_nothing_is_ticked_where_no_upgrade_was_made_final(

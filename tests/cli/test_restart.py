@@ -1,6 +1,7 @@
 """`liftlock restart`: one node after the other, only while the others serve, and seen to serve."""
 
 import json
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 
 from backends.store.book import Book
 from tests.support.cluster import Cluster, Ran
+from tests.support.node import wait_until
 
 
 @pytest.fixture
@@ -146,6 +148,27 @@ def test_beside_an_upgrade_at_work_nothing_is_restarted(
     assert ran.status == 4, ran
     assert "An upgrade is at work" in ran.out
     assert starts(cluster) == before
+
+
+@pytest.mark.drill
+def test_interrupted_here_the_node_ends_it_alone(two: Cluster) -> None:
+    control = two.top / "n1/opt/beacon/4.11.0/control"
+    control.write_text(control.read_text().replace("stop)", "stop) sleep 2;", 1))
+    before = starts(two)
+    words = ("restart", str(two.file), "--reason", "it leaks", "--yes")
+    running = two.start(*words)
+    wait_until(lambda: (two.top / "n1/state/beacon/restarting.json").exists())
+    assert "is being restarted by" in two.run("status", str(two.file)).out
+    assert restart(two).status == 7, "two at once: this workstation has its own lock"
+    running.send_signal(signal.SIGINT)
+    assert running.wait(timeout=30) == 130
+    said = (running.stderr.read() if running.stderr else "").replace("\n", " ")
+    assert "The restart was begun on: n1" in said
+    running.communicate()
+    wait_until(lambda: not two.drivers())
+    after = starts(two)
+    assert (after[0] != before[0], after[1]) == (True, before[1])
+    assert two.status()["verdict"]["kind"] == "settled"
 
 
 @pytest.mark.parametrize(
