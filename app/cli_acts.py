@@ -173,14 +173,62 @@ def takeover(**given: Any) -> int:
 @click.command()
 @click.argument("cluster")
 @click.argument("version", required=False)
+@click.option("--preview", is_flag=True, help="What becomes final and what that frees, only.")
+@click.option(
+    "--done",
+    metavar="STEP",
+    multiple=True,
+    help='A step after it that is done, by its text; "all". Needs --reason.',
+)
 @json_option
 @yes_option
+@reason_option
 @product_option
-def finalize(version: str | None, **given: Any) -> int:
-    """Make the accepted version final everywhere: no way back."""
+def finalize(version: str | None, preview: bool, **given: Any) -> int:
+    """Make the accepted version final everywhere: no way back.
+
+    What the profile says is to be done after it is asked step by step; --yes ticks none of them.
+    """
+    if preview:
+        from app.headless import finality
+
+        if given["yes"] or given["done"]:
+            raise click.UsageError("--preview only looks: it goes without --yes and --done.")
+        return finality.preview(options(**given), version)
     from app.headless import acting
 
     return acting.finalize(options(**given), version)
+
+
+@click.command()
+@click.argument("cluster")
+@json_option
+@yes_option
+@reason_option
+@nodes_option
+def restart(**given: Any) -> int:
+    """Restart the service, node by node, and see it serve again.
+
+    A node that serves is restarted only while the others do; --yes does not agree to less.
+    """
+    from app.headless import acting
+
+    return acting.restart(options(**given))
+
+
+@click.command()
+@click.argument("cluster")
+@click.argument("name", required=False)
+@json_option
+@nodes_option
+def value(name: str | None, **given: Any) -> int:
+    """Read a value of the profile on each node.
+
+    Without NAME: which there are. Exit 6 where one is unknown, 3 where a node is not reached.
+    """
+    from app.headless import valuing
+
+    return valuing.value(options(**given), name)
 
 
 @click.command()
@@ -243,7 +291,9 @@ ALL = (
     rollback,
     takeover,
     finalize,
+    restart,
     adopt,
     verify,
+    value,
     clean,
 )

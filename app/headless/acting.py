@@ -1,29 +1,28 @@
-"""The single acts on the terminal: accept, roll back, finalize, adopt, verify, clean."""
+"""The single acts on the terminal: accept, roll back, finalize, restart, adopt, verify, clean."""
 
-import json
+import shlex
+import sys
 from collections.abc import Sequence
-from contextlib import nullcontext
 from pathlib import Path
 
-from app.headless import lines, shapes
-from app.headless.ask import agreed, declined, one_of, refuse_silence, typed
+from app.headless import finality, lines
+from app.headless.ask import agreed, declined, one_of, refuse_silence, says_yes, typed
 from app.headless.options import Options
-from app.headless.say import UNTOUCHED, heard_or_not, observer, out, show_previews, talk
-from app.headless.work import drive, open_cluster
+from app.headless.performing import left_out, perform
+from app.headless.say import show_previews, talk
+from app.headless.work import open_cluster
 from app.runs import acting
-from app.runs.acting import Done, Interrupted, Scene, Work, act
-from app.runs.keeping import fresh_run, locked
-from app.runs.looking import look
+from app.runs.acting import Scene
+from app.runs.afterwards import FINALIZE, Ticking, named
 from app.runs.upgrading import open_for
-from app.session import Session, open_book
 from backends.domain.facts import NodeReading
 from backends.domain.problem import Exit, LiftlockError, Problem
 from backends.domain.survey import unsigned
-from backends.domain.verdict import Verdict, decide
+from backends.domain.verdict import decide
 from backends.engine.acts import Preview
+from backends.engine.reading import in_words
 from backends.engine.results import NodeResult, Result
 from backends.settings.units import parse_duration
-from backends.store.book import Book
 
 
 def accept(options: Options) -> int:
@@ -33,7 +32,7 @@ def accept(options: Options) -> int:
         return [await scene.acts.accept(reading, options.reason) for reading in scene.chosen]
 
     # Beside a running upgrade, whose node it is about; and there is nothing to ask.
-    return act_on(options, "accept", Result.ACCEPTED, work, locks=False)
+    return perform(options, "accept", Result.ACCEPTED, work, locks=False)
 
 
 def extend(options: Options, duration: str) -> int:
@@ -57,7 +56,7 @@ def extend(options: Options, duration: str) -> int:
             await scene.acts.extend(reading, seconds, options.reason) for reading in scene.chosen
         ]
 
-    return act_on(options, "extend", Result.DONE, work, locks=False)
+    return perform(options, "extend", Result.DONE, work, locks=False)
 
 
 def rollback(options: Options) -> int:
@@ -91,7 +90,7 @@ def rollback(options: Options) -> int:
         return await acting.roll_back(scene, options.reason, begin, go_on)
 
     # Without the workstation's lock: it is the way back also while an upgrade of ours waits.
-    return act_on(options, "rollback", Result.ROLLED_BACK, work, locks=False)
+    return perform(options, "rollback", Result.ROLLED_BACK, work, locks=False)
 
 
 async def _data(options: Options, going: Sequence[NodeReading]) -> str | None:
@@ -156,15 +155,18 @@ def takeover(options: Options) -> int:
         return [await scene.acts.take_over(reading, options.reason) for reading in at_work]
 
     # Without the workstation's lock: what hangs may be our own.
-    return act_on(options, "takeover", Result.DONE, work, locks=False)
+    return perform(options, "takeover", Result.DONE, work, locks=False)
 
 
 def finalize(options: Options, version: str | None) -> int:
     """Make the accepted version final on every node; there is no way back by this tool then."""
     refuse_silence(options, "finalize")
+    session = open_cluster(options)
+    steps = session.profile.finalize.after
+    done = named(steps, options.done, options.reason, session.name)
+    ticking = Ticking(done, options.reason, _is_done)
 
     async def work(scene: Scene) -> list[NodeResult]:
-        session = scene.session
         production = session.cluster.environment == "production"
         if options.yes and production and version is None:
             raise LiftlockError(
@@ -180,6 +182,7 @@ def finalize(options: Options, version: str | None) -> int:
             verdict = decide(scene.readings, session.name)
             names = [reading.name for reading in scene.readings if reading.left_out is None]
             talk([f"finalize {wanted} on {', '.join(names)}"])
+            talk(finality.lines_of(await finality.asked(session, scene.readings), steps))
             talk(f"left out: {name}: {reason}" for name, reason in verdict.excluded)
             if not_signed := unsigned(scene.readings).get(wanted):
                 talk([f"NOT SIGNED: {wanted} on {', '.join(not_signed)}"])
@@ -198,9 +201,55 @@ def finalize(options: Options, version: str | None) -> int:
                 if production:
                     await typed(wanted, "the version")
 
-        return await acting.finalize(scene, version, begin)
+        results = await acting.finalize(scene, version, begin, ticking)
+        talk(
+            f"not ticked: {step}; when it is done: liftlock finalize {session.name} --done "
+            f"{shlex.quote(step)} --reason ..."
+            for step in scene.left
+        )
+        return results
 
-    return act_on(options, "finalize", Result.FINALIZED, work)
+    return perform(options, FINALIZE, Result.FINALIZED, work, session=session)
+
+
+async def _is_done(step: str) -> bool:
+    """Whether a person at the terminal ticks it; `--yes` is no tick."""
+    return sys.stdin.isatty() and await says_yes(f"Done: {step}?")
+
+
+def restart(options: Options) -> int:
+    """Restart the service on the chosen nodes, one after the other."""
+    if not options.reason:
+        raise LiftlockError(
+            Problem(
+                "reason-missing",
+                "To restart a service is a named act: it needs a reason.",
+                advice='Say --reason "..."; it is kept in the node\'s journal.',
+            ),
+            Exit.USAGE,
+        )
+    refuse_silence(options, "restart")
+
+    async def work(scene: Scene) -> list[NodeResult]:
+        async def begin(going: Sequence[NodeReading]) -> None:
+            for reading in going:
+                facts = reading.facts
+                serves = facts is not None and facts.serves
+                runs = in_words(facts.running) if facts is not None else ""
+                talk([f"{reading.name}: {runs}, {'serves' if serves else 'does not serve'}"])
+            names = ", ".join(reading.name for reading in going)
+            if not await agreed(options, f"Restart {names}, one after the other?"):
+                raise declined()
+
+        async def go_on(last: str, rest: tuple[str, ...], sick: Problem | None) -> bool:
+            # To agree in advance is not to agree to take down what still serves.
+            if sick is not None:
+                talk([sick.summary, sick.evidence])
+            return not options.yes and await agreed(options, f"Restart {rest[0]} all the same?")
+
+        return await acting.restart(scene, options.reason, begin, go_on)
+
+    return perform(options, "restart", Result.DONE, work)
 
 
 def adopt(options: Options, path: Path | None = None) -> int:
@@ -233,15 +282,15 @@ def adopt(options: Options, path: Path | None = None) -> int:
             await scene.acts.adopt(preview, scene.run, released=released) for preview in previews
         ]
         refused = [item for item in shown if isinstance(item, NodeResult)]
-        return done + refused + [*failed.values()] + _left_out(scene)
+        return done + refused + [*failed.values()] + left_out(scene)
 
-    return act_on(options, "adopt", Result.FINALIZED, work, session=session)
+    return perform(options, "adopt", Result.FINALIZED, work, session=session)
 
 
 def verify(options: Options) -> int:
     """Hold what runs against what was recorded of it; nothing that runs is touched."""
 
-    return act_on(options, "verify", Result.DONE, acting.verify, locks=False, changes=False)
+    return perform(options, "verify", Result.DONE, acting.verify, locks=False, changes=False)
 
 
 def clean(options: Options, *, everything: bool) -> int:
@@ -260,92 +309,6 @@ def clean(options: Options, *, everything: bool) -> int:
             if isinstance(item, Preview) and not item.message["paths"]
         ]
         refused = [item for item in shown if isinstance(item, NodeResult)]
-        return done + idle + refused + _left_out(scene)
+        return done + idle + refused + left_out(scene)
 
-    return act_on(options, "clean", Result.DONE, work)
-
-
-def act_on(
-    options: Options,
-    kind: str,
-    wanted: Result,
-    work: Work,
-    *,
-    locks: bool = True,
-    changes: bool = True,
-    session: Session | None = None,
-) -> int:
-    """Run a single act over the chosen nodes: in the book, told, and with its exit code."""
-    session = session or open_cluster(options)
-
-    async def run() -> int:
-        with (
-            open_book(session.state_dir) as book,
-            locked(session, kind) if locks else nullcontext(),
-        ):
-            return await _run(session, options, book, kind, wanted, work, changes=changes)
-
-    return drive(session, run())
-
-
-async def _run(
-    session: Session,
-    options: Options,
-    book: Book,
-    kind: str,
-    wanted: Result,
-    work: Work,
-    *,
-    changes: bool,
-) -> int:
-    note = options.note or options.reason
-    run = fresh_run(book)
-    try:
-        see = observer(options)
-        done = await act(session, book, run, kind, wanted, work, see, note, changes=changes)
-    except LiftlockError as error:
-        if options.json:
-            said = shapes.refused(run, error.exit_code, error.problem)
-            print(json.dumps(said, sort_keys=True))
-        raise
-    except Interrupted as error:
-        talk(_interrupted(session, kind, error.begun))
-        raise
-    _, after = await look(session)
-    with heard_or_not():
-        _show(options, done, after)
-    return done.exit
-
-
-def _show(options: Options, done: Done, after: Verdict) -> None:
-    if options.json:
-        found = shapes.outcome(done.run, done.exit, done.nodes, after, done.text)
-        print(json.dumps(found, sort_keys=True))
-        return
-    out([*lines.results(done.nodes, ""), *lines.after(after)])
-    for item in done.nodes:
-        if item.problem is not None and item.result is not Result.EXCLUDED:
-            talk(lines.problem(item.problem))
-
-
-def _interrupted(session: Session, kind: str, begun: Sequence[str]) -> list[str]:
-    if not begun:
-        return ["", UNTOUCHED]
-    return [
-        "",
-        f"Interrupted here. The {kind} was begun on: {', '.join(begun)}.",
-        "What a node has begun it finishes by itself; no other one was touched:",
-        f"  liftlock status {session.name}",
-    ]
-
-
-def _left_out(scene: Scene) -> list[NodeResult]:
-    return [
-        NodeResult(
-            reading.name,
-            Result.EXCLUDED,
-            Problem("left-out", f"{reading.name} is left out: {reading.excluded}"),
-        )
-        for reading in scene.chosen
-        if reading.excluded is not None
-    ]
+    return perform(options, "clean", Result.DONE, work)

@@ -26,7 +26,12 @@ def refuse_silence(options: Options, kind: str) -> None:
 
 async def agreed(options: Options, question: str) -> bool:
     """Whether a person said yes; Enter alone is no."""
-    return options.yes or (await _answer(f"{question} [y/N] ")).lower() in ("y", "yes")
+    return options.yes or await says_yes(question)
+
+
+async def says_yes(question: str) -> bool:
+    """Whether a person says yes now, whatever was agreed to in advance."""
+    return (await _answer(f"{question} [y/N] ")).lower() in ("y", "yes")
 
 
 async def typed(word: str, what: str) -> None:

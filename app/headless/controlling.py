@@ -4,9 +4,9 @@ import asyncio
 import json
 import time
 
-from app.headless.acting import act_on
 from app.headless.ask import agreed, declined, refuse_silence
 from app.headless.options import Options
+from app.headless.performing import perform
 from app.headless.say import out, talk
 from app.headless.work import drive, open_cluster
 from app.runs.acting import Scene
@@ -68,7 +68,7 @@ def abort(options: Options) -> int:
         return await abort_on(scene.acts, (await look(session))[0], f"aborted: {reason}")
 
     # Without the workstation's lock: the run that is ended has it.
-    return act_on(options, "abort", Result.ROLLED_BACK, work, locks=False, session=session)
+    return perform(options, "abort", Result.ROLLED_BACK, work, locks=False, session=session)
 
 
 async def _taken(session: Session, order: Order) -> None:

@@ -3,6 +3,7 @@
 State is a letter and a word, never a colour alone. All text from nodes was cleaned at the border.
 """
 
+import json
 import textwrap
 import time
 from collections.abc import Mapping, Sequence
@@ -129,6 +130,19 @@ def stages(readings: Sequence[NodeReading], now: float) -> list[str]:
             rows.append((reading.name, "in part", f"{facts.partial_bytes} bytes", "", "", ""))
         elif not facts.staged:
             rows.append((reading.name, _NONE, "", "", "", ""))
+    return _table(rows)
+
+
+def value(found: Mapping[str, object]) -> list[str]:
+    """A named value of each node; `?` and the reason where it is not known."""
+    rows = [("NODE", "VALUE", "")]
+    for node, each in found.items():
+        if isinstance(each, Unknown | Problem):
+            rows.append((node, "?", each.summary if isinstance(each, Problem) else each.reason))
+        elif isinstance(each, str):
+            rows.append((node, each, ""))
+        else:
+            rows.append((node, json.dumps(each, sort_keys=True), ""))
     return _table(rows)
 
 

@@ -14,6 +14,9 @@ class Options:
     yes: bool = False
     note: str = ""
     reason: str = ""
+    done: tuple[str, ...] = ()
+    """Steps after a finalize that somebody says are done."""
+
     data: str | None = None
     """What a rollback does with copied data: `keep` what is newer, or `restore` the copy."""
 

@@ -17,6 +17,7 @@ from backends.domain.facts import (
     Unknown,
     VersionRef,
 )
+from backends.domain.finality import Finality, IsFinal
 from backends.domain.problem import Problem
 from backends.domain.states import NodeState
 from backends.domain.verdict import Verdict
@@ -163,6 +164,77 @@ def conflicts(
                 "problem": problem(each) if isinstance(each, Problem) else None,
             }
             for name, each in found.items()
+        ],
+    }
+
+
+def value(cluster: str, now: float, name: str, found: Mapping[str, object]) -> dict[str, object]:
+    """A named value of each node: `liftlock.value/1`."""
+    return {
+        "schema": "liftlock.value/1",
+        "cluster": cluster,
+        "time": moment(now),
+        "name": name,
+        "nodes": [{"name": node, **_value(each)} for node, each in found.items()],
+    }
+
+
+def _value(found: object) -> dict[str, object]:
+    """What was read, null where there is none; a node that was not reached has a problem, too."""
+    if isinstance(found, Problem):
+        return {"value": {"unknown": found.summary}, "problem": problem(found)}
+    value: object = {"unknown": found.reason} if isinstance(found, Unknown) else found
+    return {"value": value, "problem": None}
+
+
+def finality(
+    cluster: str,
+    now: float,
+    version: str | None,
+    found: Mapping[str, Finality | IsFinal | Problem],
+    steps: Sequence[str],
+    left: Sequence[str],
+) -> dict[str, object]:
+    """What would become final: `liftlock.finality/1`."""
+    return {
+        "schema": "liftlock.finality/1",
+        "cluster": cluster,
+        "time": moment(now),
+        "version": version,
+        "after": [{"step": step, "done": step not in left} for step in steps],
+        "nodes": [{"name": node, **_finality(each)} for node, each in found.items()],
+    }
+
+
+def _finality(found: Finality | IsFinal | Problem) -> dict[str, object]:
+    if isinstance(found, Problem):
+        return {"is_final": None, "version": None, "run": None, "problem": problem(found)}
+    said = {"version": found.version, "run": found.run, "problem": None}
+    if isinstance(found, IsFinal):
+        return {"is_final": True, **said}
+    return {
+        "is_final": False,
+        **said,
+        "accepted": found.accepted,
+        "age_seconds": found.age_seconds,
+        "frees_bytes": {
+            "backups": found.frees_backups,
+            "staged": found.frees_staged,
+            "data": found.frees_data,
+        },
+        "aside": {"paths": list(found.aside), "count": found.aside_count},
+        "stays": list(found.stays),
+        "irreversible": {"unknown": "the upgrade did not write it down"}
+        if found.irreversible is None
+        else list(found.irreversible),
+        "process": found.process,
+        "trial": {"unhealthy": found.trial_unhealthy, "restarts": found.trial_restarts},
+        "watched": False,
+        "since": {"unknown": "the node's journal cannot be read"}
+        if found.since is None
+        else [
+            {"what": each.what, "time": each.time, "ok": each.ok, "text": each.text}
+            for each in found.since
         ],
     }
 

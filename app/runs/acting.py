@@ -2,18 +2,21 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from app.runs.afterwards import Ticking, open_steps, refuse_idle_ticks, tick_off
 from app.runs.keeping import about, always_ended, end_run
 from app.runs.looking import chosen, look, unknown_nodes
 from app.session import Session
 from backends.domain.facts import NodeReading, OpenTransaction
 from backends.domain.plan import order_nodes
 from backends.domain.problem import Exit, LiftlockError, Problem
+from backends.domain.states import CHANGING
 from backends.domain.verdict import decide
 from backends.engine.accepted import is_reversible, refuse_unless_all_accepted
 from backends.engine.acts import Acts
 from backends.engine.events import Observer
+from backends.engine.restarting import Restarts
 from backends.engine.results import NodeResult, Result, exit_of_act
 from backends.engine.scribe import Scribe
 from backends.engine.way_back import GoOn
@@ -31,6 +34,10 @@ class Scene:
     """Of the whole cluster."""
 
     chosen: Sequence[NodeReading]
+    book: Book
+    scribe: Scribe
+    left: list[str] = field(default_factory=list)
+    """What keeps the act from being complete although every node did its part: a person's."""
 
 
 Work = Callable[[Scene], Awaitable[list[NodeResult]]]
@@ -81,7 +88,7 @@ async def act(
     book.begin(about(session, run, kind, note))
     scribe = Scribe(book, run, observe)
     acts = Acts(session.chosen_contacts, scribe, session.limits.healthy_deadline_seconds)
-    scene = Scene(session, run, acts, readings, chosen(session, readings))
+    scene = Scene(session, run, acts, readings, chosen(session, readings), book, scribe)
     try:
         with always_ended(book, scribe, observe):
             results = await work(scene) + unknown_nodes(session)
@@ -91,6 +98,9 @@ async def act(
     code = exit_of_act(results, wanted, changes=changes)
     words = (f"{item.node} {item.result.replace('_', ' ')}" for item in results)
     text = f"{kind}: {', '.join(words)}"
+    if scene.left:
+        text += f"; left to do: {', '.join(scene.left)}"
+        code = Exit.WAITING if code is Exit.OK else code
     end_run(book, scribe, code, text, observe)
     return Done(run, kind, code, tuple(results), text)
 
@@ -145,17 +155,109 @@ def with_data(readings: Sequence[NodeReading]) -> list[OpenTransaction]:
 
 
 async def finalize(
-    scene: Scene, version: str | None, agreed: Callable[[str], Awaitable[None]]
+    scene: Scene,
+    version: str | None,
+    agreed: Callable[[str], Awaitable[None]],
+    ticking: Ticking | None = None,
 ) -> list[NodeResult]:
     """Make the accepted version final on every node; `agreed` is asked with it before.
+
+    Where it is final everywhere already, nobody is asked. What is left of the steps after it is
+    in the scene.
 
     Raises:
         LiftlockError: A node is not accepted, does not serve, or is on another version than
             `version` (exit 4); not read (exit 3).
     """
     wanted = refuse_unless_all_accepted(scene.readings, version)
-    await agreed(wanted)
-    return await scene.acts.finalize(scene.readings)
+    if any(is_reversible(reading) for reading in scene.readings):
+        await agreed(wanted)
+    results = await scene.acts.finalize(scene.readings)
+    session, readings = scene.session, scene.readings
+    steps = session.profile.finalize.after
+    if steps:
+        about = (session.cluster.name, session.profile.name)
+        found = open_steps(steps, scene.book, *about, readings, results)
+        done = ticking or Ticking()
+        scene.left.extend(await tick_off(steps, found, done, scene.scribe, readings, results))
+        refuse_idle_ticks(done, readings, results)
+    return results
+
+
+async def restart(
+    scene: Scene,
+    reason: str,
+    agreed: Callable[[Sequence[NodeReading]], Awaitable[None]],
+    go_on: GoOn,
+) -> list[NodeResult]:
+    """Restart the service on the chosen nodes, one after the other, in the order of a plan.
+
+    `agreed` is asked with the nodes before; `go_on` where one that serves would go down while
+    others do not.
+
+    Raises:
+        LiftlockError: An upgrade is at work, or nothing is there to restart (exit 4); none of
+            the chosen nodes can be read (exit 3).
+    """
+    _refuse_beside_an_upgrade(scene)
+    todo = _first_first(scene)
+    going = [each for each in todo if each.left_out is None and each.read]
+    if not going:
+        raise _nothing_to_restart(todo)
+    await agreed(going)
+    session = scene.session
+    restarts = Restarts(
+        session.contacts,
+        scene.scribe,
+        session.limits.healthy_deadline_seconds,
+        session.policy.second_layer,
+    )
+    counted = [reading.name for reading in scene.readings if reading.left_out is None]
+    done = await restarts.restart(going, counted, reason, go_on)
+    return done + [_passed_over(each) for each in todo if each not in going]
+
+
+def _refuse_beside_an_upgrade(scene: Scene) -> None:
+    at_work = [
+        f"{reading.name}: {reading.facts.state.replace('_', ' ')}"
+        for reading in scene.readings
+        if reading.left_out is None and reading.facts and reading.facts.state in CHANGING
+    ]
+    if at_work:
+        raise LiftlockError(
+            Problem(
+                "upgrade-at-work",
+                "An upgrade is at work on the cluster: no node is restarted beside it.",
+                "\n".join(at_work),
+                "Wait for its end, accept it, or roll it back.",
+            ),
+            Exit.REFUSED,
+        )
+
+
+def _nothing_to_restart(todo: Sequence[NodeReading]) -> LiftlockError:
+    found = [_passed_over(each) for each in todo]
+    unread = any(each.result is Result.UNREACHABLE for each in found)
+    return LiftlockError(
+        Problem(
+            "nothing-to-restart",
+            "None of the chosen nodes can be restarted.",
+            "\n".join(each.problem.summary for each in found if each.problem),
+        ),
+        Exit.UNREACHABLE if unread else Exit.REFUSED,
+    )
+
+
+def _passed_over(reading: NodeReading) -> NodeResult:
+    if reading.left_out is None:
+        return NodeResult(reading.name, Result.UNREACHABLE, reading.problem)
+    problem = Problem("left-out", f"{reading.name} is left out: {reading.left_out}")
+    return NodeResult(reading.name, Result.EXCLUDED, problem)
+
+
+def _first_first(scene: Scene) -> list[NodeReading]:
+    """The chosen nodes in the order in which they are installed."""
+    return _last_first(scene)[::-1]
 
 
 def _last_first(scene: Scene) -> list[NodeReading]:

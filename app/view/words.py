@@ -9,6 +9,7 @@ from typing import Final
 
 from backends.domain.facts import Fact, NodeReading, Unknown
 from backends.domain.states import LETTERS, HealthState, NodeState
+from backends.settings.units import format_size
 from widgets.cells import Cell, Tone
 
 NONE: Final = "–"
@@ -190,12 +191,7 @@ def span(seconds: float) -> str:
 
 def size(count: int) -> str:
     """A number of bytes, in decimal units."""
-    value = float(count)
-    for unit in ("B", "kB", "MB", "GB"):
-        if round(value, 1) < 1000 or unit == "GB":
-            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
-        value /= 1000
-    raise AssertionError("the last unit takes everything")
+    return format_size(count)
 
 
 def part(sent: int, of: int) -> str:

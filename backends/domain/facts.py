@@ -179,7 +179,6 @@ class NodeFacts:
     boot_id: Fact = NOT_READ
     start_id: Fact = NOT_READ
     """Process id and start time of what runs: another one is another start."""
-
     leads: bool | Unknown | None = None
     """Whether its product leads the others; None: the profile does not ask."""
 
@@ -390,10 +389,8 @@ class NodeReading:
     @property
     def left_out(self) -> str | None:
         """The reason why the node is named beside the verdict and does not count, or None."""
-        if self.excluded is not None:
-            return self.excluded
-        if self.pinned is not None:
-            return f"pinned: {self.pinned}"
+        if self.excluded is not None or self.pinned is not None:
+            return self.excluded or f"pinned: {self.pinned}"
         if self.facts is None or not self.read or self.facts.state not in UNCOUNTED:
             return None
         return self.facts.note or WHY_LEFT_OUT[self.facts.state]

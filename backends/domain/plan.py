@@ -21,6 +21,10 @@ ID_LENGTH = 12
 """Hexadecimal digits of a plan's id."""
 
 
+IRREVERSIBLE = "does not come back on roll back: "
+"""How a note of a plan begins that says what of the release cannot be undone."""
+
+
 class Treatment(StrEnum):
     """What the plan does with a node."""
 
@@ -257,6 +261,9 @@ def stored(plan: Plan) -> dict[str, object]:
         "policy": content["policy"],
         "limits": content["limits"],
         "nodes": [item.node for item in plan.nodes],
+        "irreversible": [
+            note.removeprefix(IRREVERSIBLE) for note in plan.notes if note.startswith(IRREVERSIBLE)
+        ],
     }
 
 

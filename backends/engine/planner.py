@@ -105,11 +105,9 @@ def make_plan(
         _node_plan(subjects[name], by_name[name], release, limits, policy, staging, called)
         for name in order
     )
-    leading = {item.node for item in planned if item.leads}
+    leading = [item.node for item in planned if item.leads]
     planned = tuple(leaders_last(planned, leading))
-    notes += [
-        f"{name} leads: it comes last of its role, after another one leads" for name in leading
-    ]
+    notes += [f"{name} leads: it comes last of its role" for name in leading]
     return identified(
         Plan(
             id="",

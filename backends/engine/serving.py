@@ -1,4 +1,4 @@
-"""Waits until nodes that went back serve again: that they went back is proven before they do.
+"""Waits until nodes serve: those that went back, say, which is proven before they do.
 
 A server that was restarted is not at once what keeps a cluster of servers alive: it finds its
 leader and catches up first. Whoever is taken down before that may be one too many.
@@ -29,12 +29,44 @@ class Sick:
     problem: Problem
 
 
+@dataclass(frozen=True, slots=True)
+class Awaited:
+    """Which nodes are waited for, in words."""
+
+    phase: Phase
+    code: str
+    """Of the problem when they were not seen to serve."""
+
+    serves: str
+    """What is said of one that does."""
+
+    advice: str
+    being: str = ""
+    """What they are besides."""
+
+
+BACK = Awaited(
+    phase=Phase.ROLLBACK,
+    code="back-and-not-serving",
+    serves="serves again",
+    advice="Look at the service and its log there. To go on all the same, name the other nodes "
+    "to roll back (-n).",
+    being="back, proven",
+)
+"""Nodes that went back."""
+
+
 class Serving:
     """Which of some nodes serve, and for how long the others are waited for."""
 
     def __init__(
-        self, contacts: Mapping[str, Contact], scribe: Scribe, patience_seconds: float
+        self,
+        contacts: Mapping[str, Contact],
+        scribe: Scribe,
+        patience_seconds: float,
+        awaited: Awaited = BACK,
     ) -> None:
+        self._awaited = awaited
         self._contacts = contacts
         self._scribe = scribe
         self._patience_seconds = patience_seconds
@@ -84,26 +116,27 @@ class Serving:
                 self._say(node, f"does not serve yet: {sick[node]}", words)
             elif node not in sick and node not in self._told:
                 self._told.add(node)
-                self._say(node, "serves again", words)
+                self._say(node, self._awaited.serves, words)
         return words
 
     def _give_up(self, sick: Mapping[str, str], seconds: float) -> Sick:
-        were = "was" if len(sick) == 1 else "were"
+        were, being = are([*sick], "was", "were"), self._awaited.being
+        if being:
+            were = f"{are([*sick])} {being}, and {'was' if len(sick) == 1 else 'were'}"
         problem = Problem(
-            "back-and-not-serving",
-            f"{are([*sick])} back, proven, and {were} not seen to serve within {seconds:.0f} s",
+            self._awaited.code,
+            f"{were} not seen to serve within {seconds:.0f} s",
             "\n".join(f"{node}: {why}" for node, why in sick.items()),
-            "Look at the service and its log there. To go on all the same, name the other nodes "
-            "to roll back (-n).",
+            self._awaited.advice,
         )
         for node in sick:
-            self._scribe.problem(problem, node=node, phase=Phase.ROLLBACK)
+            self._scribe.problem(problem, node=node, phase=self._awaited.phase)
         return Sick(tuple(sick), problem)
 
     def _say(self, node: str, text: str, settling: str) -> None:
-        """Tell about a node, and what the roll back as a whole waits for now."""
+        """Tell about a node, and what the act as a whole waits for now."""
         data = {"settling": settling}
-        self._scribe.say(Kind.RESULT, text, node=node, phase=Phase.ROLLBACK, data=data)
+        self._scribe.say(Kind.RESULT, text, node=node, phase=self._awaited.phase, data=data)
 
 
 def _why_not(reading: NodeReading) -> str:

@@ -182,6 +182,17 @@ def _verify(record: Record) -> str:
     return f"verified by {record['operator']}: {record['version']} {word}: {record['text']}"
 
 
+def _restarting(record: Record) -> str:
+    return (
+        f"restart of {record['version']} by {record['operator']} (it was {record['was']}): "
+        f"{record['reason']}"
+    )
+
+
+def _restarted(record: Record) -> str:
+    return f"restart of {record['version']}: {_word(record['ok'])}  {record['text']}"
+
+
 def _unproven(record: Record) -> str:
     return f"not proven: {'; '.join(record['paths'])}"
 
@@ -232,5 +243,7 @@ _TELLERS: Final[Mapping[str, Callable[[Record], str]]] = {
     "ROW": lambda r: f"check {r['name']}: {r['result']}, {r['evidence']}",
     "ADOPT": _adopt,
     "VERIFY": _verify,
+    "RESTARTING": _restarting,
+    "RESTARTED": _restarted,
     "CLEAN": lambda r: f"cleaned by {r['operator']}: {', '.join(r['paths'])}",
 }

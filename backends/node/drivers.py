@@ -14,6 +14,8 @@ from backends.node import (
     locks,
     monitor,
     recover,
+    restart,
+    restart_begun,
     second_layer,
     standing,
     transaction,
@@ -22,6 +24,7 @@ from backends.node import (
 from backends.node.call import Call
 from backends.node.detach import Report
 from backends.node.journal import AppendFailed, JournalDamaged
+from backends.node.refusal import Refused
 
 _log = logging.getLogger("liftlock")
 
@@ -106,6 +109,26 @@ def _finalize(call: Call, order: Order, report: Report) -> None:
         finish.decide_and_complete(opened, call.args["operator"])
 
 
+def _restart(call: Call, order: Order, report: Report) -> None:
+    try:
+        begun = restart.begin(call.places, call.document, call.args, call.updater)
+    except Refused as error:
+        report({"t": "refused", "problem": error.problem})
+        return
+    except (OSError, AppendFailed) as error:
+        report({"t": "refused", "problem": storage_problem(error)})
+        raise
+    report({"t": "begun", "version": begun["version"]})
+    restart.carry_out(call.places, begun)
+
+
+def _bring_back(call: Call, order: Order, report: Report) -> None:
+    begun = restart_begun.under_way(call.places)
+    report({"t": "driving", "txn": None})
+    if begun is not None:
+        restart.bring_back(call.places, begun)
+
+
 def _opened(call: Call, report: Report) -> Optional[transaction.Transaction]:
     opened = transaction.load(call.places)
     report({"t": "driving", "txn": opened.txn if opened else None})
@@ -120,7 +143,8 @@ def _disarm_at_rest(call: Call) -> None:
         opened = transaction.load(call.places)
         if opened is not None:
             opened.close()
-        if opened is None or not recover.needs_recovery(opened):
+        is_at_rest = opened is None or not recover.needs_recovery(opened)
+        if is_at_rest and restart_begun.under_way(call.places) is None:
             second_layer.disarm(call.places)
     except (OSError, JournalDamaged, wire.WireError):
         _log.exception("the second layer stays; it looks again and goes when it can")
@@ -131,6 +155,8 @@ _DRIVERS: Dict[str, Callable[[Call, Order, Report], None]] = {
     "recover": _recover,
     "watch": _watch,
     "finalize": _finalize,
+    "restart": _restart,
+    "bring_back": _bring_back,
 }
 
 

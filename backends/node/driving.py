@@ -5,7 +5,16 @@ import sys
 import time
 from typing import Any, Dict, List, Optional
 
-from backends.node import detach, drivers, images, locks, recover, transaction, wire
+from backends.node import (
+    detach,
+    drivers,
+    images,
+    locks,
+    recover,
+    restart_begun,
+    transaction,
+    wire,
+)
 from backends.node.call import OK, Answer, Call
 
 _REST_SECONDS = 900.0
@@ -44,6 +53,7 @@ def _again(call: Call) -> Optional[List[str]]:
 
 def bring_to_rest(call: Call) -> None:
     """Recover a transaction that nobody drives, detached, and wait until the node is at rest."""
+    _bring_back(call)
     opened = transaction.load(call.places)
     if opened is None:
         return
@@ -61,6 +71,29 @@ def bring_to_rest(call: Call) -> None:
             break
         time.sleep(0.05)
     call.send({"t": "recovered", "state": call.reader.quick()["state"]})
+
+
+def _bring_back(call: Call) -> None:
+    """Start the service that a restart which nobody drives may have stopped."""
+    try:
+        begun = restart_begun.under_way(call.places)
+    except wire.WireError:
+        restart_begun.forget(
+            call.places
+        )  # nobody can go on with it; whether it runs, the facts say
+        return
+    if begun is None or locks.is_held(call.places):
+        return
+    call.send({"t": "recovering", "txn": None, "last": "RESTARTING"})
+    _detached(call, "bring_back")
+    _until_free(call)
+    call.send({"t": "recovered", "state": call.reader.quick()["state"]})
+
+
+def _until_free(call: Call) -> None:
+    give_up = time.monotonic() + _REST_SECONDS
+    while locks.is_held(call.places) and time.monotonic() < give_up:
+        time.sleep(0.05)
 
 
 def _is_watched(call: Call) -> bool:

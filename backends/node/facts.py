@@ -18,6 +18,7 @@ from backends.node import (
     probe,
     processes,
     provenance,
+    restart_begun,
     standing,
     transaction,
 )
@@ -76,6 +77,7 @@ class Reader:
         if os.path.exists(places.disabled) and found["transaction"] is None:
             found["state"] = "disabled"
             found["note"] = processes.tail(places.disabled, 300).decode("utf-8", "replace").strip()
+        restart_begun.tell(places, found)
         return found
 
     def full(self) -> Facts:
@@ -89,10 +91,14 @@ class Reader:
         checks, and what has come of a release in part."""
         return dict(self._service(selected), partial=blobs.bytes_here(self.places))
 
-    def _service(self, selected: Any) -> Facts:
+    def service(self, selected: Any) -> Optional[Service]:
+        """Whom to ask: the service that runs, else the one of the selected version."""
         version = selected if isinstance(selected, str) else self._told(selected)
         serving = self._serving(version)
-        service = service_of(self.document, self.places, serving) if serving else None
+        return service_of(self.document, self.places, serving) if serving else None
+
+    def _service(self, selected: Any) -> Facts:
+        service = self.service(selected)
         if service is None:
             return {
                 "running": None if selected is None else unknown("no version is selected"),

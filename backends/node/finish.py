@@ -5,7 +5,7 @@ it they are the only way back (design.md, section 5).
 """
 
 import os
-from typing import Any, Dict, Optional
+from typing import Any, Dict, Iterator, List, Optional
 
 from backends.node import data, definition, hooks, provenance, standing
 from backends.node.places import (
@@ -123,19 +123,32 @@ def _floor(path: str) -> int:
         return -1
 
 
-def _give_up_store(transaction: Transaction) -> None:
-    places, layout = transaction.places, transaction.layout
+def lost_with_store(transaction: Transaction) -> Iterator[Dict[str, str]]:
+    """What of the backups is set aside before they are given up, step by step."""
+    layout = transaction.layout
     previous = transaction.previous["version"] if transaction.previous else None
     for step in transaction.steps():
         if definition.is_one(step):
             shipped_before = layout.manifest(previous) if previous else None
             named = transaction.document["service"]["definition"]
-            transaction.set_aside(definition.lost_with(step, named, shipped_before))
+            yield definition.lost_with(step, named, shipped_before)
         else:
-            transaction.set_aside(layout.lost_with(step, previous))
-    for name in names_in(places.store):
-        if name.startswith(transaction.txn + "."):
-            remove_any(os.path.join(places.store, name))
+            yield layout.lost_with(step, previous)
+
+
+def backups(transaction: Transaction) -> List[str]:
+    """Where the backups lie that are given up."""
+    store = transaction.places.store
+    begin = transaction.txn + "."
+    return [os.path.join(store, name) for name in names_in(store) if name.startswith(begin)]
+
+
+def _give_up_store(transaction: Transaction) -> None:
+    places, layout = transaction.places, transaction.layout
+    for found in lost_with_store(transaction):
+        transaction.set_aside(found)
+    for path in backups(transaction):
+        remove_any(path)
     definition.forget_prepared(transaction)
     data.forget(transaction)
     layout.forget_prepared(transaction.txn)

@@ -16,6 +16,7 @@ from backends.node import (
     health,
     health_file,
     hooks,
+    leadership,
     living_on,
     monitor,
     parents,

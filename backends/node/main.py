@@ -131,6 +131,8 @@ def _hand_over(call: Call, line: bytes) -> None:
     """An open transaction is always driven by the updater that began it: become that one."""
     if call.command in wire.READ_ONLY or call.command in ("stage", "check", "verify"):
         return
+    if call.args.get("preview"):
+        return  # an older one may not know the word, and would do it
     try:
         opened = transaction.load(call.places)
     except (JournalDamaged, wire.WireError, OSError):

@@ -53,6 +53,7 @@ class Places:
         self.finalized = os.path.join(self.home, "finalized.json")
         self.floor = os.path.join(self.home, "floor")
         self.started = os.path.join(self.home, "started.json")
+        self.restarting = os.path.join(self.home, "restarting.json")
         self.last = os.path.join(self.home, "last.json")
         self.origin = os.path.join(self.home, "origin.json")
         self.disabled = os.path.join(self.home, "disabled")

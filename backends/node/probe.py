@@ -7,14 +7,19 @@ import signal
 import socket
 import urllib.parse
 from types import FrameType
-from typing import Any, Dict, Optional, Tuple
+from typing import Any, Dict, Optional, Tuple, Union
 
 from backends.node import processes
+from backends.node.canonical import MAX_INTEGER
 from backends.node.service import Service
 
 BODY_LIMIT = 65536
 
 _RING_AGAIN_SECONDS = 0.2
+
+
+Plain = Union[None, bool, int, float, str]
+"""What a field of a JSON answer may be."""
 
 
 class NoAnswer(Exception):
@@ -104,11 +109,18 @@ def connect(address: str, seconds: float) -> Tuple[bool, str]:
 
 
 def field_of(body: bytes, name: str) -> str:
-    """One field of a JSON object; `a.b` goes into objects inside it.
+    """One field of a JSON object as text; `a.b` goes into objects inside it.
 
     Raises:
         NoAnswer: No such field, or no JSON, or not a plain value.
     """
+    value = _field(body, name)
+    if value is None:
+        raise NoAnswer("field %s is no plain value: %s" % (name, shown(body)))
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _field(body: bytes, name: str) -> Plain:
     try:
         value = json.loads(body.decode("utf-8"))
     except (ValueError, RecursionError) as error:
@@ -117,9 +129,10 @@ def field_of(body: bytes, name: str) -> str:
         if not isinstance(value, dict) or part not in value:
             raise NoAnswer("no field %s in %s" % (name, shown(body)))
         value = value[part]
-    if isinstance(value, (dict, list)) or value is None:
+    if isinstance(value, (dict, list)):
         raise NoAnswer("field %s is no plain value: %s" % (name, shown(body)))
-    return value if isinstance(value, str) else json.dumps(value)
+    found: Plain = value
+    return found
 
 
 def read(how: Dict[str, Any], service: Service, seconds: float) -> str:
@@ -129,20 +142,45 @@ def read(how: Dict[str, Any], service: Service, seconds: float) -> str:
         NoAnswer: It could not be read; unknown, not empty.
     """
     if how.get("http"):
-        status, body = get(service.expand(how["http"]), seconds)
-        if status != 200:
-            raise NoAnswer("HTTP %d: %s" % (status, shown(body)))
+        body = _body(how, service, seconds)
         text = (
             field_of(body, how["field"]) if how.get("field") else body.decode("utf-8", "replace")
         )
     elif how.get("command"):
         text = _from_command(how, service, seconds)
     else:
-        text = _from_file(service.expand(how["file"]))
+        text = _from_file(how, service, seconds)
+    return _short(text)
+
+
+def plain(how: Dict[str, Any], service: Service, seconds: float) -> Plain:
+    """As `read`; a field of a JSON answer as what it is there, `None` for null.
+
+    Raises:
+        NoAnswer: It could not be read; unknown, not empty.
+    """
+    if not how.get("field"):
+        return read(how, service, seconds)
+    found = _field(_body(how, service, seconds), how["field"])
+    if isinstance(found, str):
+        return _short(found)
+    if isinstance(found, (int, float)) and not abs(found) <= MAX_INTEGER:
+        raise NoAnswer("no number that everybody reads alike: %s" % json.dumps(found)[:80])
+    return found
+
+
+def _short(text: str) -> str:
     text = text.strip()
     if not text or len(text) > 200 or "\n" in text:
         raise NoAnswer("this is no value: %r" % text[:200])
     return text
+
+
+def _body(how: Dict[str, Any], service: Service, seconds: float) -> bytes:
+    status, body = get(service.expand(how["http"]), seconds)
+    if status != 200:
+        raise NoAnswer("HTTP %d: %s" % (status, shown(body)))
+    return body
 
 
 def _from_command(how: Dict[str, Any], service: Service, seconds: float) -> str:
@@ -150,20 +188,38 @@ def _from_command(how: Dict[str, Any], service: Service, seconds: float) -> str:
     ran = processes.run(argv, seconds, service.tree, service.environment())
     if ran.status != 0:
         raise NoAnswer(ran.said())
-    if not how.get("pattern"):
-        return ran.text
-    found = re.search(how["pattern"], ran.text)
-    if not found:
-        raise NoAnswer("%r is not in %s" % (how["pattern"], ran.said()))
-    return found.group(1) if found.groups() else found.group(0)
+    return _picked(how, ran.text, seconds)
 
 
-def _from_file(path: str) -> str:
+def _from_file(how: Dict[str, Any], service: Service, seconds: float) -> str:
+    path = service.expand(how["file"])
+    limit = Limit(seconds)
     try:
-        with open(path, "rb") as stream:
-            return stream.read(BODY_LIMIT).decode("utf-8", "replace")
-    except OSError as error:
-        raise NoAnswer("%s: %s" % (path, error.strerror)) from error
+        with limit, open(path, "rb") as stream:  # a pipe would have us wait
+            text = stream.read(BODY_LIMIT).decode("utf-8", "replace")
+    except TimeIsUp:
+        limit.end()
+        raise NoAnswer("%s: nothing to read within %g s" % (path, seconds)) from None
+    except (OSError, ValueError) as error:
+        raise NoAnswer("%s: %s" % (path, error)) from error
+    return _picked(how, text, seconds)
+
+
+def _picked(how: Dict[str, Any], text: str, seconds: float) -> str:
+    """What the pattern means of a text; a pattern that never comes to an end is ended."""
+    if not how.get("pattern"):
+        return text
+    limit = Limit(seconds)
+    try:
+        with limit:
+            found = re.search(how["pattern"], text)
+    except TimeIsUp:
+        limit.end()
+        raise NoAnswer("%r was looked for for %g s" % (how["pattern"], seconds)) from None
+    if not found:
+        said = shown(text.encode("utf-8", "replace"))
+        raise NoAnswer("%r is not in %s" % (how["pattern"], said))
+    return (found.group(1) if found.groups() else found.group(0)) or ""
 
 
 def shown(body: bytes) -> str:

@@ -9,7 +9,7 @@ Source: design.md, section 5, "Transaction", rule 7; notes on reliability, 4.3 s
 import logging
 import os
 import sys
-from typing import List, NamedTuple
+from typing import Any, Dict, List, NamedTuple
 
 from backends.node import second_layer_cron as by_cron
 from backends.node import second_layer_systemd as by_systemd
@@ -55,14 +55,29 @@ def arm(transaction: Transaction) -> None:
         OSError: It could not be armed.
         journal.AppendFailed: It is not recorded.
     """
-    found = choose(transaction.policy["second_layer"])
-    if found.kind == "systemd":
-        by_systemd.arm(transaction.places, _command(transaction), _started_after(transaction))
-    elif found.kind == "cron":
-        by_cron.arm(transaction.places, _command(transaction))
+    found = put(
+        transaction.places,
+        transaction.document,
+        transaction.policy["second_layer"],
+        transaction.plan["updater"],
+    )
     known = standing.last(transaction.records, "HOOK")
     if known is None or (known["layer"], known["why"]) != found:
         transaction.log("HOOK", layer=found.kind, why=found.why)
+
+
+def put(places: Places, document: Dict[str, Any], ordered: str, updater: str) -> Layer:
+    """Have what is under way on this product taken up by that updater, whatever is ordered.
+
+    Raises:
+        OSError: It could not be armed.
+    """
+    found = choose(ordered)
+    if found.kind == "systemd":
+        by_systemd.arm(places, _command(places, updater), _started_after(document))
+    elif found.kind == "cron":
+        by_cron.arm(places, _command(places, updater))
+    return found
 
 
 def arm_if_possible(transaction: Transaction) -> None:
@@ -83,19 +98,18 @@ def disarm(places: Places) -> None:
     by_cron.disarm(places)
 
 
-def _command(transaction: Transaction) -> List[str]:
+def _command(places: Places, updater: str) -> List[str]:
     """What is run; the verb `tick` or `boot` and where our state is come behind it.
 
     By the updater that began: an open transaction is always driven by that one.
     """
-    places = transaction.places
-    updater = os.path.join(places.updaters, "%s.pyz" % transaction.plan["updater"])
-    return [sys.executable, "-I", "-S", "-B", updater]
+    path = os.path.join(places.updaters, "%s.pyz" % updater)
+    return [sys.executable, "-I", "-S", "-B", path]
 
 
-def _started_after(transaction: Transaction) -> List[str]:
+def _started_after(document: Dict[str, Any]) -> List[str]:
     """The units that must not start before the node was brought back."""
-    settings = transaction.document["service"]
+    settings = document["service"]
     own = {"systemd": settings["unit"], "sysv": "%s.service" % settings["script"]}
     found = [own[settings["kind"]]] if settings["kind"] in own else []
     return found + list(settings["triggers"]) + list(by_systemd.STARTERS)

@@ -7,7 +7,7 @@ Source: notes on reliability, 4.7, and rows 7 to 9 of the fault matrix.
 
 import io
 import logging
-from typing import Any, Dict, List
+from typing import Any, Dict, List, Optional
 
 from backends.node import (
     clock,
@@ -15,10 +15,12 @@ from backends.node import (
     drivers,
     locks,
     recover,
+    restart_begun,
     second_layer,
     second_layer_systemd,
     takeover,
     transaction,
+    wire,
 )
 from backends.node.call import Call
 from backends.node.places import Places
@@ -41,16 +43,27 @@ def run(verb: str, state_dir: str, product: str, payload: bytes, updater: str) -
     """
     bare = Places(state_dir, product, "/")
     detach.leave_everything(bare)
-    opened = transaction.load(bare)
-    if opened is None:
-        _go_away(bare)
-        return
-    opened.close()
-    call = _call(state_dir, opened.document, payload, updater)
-    if verb == "boot":
-        _boot(call)
+    opened, begun = transaction.load(bare), _restart_of(bare)
+    if opened is not None:
+        opened.close()
+    if begun is not None:
+        # Only what is accepted is restarted: a transaction beside it waits for nobody.
+        call = _call(state_dir, begun["product"], payload, updater)
+        _start_again(call, begun) if verb == "tick" else _boot(call)
+    elif opened is not None:
+        call = _call(state_dir, opened.document, payload, updater)
+        _tick(call, opened) if verb == "tick" else _boot(call)
     else:
-        _tick(call, opened)
+        _go_away(bare)
+
+
+def _restart_of(places: Places) -> Optional[restart_begun.Begun]:
+    """The restart that is under way; none, where nobody can go on with it."""
+    try:
+        return restart_begun.under_way(places)
+    except wire.WireError:
+        _log.exception("a restart was begun, and cannot be read")
+        return None
 
 
 def _go_away(places: Places) -> None:
@@ -61,7 +74,7 @@ def _go_away(places: Places) -> None:
     except locks.Busy:
         return  # somebody has begun just now
     try:
-        if not transaction.is_open(places):
+        if not transaction.is_open(places) and _restart_of(places) is None:
             transaction.forget_unborn(places)
             second_layer.disarm(places)
     finally:
@@ -104,6 +117,15 @@ def _tick(call: Call, opened: transaction.Transaction) -> None:
     elif _rests(records):
         return
     drivers.drive(call, {"drive": "recover"}, lambda said: _log.info("%r", said))
+
+
+def _start_again(call: Call, begun: restart_begun.Begun) -> None:
+    """Start the service that a restart may have stopped, unless its driver is at work."""
+    if locks.is_held(call.places):
+        why = restart_begun.hangs(begun)
+        if not why or not takeover.take_over(call.places, why, OPERATOR):
+            return
+    drivers.drive(call, {"drive": "bring_back"}, lambda said: _log.info("%r", said))
 
 
 def _rests(records: List[Dict[str, Any]]) -> bool:

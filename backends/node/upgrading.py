@@ -13,6 +13,7 @@ from backends.node import (
     clock,
     configuration,
     data,
+    finality,
     hooks,
     images,
     locks,
@@ -217,7 +218,9 @@ def _data_in_words(opened: transaction.Transaction) -> str:
 
 
 def finalize(call: Call) -> Answer:
-    """Decide FINALIZE for exactly the content that was named."""
+    """Decide FINALIZE for exactly the content that was named; with `preview` only say what of."""
+    if call.args.get("preview"):
+        return finality.preview(call)
     if not transaction.is_open(call.places):
         marker = read_json(call.places.finalized) or {}
         if marker.get("digest") == call.args["digest"]:

@@ -29,13 +29,15 @@ COMMANDS = (
     "finalize",
     "adopt",
     "recover",
+    "restart",
     "verify",
+    "value",
     "conflicts",
     "journal",
     "clean",
 )
 
-READ_ONLY = frozenset(["status", "watch", "journal", "conflicts"])
+READ_ONLY = frozenset(["status", "watch", "value", "journal", "conflicts"])
 """Commands that write nothing, recover nothing and leave no file behind."""
 
 STAYING = frozenset(["status", "journal", "check", "conflicts"])
@@ -112,6 +114,8 @@ RECORDS = (
     "ROW",
     "ADOPT",
     "VERIFY",
+    "RESTARTING",  # the service is stopped and started next, by a person's word
+    "RESTARTED",  # what came of that
     "CLEAN",
 )
 

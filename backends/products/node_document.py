@@ -8,13 +8,8 @@ from backends.domain.policy import Limits
 from backends.domain.problem import Exit, LiftlockError, Problem
 from backends.node.expand import ExpandError, expand
 from backends.products.profile import Profile
-from backends.products.profile_file import (
-    FactTable,
-    HealthTable,
-    HookTable,
-    LeaderTable,
-    ServiceTable,
-)
+from backends.products.profile_facts import FactTable, LeaderTable
+from backends.products.profile_file import HealthTable, HookTable, ServiceTable
 from backends.settings.toml_keys import nearest
 
 
@@ -73,7 +68,10 @@ def node_document(profile: Profile, node: Values, limits: Limits) -> dict[str, o
             "timeout": profile.data.timeout,
         },
         "facts": {
-            "version": _fact("version", profile.facts.version, proof),
+            "version": _fact("[facts] version", profile.facts.version, proof),
+        },
+        "named": {
+            name: _fact(f"[values] {name}", each, proof) for name, each in profile.values.items()
         },
         "leader": _leader(profile.leader, proof),
         "limits": {
@@ -196,25 +194,22 @@ def _leader(leader: LeaderTable | None, proof: _Proof) -> dict[str, object] | No
     if leader is None:
         return None
     return {
-        "probe": _fact("leader", leader, proof, table="leader"),
+        "probe": _fact("[leader]", leader, proof),
         "equals": proof.text("[leader] equals", leader.equals),
         "move": proof.words("[leader] move", leader.move),
         "timeout": leader.timeout,
     }
 
 
-def _fact(
-    name: str, fact: FactTable | None, proof: _Proof, table: str = "facts"
-) -> dict[str, object] | None:
+def _fact(key: str, fact: FactTable | None, proof: _Proof) -> dict[str, object] | None:
     if fact is None:
         return None
-    key = f"[{table}]" if name == table else f"[{table}] {name}"
     if fact.http is not None:
         return {"http": proof.text(f"{key}.http", fact.http), "field": fact.field}
     if fact.command is not None:
         command = proof.words(f"{key}.command", fact.command)
         return {"command": command, "pattern": fact.pattern}
-    return {"file": proof.text(f"{key}.file", fact.file)}
+    return {"file": proof.text(f"{key}.file", fact.file), "pattern": fact.pattern}
 
 
 def _missing(profile: Profile, node: Values, proof: _Proof) -> LiftlockError:

@@ -1,7 +1,7 @@
 """A profile: how a product is laid out, started, asked and judged, as one immutable value."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -10,14 +10,14 @@ from typing import Protocol
 from backends.domain.minimum import Minimum
 from backends.domain.problem import Exit, LiftlockError, Problem
 from backends.domain.versions import Ordering, VersionOrder
+from backends.products.profile_facts import FactsTable, FactTable, LeaderTable
 from backends.products.profile_file import (
     CheckTable,
     ConfigurationTable,
     DataTable,
-    FactsTable,
+    FinalizeTable,
     HealthTable,
     HookTable,
-    LeaderTable,
     LimitsTable,
     ProductTable,
     ProfileFile,
@@ -43,6 +43,8 @@ class Profile:
     hooks: tuple[HookTable, ...]
     data: DataTable
     facts: FactsTable
+    values: Mapping[str, FactTable]
+    finalize: FinalizeTable
     limits: LimitsTable
     leader: LeaderTable | None = None
     minimums: tuple[Minimum, ...] = ()
@@ -138,6 +140,8 @@ def read_profile(path: Path) -> Profile:
         hooks=written.hooks,
         data=written.data,
         facts=written.facts,
+        values=written.values,
+        finalize=written.finalize,
         limits=written.limits,
         leader=written.leader,
         minimums=tuple(

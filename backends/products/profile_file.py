@@ -9,8 +9,11 @@ from urllib.parse import quote
 
 from pydantic import AfterValidator, Field, model_validator
 
+from backends.domain.after import EVERY_STEP
+from backends.domain.values import BUILT_IN
 from backends.node.expand import expand
 from backends.node.keeping import kept, ours
+from backends.products.profile_facts import FactsTable, FactTable, LeaderTable
 from backends.products.profile_fields import (
     Command,
     EnvironmentName,
@@ -22,7 +25,6 @@ from backends.products.profile_fields import (
     fetched_url,
     inside_tree,
     kept_name,
-    pattern_text,
 )
 from backends.products.template import Template, TemplateWord
 from backends.settings.fields import Count, Deadline, SafeName, Table, Text
@@ -294,46 +296,19 @@ class DataTable(Table):
         return self
 
 
-class FactTable(Table):
-    """One entry of `[facts]`: how a product's own word is read, in one of three ways."""
+class FinalizeTable(Table):
+    """`[finalize]`"""
 
-    http: Url | None = None
-    field: FieldName | None = None
-    command: Command | None = None
-    pattern: Annotated[Text, AfterValidator(pattern_text)] | None = None
-    """What to take of the command's output: the group, else the whole match; default: all."""
-
-    file: Annotated[Template, AfterValidator(absolute)] | None = None
+    after: tuple[Text, ...] = ()
+    """What a person has to do once it is final everywhere; each is ticked, and kept."""
 
     @model_validator(mode="after")
-    def _one_way(self) -> "FactTable":
-        ways = [way for way in ("http", "command", "file") if getattr(self, way) is not None]
-        if len(ways) != 1:
-            raise at((), "needs exactly one of http, command, file")
-        if (self.field is not None) != (ways == ["http"]):
-            raise at(("field",), "and http go together")
-        if self.pattern is not None and ways != ["command"]:
-            raise at(("pattern",), "goes with command")
+    def _apart(self) -> "FinalizeTable":
+        if len(set(self.after)) != len(self.after):
+            raise at(("after",), "names a step twice")
+        if EVERY_STEP in self.after:
+            raise at(("after",), f'"{EVERY_STEP}" stands for all of them')
         return self
-
-
-class LeaderTable(FactTable):
-    """`[leader]`: which node leads the others; it is upgraded last of its role."""
-
-    equals: Template = "{node}"
-    """What the product says on the node that leads."""
-
-    move: Command | None = None
-    """Run on the node that leads before it is stopped; believed when it says so no more."""
-
-    timeout: Deadline = 60.0
-    """For the move, until another node leads."""
-
-
-class FactsTable(Table):
-    """`[facts]`"""
-
-    version: FactTable | None = None
 
 
 class LimitsTable(Table):
@@ -366,6 +341,10 @@ class ProfileFile(Table):
     data: DataTable = DataTable()
     facts: FactsTable = FactsTable()
     leader: LeaderTable | None = None
+    values: dict[SafeName, FactTable] = Field(default_factory=dict)
+    """Each is what `liftlock value` reads under its name, on the node."""
+
+    finalize: FinalizeTable = FinalizeTable()
     limits: LimitsTable = LimitsTable()
 
     @model_validator(mode="after")
@@ -383,6 +362,8 @@ class ProfileFile(Table):
                     ("health", index, "kind"),
                     '"version" needs [facts] version or a check with version_field',
                 )
+        for name in BUILT_IN.intersection(self.values):
+            raise at(("values", name), "is read of every product already; choose another name")
         is_kept = kept(list(self.product.keep))
         for index, each in enumerate(self.configuration):
             if any(other.path == each.path for other in self.configuration[:index]):

@@ -71,6 +71,16 @@ def format_duration(seconds: float) -> str:
     return " ".join(parts) or "0s"
 
 
+def format_size(count: int) -> str:
+    """A number of bytes, in decimal units."""
+    value = float(count)
+    for unit in ("B", "kB", "MB", "GB"):
+        if round(value, 1) < 1000 or unit == "GB":
+            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
+        value /= 1000
+    raise AssertionError("the last unit takes everything")
+
+
 def _parts(value: object, what: str, example: str, unit: str) -> list[tuple[Decimal, str]]:
     if isinstance(value, int | float) and not isinstance(value, bool):
         raise ValueError(  # noqa: TRY004 - a validator must not raise TypeError

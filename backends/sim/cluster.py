@@ -135,6 +135,7 @@ class SimCluster:
                 "timeout": 60.0,
             },
             "facts": {"version": None},
+            "named": {},
             "limits": {
                 "healthy_deadline": limits.healthy_deadline_seconds,
                 "min_healthy": limits.min_healthy_seconds,

@@ -4,7 +4,7 @@ from collections.abc import Callable, Generator
 from typing import Any
 
 from backends.node import wire
-from backends.sim import checks, facts, keeping, looking, staging, verify
+from backends.sim import checks, facts, keeping, looking, reading, restarting, staging, verify
 from backends.sim import records as standing
 from backends.sim.call import OK, Answer, Answering, Call, Refused
 from backends.sim.content import Content, compare
@@ -33,6 +33,12 @@ def run(call: Call) -> Answering:
 def _bring_to_rest(call: Call) -> Generator[float | None, None, None]:
     """Recover a transaction that nobody drives, and wait until the node is at rest."""
     opened, node = call.disk.active, call.node
+    if call.disk.restarting is not None and node.driver is None:
+        call.send({"t": "recovering", "txn": None, "last": "RESTARTING"})
+        restarting.bring_back(call)
+        while node.driver is not None:
+            yield _REST_LOOK_SECONDS
+        call.send({"t": "recovered", "state": facts.quick(node, call.document)["state"]})
     if opened is None or node.driver is not None or not standing.needs_recovery(opened.records):
         return
     txn, last = opened.plan["txn"], opened.records[-1]["t"]
@@ -206,6 +212,8 @@ def _roll_back(call: Call) -> Answer:
 
 
 def _finalize(call: Call) -> Answer:
+    if call.args.get("preview"):
+        return reading.finality(call)
     digest = call.args["digest"]
     if call.disk.active is None and (call.disk.finalized or {}).get("digest") == digest:
         call.send({"t": "already"})
@@ -281,7 +289,9 @@ _COMMANDS: dict[str, Callable[[Call], Answer | Answering]] = {
     "finalize": _finalize,
     "adopt": keeping.adopt,
     "recover": _recover,
+    "restart": restarting.restart,
     "verify": verify.verify,
+    "value": reading.value,
     "conflicts": lambda call: OK,
     "journal": looking.follow,
     "clean": keeping.clean,

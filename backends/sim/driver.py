@@ -54,7 +54,7 @@ def launch(node: SimNode, waits: Callable[[Open], Waits], **owner: object) -> No
         raise AssertionError("nothing is open that could be driven")
     node.owner = {**owner, "since": node.clock.now()}
     opened = Open(node, node.disk.active)
-    node.driver = Routine(node.clock, _steps(waits(opened)), lambda: _let_go(node))
+    node.driver = Routine(node.clock, _steps(waits(opened)), lambda: let_go(node))
     node.driver.step()
     node.changed()
 
@@ -63,7 +63,7 @@ def _steps(waits: Waits) -> Steps:
     yield from waits
 
 
-def _let_go(node: SimNode) -> None:
+def let_go(node: SimNode) -> None:
     """After a driver ended: carry out what was ordered while it was leaving."""
     node.driver = None
     node.changed()

@@ -55,7 +55,26 @@ def quick(node: SimNode, document: Mapping[str, Any]) -> Facts:
     if disk.disabled is not None and disk.active is None:
         found["state"] = "disabled"
         found["note"] = disk.disabled.strip()
+    if disk.restarting is not None:
+        _tell_restart(found, node, disk.restarting)
     return found
+
+
+def _tell_restart(found: Facts, node: SimNode, begun: Mapping[str, Any]) -> None:
+    if node.driver is not None:
+        about = f"is being restarted by {begun['operator']}: {begun['reason']}"
+        found["note"] = found["note"] or about
+        return
+    layer = begun["layer"]
+    found["problem"] = found["problem"] or problem(
+        "restart-broken-off",
+        f"the updater died while it restarted {begun['version']} for {begun['operator']}",
+        begun["reason"],
+        "any acting command starts the service first: run restart again"
+        if layer == "none"
+        else f"its second layer ({layer}) starts the service within a minute; restart does it "
+        "at once",
+    )
 
 
 def _in_words(last: Mapping[str, Any]) -> str:

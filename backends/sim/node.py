@@ -102,6 +102,9 @@ class Disk:
     last: dict[str, Any] | None = None
     run: dict[str, Any] | None = None
     started: Process | None = None
+    restarting: dict[str, Any] | None = None
+    """The restart that was begun and has no end yet."""
+
     floor: int = -1
     has_home: bool = False
     has_beside: bool = False
@@ -158,6 +161,9 @@ class SimNode:
 
         self.clock_skew = 0.0
         """How wrong its clock is, whatever the operator's clock says."""
+
+        self.values: dict[str, object] = {}
+        """What is read of the values that a profile names."""
 
         self.rows: dict[str, tuple[str, str]] = {}
         """Checks that say something else on this node: name -> result and evidence."""

@@ -12,6 +12,9 @@ from backends.sim.service import Service
 Waits = Generator[float | None, None, str]
 """Steps with an outcome word at their end."""
 
+Did = Generator[float | None, None, tuple[bool, str]]
+"""Steps that say at their end whether it was done, and what was said."""
+
 Objection = Callable[[list[Mapping[str, Any]]], str | None]
 """Why a decision must not be recorded behind these records, or None."""
 
@@ -87,37 +90,52 @@ class Open:
 
     def pause(self, seconds: float) -> Steps:
         """Let this much time pass, whoever calls meanwhile."""
-        end = self.node.clock.now() + seconds
-        while (left := end - self.node.clock.now()) > 1e-9:
-            yield left
+        return pause(self.node, seconds)
 
     def remember_start(self, service: Service) -> None:
         """Which process of which version we started."""
         self.disk.started = service.process
 
-    def stop(self, service: Service) -> Generator[float | None, None, tuple[bool, str]]:
+    def stop(self, service: Service) -> Did:
         """Stop a service; whether it was seen gone, and what it said."""
-        if not service.behaviour.stops and service.process is not None:
-            limit = float(service.settings["stop_timeout"])
-            yield from self.pause(limit)
-            who = f"pid {service.process.pid}"
-            said = "stop said exit 1: still running"
-            return False, f"still running after {limit:g} s: {who}; {said}"
-        yield from self.pause(self.node.durations.stop)
-        if service.process is not None:
-            self.node.stop_service()
-        if (tree := self.disk.trees.get(service.version)) is not None:
-            tree.extra.discard(str(service.settings["pid_file"]))
-        return True, "gone; stop said exit 0: stoped"
+        return stop(self.node, service)
 
-    def start(self, service: Service) -> Generator[float | None, None, tuple[bool, str]]:
+    def start(self, service: Service) -> Did:
         """Start a service; whether a process of it is there, and what it said."""
-        yield from self.pause(self.node.durations.start)
-        if not service.behaviour.starts:
-            return False, "start said exit 1: did not start"
-        process = self.node.start_service(service.version)
-        self.disk.trees[service.version].extra |= service.own_files
-        return True, f"pid {process.pid}"
+        return start(self.node, service)
+
+
+def pause(node: SimNode, seconds: float) -> Steps:
+    """Let this much time pass, whoever calls meanwhile."""
+    end = node.clock.now() + seconds
+    while (left := end - node.clock.now()) > 1e-9:
+        yield left
+
+
+def stop(node: SimNode, service: Service) -> Did:
+    """Stop a service; whether it was seen gone, and what it said."""
+    if not service.behaviour.stops and service.process is not None:
+        limit = float(service.settings["stop_timeout"])
+        yield from pause(node, limit)
+        who = f"pid {service.process.pid}"
+        said = "stop said exit 1: still running"
+        return False, f"still running after {limit:g} s: {who}; {said}"
+    yield from pause(node, node.durations.stop)
+    if service.process is not None:
+        node.stop_service()
+    if (tree := node.disk.trees.get(service.version)) is not None:
+        tree.extra.discard(str(service.settings["pid_file"]))
+    return True, "gone; stop said exit 0: stoped"
+
+
+def start(node: SimNode, service: Service) -> Did:
+    """Start a service; whether a process of it is there, and what it said."""
+    yield from pause(node, node.durations.start)
+    if not service.behaviour.starts:
+        return False, "start said exit 1: did not start"
+    process = node.start_service(service.version)
+    node.disk.trees[service.version].extra |= service.own_files
+    return True, f"pid {process.pid}"
 
 
 def put_away(opened: Open) -> None:

@@ -123,5 +123,10 @@ class Service:
         return "\n".join([f"{name} {self.version} starts", *self.behaviour.log][-100:])
 
     def _expanded(self, text: str) -> str:
-        values = {**self.document["values"], "directory": self.document["directory"]}
-        return expand(text, {**values, "version": self.version})
+        return expanded(text, self.document, self.version)
+
+
+def expanded(text: str, document: Mapping[str, Any], version: str) -> str:
+    """A string of the profile with a version's values."""
+    values = {**document["values"], "directory": document["directory"]}
+    return expand(text, {**values, "version": version})

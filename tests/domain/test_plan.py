@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backends.domain.plan import (
+    IRREVERSIBLE,
     NodePlan,
     Plan,
     Step,
@@ -14,6 +15,7 @@ from backends.domain.plan import (
     identified,
     order_nodes,
     plan_id,
+    stored,
 )
 from backends.domain.policy import Limits, Pause, Policy, Skip
 from backends.domain.states import Phase
@@ -59,6 +61,13 @@ def copy(value):
     if type(value) is tuple:
         return tuple(copy(item) for item in value)
     return type(value)(value) if isinstance(value, float) else value
+
+
+@given(plans, lines)
+def test_what_does_not_come_back_is_kept_on_every_node(plan, texts):
+    others = tuple(note for note in plan.notes if not note.startswith(IRREVERSIBLE))
+    notes = (*others, *(IRREVERSIBLE + text for text in texts))
+    assert stored(dataclasses.replace(plan, notes=notes))["irreversible"] == [*texts]
 
 
 @given(plans)

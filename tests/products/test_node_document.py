@@ -45,6 +45,10 @@ command = ["bin/check", "{directory}/{version}"]
 [facts]
 version = { command = ["bin/nats", "--version"], pattern = "v(.*)" }
 
+[values]
+streams = { http = "http://127.0.0.1:{vars.port}/jsz", field = "streams" }
+peers = { file = "{directory}/peers", pattern = '(\\d+)' }
+
 [limits]
 min_healthy = "20s"
 health_poll = "2s"
@@ -139,6 +143,11 @@ def test_the_document_is_exactly_what_the_updater_reads(profile: Profile, tmp_pa
         "facts": {
             "version": {"command": ["bin/nats", "--version"], "pattern": "v(.*)"},
         },
+        "named": {
+            "streams": {"http": "http://127.0.0.1:{vars.port}/jsz", "field": "streams"},
+            "peers": {"file": "{directory}/peers", "pattern": "(\\d+)"},
+        },
+        "leader": None,
         "limits": {
             "healthy_deadline": 300,
             "min_healthy": 20,
@@ -163,7 +172,7 @@ def test_the_document_is_json_and_all_of_it_can_be_expanded_on_the_node(profile:
 
     assert json.loads(json.dumps(document)) == document
     values = {**document["values"], "version": "2.10"}
-    for part in ("service", "health", "facts"):
+    for part in ("service", "health", "facts", "named"):
         for text in templates(document[part]):
             assert "{" not in expand(text, values)
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from backends.domain.problem import Exit, LiftlockError
 from backends.domain.versions import VersionOrder
-from backends.products import profile_file
+from backends.products import profile_facts, profile_file
 from backends.products.profile import Profile, load_cluster_profile, load_profile, read_profile
 from backends.products.profile_file import ProductTable
 from backends.settings.cluster import load_cluster
@@ -133,6 +133,13 @@ def test_the_version_orders_are_those_of_the_domain() -> None:
         (PRODUCT + CONTROL + "[facts]\nversion = { file = 'a' }\n", "must begin with /"),
         (PRODUCT + CONTROL + "[facts]\nversion = { command=['a'], pattern='(' }\n", "no regular"),
         (PRODUCT + CONTROL + "[facts]\nversion = { command=['a'], pattern='(a)(b)' }\n", "one"),
+        (PRODUCT + CONTROL + "[values]\na = {}\n", "[values] a: needs exactly one of"),
+        (PRODUCT + CONTROL + "[values]\nrunning = { file='/a' }\n", "choose another name"),
+        (PRODUCT + CONTROL + "[values]\n'a b' = { file='/a' }\n", "[values] a b"),
+        (PRODUCT + CONTROL + "[values]\na = {http='http://a',field='b',pattern='c'}\n", "goes"),
+        (PRODUCT + CONTROL + "[finalize]\nafter = ['a', 'a']\n", "names a step twice"),
+        (PRODUCT + CONTROL + "[finalize]\nafter = ['all']\n", "stands for all of them"),
+        (PRODUCT + CONTROL + "[finalize]\nafter = ['']\n", "must not be empty"),
         (PRODUCT + CONTROL + "[limits]\nmax_flaps = -1\n", "[limits] max_flaps"),
         (PRODUCT + CONTROL + "[limits]\nhealth_poll = 1\n", 'write "1s"'),
     ],
@@ -146,8 +153,9 @@ TABLES: dict[str, tuple[type[Table], str]] = {
     "[service]": (profile_file.ServiceTable, ""),
     "[service] commands.": (profile_file.CommandsTable, ""),
     "[[health]]": (profile_file.HealthTable, "[[health]]\nkind = 'control'"),
-    "[facts]": (profile_file.FactsTable, "[facts]"),
-    "[facts] version.": (profile_file.FactTable, "[facts.version]\nfile = '/a'"),
+    "[facts]": (profile_facts.FactsTable, "[facts]"),
+    "[facts] version.": (profile_facts.FactTable, "[facts.version]\nfile = '/a'"),
+    "[finalize]": (profile_file.FinalizeTable, "[finalize]"),
     "[limits]": (profile_file.LimitsTable, "[limits]"),
 }
 

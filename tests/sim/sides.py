@@ -37,6 +37,7 @@ VOLATILE = frozenset(
         *("boot_id", "pid", "pids", "start_id", "before", "now"),
         *("time", "since", "seconds", "seconds_left", "until", "spent", "read"),
         *("log", "last"),
+        *("backups_bytes", "staged_bytes", "data_bytes"),
     }
 )
 """Values of these names are compared by type; their being there at all is compared like the rest.

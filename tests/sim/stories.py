@@ -306,6 +306,48 @@ def no_request(side: Side) -> None:
     assert side.ask("check", scope="weather").code == "updater-defect"
 
 
+def restarted(side: Side) -> None:
+    """A service is restarted on what is final and on what is accepted, never in a trial."""
+    about = {"run": "1120-rrr", "reason": "it leaks", "second_layer": "none"}
+    assert side.ask("restart", "restart nothing", **about).code == "nothing-to-restart"
+    adopted(side)
+    side.disable("closed for today")
+    assert side.ask("restart", "restart what is disabled", **about).code == "disabled"
+    side.disable(None)
+    assert side.ask("restart", **about).outcome == "ok"
+    side.look()
+    assert side.ask("restart", "restart once more", **about).all("restarted")
+    side.begin(NEW)
+    side.until_healthy()
+    about["run"] = "1120-sss"
+    assert side.ask("restart", "restart in a trial", **about).code == "upgrade-open"
+    assert side.ask("finalize", "preview in a trial", preview=True).code == "not-accepted"
+    assert side.ask("accept", run=RUN, how="auto", reason="").outcome == "ok"
+    side.until(lambda facts: not facts["transaction"]["driver"])
+    assert side.ask("finalize", "preview", preview=True).all("finality")[0]["process"] == "same"
+    assert side.ask("restart", "restart what is accepted", **about).outcome == "ok"
+    assert side.look()["state"] == "accepted"
+    shown = side.ask("finalize", "preview again", preview=True).all("finality")[0]
+    assert (shown["process"], len(shown["events"])) == ("other", 1)
+    side.ask("finalize", run=RUN, digest=NEW.digest)
+    side.until_closed()
+    assert side.ask("finalize", "preview of what is final", preview=True).all("already")
+    side.ask("journal", "own journal", run="-", offset=0)
+
+
+def valued(side: Side) -> None:
+    """Values that the profile names are read where the product is; unknown is an answer."""
+    url = side.document["health"][0]["url"]
+    side.document["named"] = {"version": {"http": url, "field": "version"}}
+    assert side.ask("finalize", "nothing to preview", preview=True).code == "no-upgrade-open"
+    assert side.ask("value", "not installed", name="version").outcome == "ok"
+    side.put_in_place(OLD)
+    assert side.ask("value", name="version").all("value")[0]["value"] == OLD.version
+    assert side.ask("value", "of no name", name="zonk").code == "value-unknown"
+    side.kill_service()
+    assert "unknown" in side.ask("value", "stopped", name="version").all("value")[0]["value"]
+
+
 def configured_anew(side: Side) -> None:
     """Other configuration alone: staged beside, installed, taken back, installed, final."""
     first = Beacon("1.0", fetched={"etc/main": b"1\n", "VERSION": b"1.0\n\n"})

@@ -65,6 +65,8 @@ def kind(message: dict[str, object]) -> object:
         stories.never_healthy,
         stories.taken_over,
         stories.configuration_staged,
+        stories.restarted,
+        stories.valued,
         pytest.param(stories.configured_anew, marks=pytest.mark.drill),
         pytest.param(stories.configuration_refused, marks=pytest.mark.drill),
         pytest.param(stories.said_twice, marks=pytest.mark.drill),

@@ -173,6 +173,7 @@ def document(directory: str, port: int, lease: str, **changes: Any) -> dict[str,
         "hooks": [],
         "data": {"directories": [], "old_can_read": None, "unattended": "keep", "timeout": 60.0},
         "facts": {"version": None},
+        "named": {},
         "limits": {
             "healthy_deadline": 3.0,
             "min_healthy": 0.3,

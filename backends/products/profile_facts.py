@@ -1,0 +1,52 @@
+"""How a value of a product is read on a node: a profile's `[facts]`, `[leader]`, `[values]`."""
+
+from typing import Annotated
+
+from pydantic import AfterValidator, model_validator
+
+from backends.products.profile_fields import Command, FieldName, Url, absolute, pattern_text
+from backends.products.template import Template
+from backends.settings.fields import Deadline, Table, Text
+from backends.settings.toml_file import at
+
+
+class FactTable(Table):
+    """One entry of `[facts]`: how a product's own word is read, in one of three ways."""
+
+    http: Url | None = None
+    field: FieldName | None = None
+    command: Command | None = None
+    pattern: Annotated[Text, AfterValidator(pattern_text)] | None = None
+    """What to take of the output or the file: the group, else the whole match; default: all."""
+
+    file: Annotated[Template, AfterValidator(absolute)] | None = None
+
+    @model_validator(mode="after")
+    def _one_way(self) -> "FactTable":
+        ways = [way for way in ("http", "command", "file") if getattr(self, way) is not None]
+        if len(ways) != 1:
+            raise at((), "needs exactly one of http, command, file")
+        if (self.field is not None) != (ways == ["http"]):
+            raise at(("field",), "and http go together")
+        if self.pattern is not None and ways == ["http"]:
+            raise at(("pattern",), "goes with command or file")
+        return self
+
+
+class LeaderTable(FactTable):
+    """`[leader]`: which node leads the others; it is upgraded last of its role."""
+
+    equals: Template = "{node}"
+    """What the product says on the node that leads."""
+
+    move: Command | None = None
+    """Run on the node that leads before it is stopped; believed when it says so no more."""
+
+    timeout: Deadline = 60.0
+    """For the move, until another node leads."""
+
+
+class FactsTable(Table):
+    """`[facts]`"""
+
+    version: FactTable | None = None
