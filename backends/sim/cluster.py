@@ -136,6 +136,7 @@ class SimCluster:
             },
             "facts": {"version": None},
             "named": {},
+            "leader": None,
             "limits": {
                 "healthy_deadline": limits.healthy_deadline_seconds,
                 "min_healthy": limits.min_healthy_seconds,
