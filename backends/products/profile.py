@@ -1,10 +1,11 @@
 """A profile: how a product is laid out, started, asked and judged, as one immutable value."""
 
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
+from types import MappingProxyType
 from typing import Protocol
 
 from backends.domain.problem import Exit, LiftlockError, Problem
@@ -19,10 +20,14 @@ from backends.products.profile_file import (
     LimitsTable,
     ProductTable,
     ProfileFile,
-    ServiceTable,
 )
+from backends.products.profile_service import ServiceTable
 from backends.settings.toml_file import read_toml
 from backends.settings.toml_keys import nearest
+from backends.settings.toml_lines import Place
+
+BUILTIN = Path(str(files("backends.products.builtin")))
+"""The profiles that come with this program."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +47,15 @@ class Profile:
     data: DataTable
     facts: FactsTable
     limits: LimitsTable
+    lines: Mapping[Place, int] = field(
+        default_factory=lambda: MappingProxyType({}), compare=False, repr=False
+    )
+    """Where each key that `source` states stands in it."""
+
+    @property
+    def is_builtin(self) -> bool:
+        """Whether it came with this program."""
+        return self.source.parent == BUILTIN
 
     @property
     def name(self) -> str:
@@ -116,7 +130,8 @@ def read_profile(path: Path) -> Profile:
 
     Raises LiftlockError, exit 2: see `read_toml` and `TomlFile.validate`.
     """
-    written = read_toml(path).validate(ProfileFile)
+    file = read_toml(path)
+    written = file.validate(ProfileFile)
     service = written.service
     if service.kind == "control" and service.control is None:
         service = service.model_copy(update={"control": "control"})
@@ -134,6 +149,7 @@ def read_profile(path: Path) -> Profile:
         data=written.data,
         facts=written.facts,
         limits=written.limits,
+        lines=file.lines,
     )
 
 
@@ -153,9 +169,8 @@ def _find(name: str, folder: Path, config_dir: Path) -> Path:
     wanted = Path(name).expanduser()
     if wanted.suffix != ".toml":
         wanted = wanted.with_name(wanted.name + ".toml")
-    builtin = Path(str(files("backends.products.builtin")))
     # A name with a slash is the operator's own file; only plain names are built in.
-    folders = [folder, config_dir] + ([builtin] if len(wanted.parts) == 1 else [])
+    folders = [folder, config_dir] + ([BUILTIN] if len(wanted.parts) == 1 else [])
     tried = [each / wanted for each in folders]
     for path in tried:
         if path.is_file():
