@@ -5,7 +5,9 @@ from typing import Any
 
 import click
 
+from app import cli_complete
 from app.cli_options import (
+    cluster_argument,
     json_option,
     nodes_option,
     options,
@@ -16,8 +18,8 @@ from app.cli_options import (
 
 
 @click.command()
-@click.argument("cluster")
-@click.argument("node", nargs=-1, required=True)
+@cluster_argument
+@click.argument("node", nargs=-1, required=True, shell_complete=cli_complete.node)
 @json_option
 @reason_option
 @product_option
@@ -29,7 +31,7 @@ def accept(node: tuple[str, ...], **given: Any) -> int:
 
 
 @click.command()
-@click.argument("cluster")
+@cluster_argument
 @json_option
 @yes_option
 @reason_option
@@ -50,7 +52,7 @@ def rollback(**given: Any) -> int:
 
 
 @click.command()
-@click.argument("cluster")
+@cluster_argument
 @json_option
 @yes_option
 @reason_option
@@ -63,7 +65,7 @@ def takeover(**given: Any) -> int:
 
 
 @click.command()
-@click.argument("cluster")
+@cluster_argument
 @click.argument("version", required=False)
 @json_option
 @yes_option
@@ -76,7 +78,7 @@ def finalize(version: str | None, **given: Any) -> int:
 
 
 @click.command()
-@click.argument("cluster")
+@cluster_argument
 @click.option(
     "--release", type=click.Path(path_type=Path), help="What it was installed from, if known."
 )
@@ -94,7 +96,7 @@ def adopt(release: Path | None, **given: Any) -> int:
 
 
 @click.command()
-@click.argument("cluster")
+@cluster_argument
 @json_option
 @nodes_option
 def verify(**given: Any) -> int:
@@ -109,7 +111,7 @@ def verify(**given: Any) -> int:
 
 
 @click.command()
-@click.argument("cluster")
+@cluster_argument
 @click.option("--staged", is_flag=True, help="Staged releases (the default).")
 @click.option("--everything", is_flag=True, help="Every trace of this program; products stay.")
 @json_option

@@ -4,6 +4,7 @@ import getpass
 import resource
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -24,6 +25,15 @@ _MANY_FILES = 65536
 
 Links = Callable[[str], Link]
 """By the name of a node."""
+
+
+@dataclass(frozen=True, slots=True)
+class BySsh:
+    """What ssh config makes of the way to a node, with its own defaults."""
+
+    user: str
+    port: int
+    jump: str | None
 
 
 class Ways:
@@ -109,6 +119,20 @@ class Ways:
         for way in self.over_ssh(names):
             found |= dict.fromkeys(await self.dialer().gateways(way))
         return list(found)
+
+    async def by_ssh_config(self, names: Collection[str]) -> dict[str, BySsh]:
+        """What ssh config adds for those of the named nodes that are reached over SSH.
+
+        Nobody is contacted for it.
+
+        Raises:
+            LinkFailed: ssh config cannot be used (exit 2).
+        """
+        found = {}
+        for way in self.over_ssh(names):
+            place = await self.dialer().place(way)
+            found[way.node] = BySsh(place.user, place.port, place.jump)
+        return found
 
     async def close(self) -> None:
         """Give the gateways back; the links were closed before."""

@@ -7,6 +7,7 @@ people: what a node is, only the node says.
 import json
 import sqlite3
 from collections.abc import Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -262,3 +263,14 @@ def _unwritable(path: Path, error: sqlite3.Error) -> LiftlockError:
         ),
         Exit.USAGE,
     )
+
+
+def run_ids(path: Path, cluster: str | None, limit: int) -> list[str]:
+    """The newest runs, of one cluster or of all; only read, and none where it cannot be read."""
+    wanted = "select id from run where ?1 is null or cluster = ?1 order by began desc limit ?2"
+    try:
+        db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=0.1)
+        with closing(db):
+            return [str(row[0]) for row in db.execute(wanted, (cluster, limit))]
+    except sqlite3.Error:
+        return []
