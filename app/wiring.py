@@ -14,6 +14,7 @@ from backends.settings.cluster import Cluster, Node
 from backends.transport.admission import Admission
 from backends.transport.link import Link
 from backends.transport.local import LocalLink
+from backends.transport.outfit import Outfit
 from backends.transport.prompt import Nobody, Prompt, Secrets
 from backends.transport.sudo import SudoLink
 from backends.transport.way import Way
@@ -134,6 +135,16 @@ class Ways:
             found[way.node] = BySsh(place.user, place.port, place.jump)
         return found
 
+    async def outfit(self, names: Collection[str]) -> Outfit:
+        """What there is to reach the named nodes with; only looked at.
+
+        Raises:
+            LinkFailed: ssh config cannot be used (exit 2).
+        """
+        from backends.transport import ssh_outfit
+
+        return await ssh_outfit.look([await self.dialer().place(w) for w in self.over_ssh(names)])
+
     async def close(self) -> None:
         """Give the gateways back; the links were closed before."""
         if self._dialer is not None:
@@ -147,6 +158,17 @@ def _allow_many_connections() -> None:
     if soft < wanted:
         with suppress(ValueError):  # more than this system gives to anybody: then what it has
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+async def usual_outfit() -> Outfit:
+    """What there is to reach nodes with where no cluster says anything of it; only looked at.
+
+    Raises:
+        LinkFailed: ssh config cannot be used (exit 2).
+    """
+    from backends.transport import ssh_outfit
+
+    return await ssh_outfit.look([await ssh_outfit.usual_place()])
 
 
 class Embedded(Protocol):

@@ -90,7 +90,7 @@ LINKS = (
     "backends.transport.ssh",
     *(
         f"backends.transport.ssh_{part}"
-        for part in ("dialer", "host_keys", "keys", "login", "place", "problems")
+        for part in ("dialer", "host_keys", "keys", "login", "outfit", "place", "problems")
     ),
     "backends.transport.sudo",
     "backends.transport.local",
