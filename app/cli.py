@@ -88,6 +88,7 @@ def cli(ctx: click.Context) -> int:
 
     \b
     A first look and a first upgrade:
+      liftlock init harbor                 write harbor.toml and a profile to begin with
       liftlock harbor                      the screen: watch, upgrade, roll back, finalize
       liftlock trust harbor                record host keys that are unknown yet
       liftlock status harbor               what the cluster is, what is next

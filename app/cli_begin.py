@@ -10,7 +10,7 @@ from app.cli_options import any_cluster_argument, json_option, nodes_option, opt
 
 @click.group()
 def config() -> None:
-    """What counts for a cluster and who said so; all keys of its files."""
+    """What counts for a cluster, and why; all keys."""
 
 
 @config.command()
@@ -77,7 +77,9 @@ def init(
 @click.command()
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 def completion(shell: str) -> int:
-    """Print a completion script: commands, options, clusters, nodes, runs.
+    """Print a completion script for a shell.
+
+    It completes commands, options, clusters, nodes and runs.
 
     \b
     bash:  eval "$(liftlock completion bash)"          in ~/.bashrc

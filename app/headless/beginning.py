@@ -35,6 +35,7 @@ _EXAMPLE = "example"
 """What the product is called where nobody said it."""
 
 _AT_ONCE = 16
+_NAMED = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,7 +210,9 @@ def _say(draft: Draft, given: Path | None, written: list[Path]) -> None:
     if not draft.nodes:
         talk(["An example, nothing was looked at: edit it, above all the nodes."])
     elif missed:
-        talk([f"Not looked at to the end: {', '.join(missed)}. The files say why."])
+        named = ", ".join(missed[:_NAMED])
+        more = f" and {len(missed) - _NAMED} more" if len(missed) > _NAMED else ""
+        talk(wrapped(f"Not looked at to the end: {named}{more}. The cluster file says why.", "  "))
     if draft.variables:
         needed = ", ".join(draft.variables)
         talk([f"The profile needs vars that nobody could know, {needed}: they say CHANGE."])

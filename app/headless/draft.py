@@ -176,7 +176,8 @@ def told(glance: Glance) -> list[str]:
     """What a node showed, in words; what could not be read is said, too."""
     if (problem := glance.problem) is not None:
         how = "not looked at to its end" if glance.said else "not looked at"
-        text = " ".join(filter(None, (problem.summary, problem.evidence)))
+        summary = problem.summary.removeprefix(f"{glance.node}: ")
+        text = "; ".join(filter(None, (summary, problem.evidence)))
         return [line(f"{how}: {text} [{problem.code}]")]
     python, user, init = (glance.one(key) for key in ("python", "user", "init"))
     found = [

@@ -84,9 +84,11 @@ def _text(path: Path) -> str:
                 f"{path} is a directory.",
                 advice="Name one of the inventory files in it.",
             )
-        if path.stat().st_size > MAX_BYTES:
+        with path.open("rb") as stream:
+            content = stream.read(MAX_BYTES + 1)  # a device has no size and no end
+        if len(content) > MAX_BYTES:
             raise _problem("ansible-unreadable", f"{path} has more than {MAX_BYTES} bytes.")
-        text = path.read_text("utf-8-sig")
+        text = content.decode("utf-8-sig")
     except FileNotFoundError as error:
         raise _problem("ansible-missing", f"There is no file {path}.") from error
     except OSError as error:

@@ -261,6 +261,7 @@ def test_what_is_no_readable_file_is_refused(tmp_path: Path) -> None:
         (tmp_path, "ansible-unreadable"),
         (tmp_path / "bytes.ini", "ansible-unreadable"),
         (tmp_path / "gone.ini", "ansible-missing"),
+        (Path("/dev/zero"), "ansible-unreadable"),
     ):
         with pytest.raises(LiftlockError) as caught:
             take(path, None)
