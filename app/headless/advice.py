@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from backends.domain.clean import line
+
 
 @dataclass(frozen=True, slots=True)
 class Row:
@@ -30,7 +32,8 @@ class Row:
 
 
 def advised(where: str, what: str, result: str, evidence: str) -> Row:
-    """A row, with advice unless it is ok."""
+    """A row, with advice unless it is ok; what a node or a file said in it is made fit to show."""
+    where, what, result, evidence = map(line, (where, what, result, evidence))
     if result == "ok":
         return Row(where, what, result, evidence)
     return Row(where, what, result, evidence, _ADVICE.get(what, _OTHERWISE))

@@ -54,7 +54,7 @@ async def _all(session: Session) -> list[Found]:
     for name in session.chosen:
         reason = session.subjects[name].excluded
         if reason is not None:
-            found.append(([advised(name, "excluded", "warn", line(reason))], Exit.OK))
+            found.append(([advised(name, "excluded", "warn", reason)], Exit.OK))
     for item in unknown_nodes(session):
         found.append(([advised(item.node, "known", "refused", "there is no such node")], Exit.OK))
     return found
@@ -68,9 +68,7 @@ async def _node(session: Session, contact: Contact, second_layer: str) -> Found:
     rows = [advised(contact.node, "reach", "ok", contact.subject.address)]
 
     def see(message: Mapping[str, Any]) -> None:
-        name, result, evidence = (
-            line(str(message[key])) for key in ("name", "result", "evidence")
-        )
+        name, result, evidence = (str(message[key]) for key in ("name", "result", "evidence"))
         rows.append(advised(contact.node, name, result, evidence))
 
     about = {"bytes": 0, "files": 0, "second_layer": second_layer}
