@@ -245,11 +245,13 @@ def test_an_open_upgrade_without_a_boot_hook_is_said(
 def test_a_damaged_journal_of_a_node_is_a_row_and_no_success(settled: Cluster) -> None:
     home = settled.top / "n1" / "state" / "beacon"
     (home / "active").mkdir(exist_ok=True)
-    for name in ("records", "journal"):
+    for name in ("plan.json", "journal"):
         (home / "active" / name).write_bytes(b"nonsense\n" * 3)
     ran = settled.run("doctor", str(settled.file), "--json")
-    assert ran.status in (3, 4), ran
-    assert results(ran, "refused") | results(ran, "unknown")
+    assert ran.status == 4, ran
+    row = rows(ran)["n1", "updater"]
+    assert row["result"] == "refused"
+    assert "[journal-damaged]" in row["evidence"]
 
 
 def test_json_is_one_object_a_line(demo: Served) -> None:
