@@ -12,9 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
-from app import cli_acts as acts
+from app import cli_acts, cli_begin, cli_complete
 from app.cli_options import (
+    any_cluster_argument,
+    cluster_argument,
     json_option,
     meant,
     meant_options,
@@ -27,6 +30,7 @@ from app.cli_options import (
     yes_option,
 )
 from app.cli_release import release
+from backends.domain import clean
 from backends.domain.problem import Exit, LiftlockError
 
 EXIT_CODES = """\b
@@ -60,10 +64,17 @@ class Commands(click.Group):
         if name in known or name.startswith("-"):
             return super().resolve_command(ctx, args)
         is_file = Path(name).exists() or Path(f"{name}.toml").exists()
-        near = [] if is_file else get_close_matches(name, known, 1)
+        near = [] if is_file or ctx.resilient_parsing else get_close_matches(name, known, 1)
         if near:
             ctx.fail(f"No such command {name!r}. Did you mean {near[0]!r}?")
         return "screen", self.get_command(ctx, "screen"), args
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Commands, and the names of clusters in place of one."""
+        found = super().shell_complete(ctx, incomplete)
+        if incomplete.startswith("-"):
+            return found
+        return found + cli_complete.clusters(ctx, self.params[0], incomplete)
 
 
 @click.group(
@@ -79,6 +90,7 @@ def cli(ctx: click.Context) -> int:
 
     \b
     A first look and a first upgrade:
+      liftlock init harbor                 write harbor.toml and a profile to begin with
       liftlock harbor                      the screen: watch, upgrade, roll back, finalize
       liftlock trust harbor                record host keys that are unknown yet
       liftlock status harbor               what the cluster is, what is next
@@ -88,21 +100,42 @@ def cli(ctx: click.Context) -> int:
       liftlock finalize harbor             ... or: liftlock rollback harbor
 
     CLUSTER is a file, or a name (./NAME.toml, then the config directory). `liftlock CLUSTER`
-    opens the screen on it; `liftlock` alone takes ./cluster.toml or $LIFTLOCK_CLUSTER.
+    opens the screen on it; `liftlock` alone takes ./cluster.toml or $LIFTLOCK_CLUSTER, and
+    without them says how to begin.
     """
     if ctx.invoked_subcommand is not None:
         return Exit.OK
     if not Path("cluster.toml").is_file() and not os.environ.get("LIFTLOCK_CLUSTER"):
-        click.echo(ctx.get_help())
+        click.echo(_greeting())
         return Exit.OK
     return _open(None)
 
 
-_cluster = click.argument("cluster", required=False)
+GREETING = """\
+Liftlock upgrades software on the nodes of a cluster, safely, and always with a way back.
+
+There is no ./cluster.toml, and $LIFTLOCK_CLUSTER is not set. To begin:
+
+  liftlock demo                        a cluster of your own on loopback, to try everything on
+  liftlock init harbor                 write harbor.toml and a profile, as an example to edit
+  liftlock init harbor --node 10.0.0.11 --node 10.0.0.12 --product nats
+                                       ... with what these nodes say; they are only looked at
+  liftlock init harbor --from-ansible inventory.ini --group brokers --product nats
+                                       ... with the nodes of an Ansible inventory
+  liftlock doctor                      is this workstation fit?
+  liftlock --help                      every command, and what the exit codes mean"""
+
+
+def _greeting() -> str:
+    names = cli_complete.cluster_names()
+    if not names:
+        return GREETING
+    known = "\n".join(f"  liftlock {clean.line(name)}" for name in names)
+    return f"{GREETING}\n\nCluster files that can be meant by name:\n\n{known}"
 
 
 @cli.command(hidden=True)
-@_cluster
+@any_cluster_argument
 @product_option
 def screen(cluster: str | None, product: str | None) -> int:
     """The cluster, live, with every step on it. Without a terminal: its status."""
@@ -120,7 +153,7 @@ def _open(cluster: str | None, product: str | None = None) -> int:
 
 
 @cli.command()
-@_cluster
+@any_cluster_argument
 @click.option("--expect", metavar="V", help="Exit 0 only when settled on this version.")
 @click.option("--watch", is_flag=True, help="Go on and tell every change.")
 @json_option
@@ -133,7 +166,7 @@ def status(expect: str | None, watch: bool, **given: Any) -> int:
 
 
 @cli.command()
-@click.argument("cluster")
+@cluster_argument
 @release_argument
 @click.option(
     "--out",
@@ -153,7 +186,7 @@ def plan(release: Path, out: Path | None, **given: Any) -> int:
 
 
 @cli.command()
-@click.argument("cluster")
+@cluster_argument
 @click.argument("release", required=False, type=click.Path(path_type=Path))
 @click.option("--list", "listed", is_flag=True, help="What lies ready on the nodes, since when.")
 @click.option("--fresh", is_flag=True, help="Bring and verify every byte, whatever is there.")
@@ -181,7 +214,7 @@ def stage(release: Path | None, listed: bool, fresh: bool, **given: Any) -> int:
 
 
 @cli.command()
-@click.argument("cluster")
+@cluster_argument
 @release_argument
 @note_option
 @pace_options
@@ -202,7 +235,7 @@ def check(release: Path, **given: Any) -> int:
 
 
 @cli.command()
-@click.argument("cluster")
+@cluster_argument
 @release_argument
 @click.option(
     "--plan",
@@ -228,7 +261,7 @@ def upgrade(release: Path, reviewed: Path | None, **given: Any) -> int:
 
 
 @cli.command()
-@click.argument("cluster")
+@cluster_argument
 @json_option
 @yes_option
 @nodes_option
@@ -240,7 +273,7 @@ def trust(**given: Any) -> int:
 
 
 @cli.command()
-@click.argument("cluster")
+@cluster_argument
 @json_option
 @nodes_option
 def conflicts(**given: Any) -> int:
@@ -251,9 +284,9 @@ def conflicts(**given: Any) -> int:
 
 
 @cli.command()
-@click.argument("cluster", required=False)
-@click.argument("run", required=False)
-@click.option("--node", help="Only this node.")
+@any_cluster_argument
+@click.argument("run", required=False, shell_complete=cli_complete.runs)
+@click.option("--node", shell_complete=cli_complete.node, help="Only this node.")
 @json_option
 def journal(cluster: str | None, run: str | None, node: str | None, json: bool) -> int:
     """What happened in a run, the newest one by default.
@@ -268,7 +301,7 @@ def journal(cluster: str | None, run: str | None, node: str | None, json: bool) 
 
 
 @cli.command()
-@_cluster
+@any_cluster_argument
 @json_option
 @nodes_option
 def doctor(**given: Any) -> int:
@@ -294,7 +327,7 @@ def demo(nodes: int | None, directory: Path | None, serve: bool) -> int:
     return demonstration.demo(nodes, directory, serve=serve)
 
 
-for command in (*acts.ALL, release):
+for command in (*cli_acts.ALL, *cli_begin.ALL, release):
     cli.add_command(command)
 
 

@@ -5,7 +5,9 @@ from typing import Any
 
 import click
 
+from app import cli_complete
 from app.cli_options import (
+    cluster_argument,
     json_option,
     meant,
     nodes_option,
@@ -19,8 +21,8 @@ from app.cli_options import (
 
 
 @click.command()
-@click.argument("cluster")
-@click.argument("node", nargs=-1, required=True)
+@cluster_argument
+@click.argument("node", nargs=-1, required=True, shell_complete=cli_complete.node)
 @json_option
 @reason_option
 @product_option
@@ -32,8 +34,8 @@ def accept(node: tuple[str, ...], **given: Any) -> int:
 
 
 @click.command()
-@click.argument("cluster")
-@click.argument("node", nargs=-1, required=True)
+@cluster_argument
+@click.argument("node", nargs=-1, shell_complete=cli_complete.node, required=True)
 @click.option(
     "--by", "seconds", metavar="DURATION", default="10m", help="From now; 10m by default."
 )
@@ -48,7 +50,7 @@ def extend(node: tuple[str, ...], seconds: str, **given: Any) -> int:
 
 
 @click.command()
-@click.argument("cluster")
+@cluster_argument
 @click.argument("release", required=False, type=click.Path(path_type=Path))
 @note_option
 @pace_options
@@ -68,7 +70,7 @@ def resume(release: Path | None, **given: Any) -> int:
 
 
 @click.command()
-@click.argument("cluster")
+@cluster_argument
 @click.option(
     "--policy",
     type=click.Choice(["first", "all", "none", "after_role"]),
@@ -85,7 +87,7 @@ def pause(policy: str | None, **given: Any) -> int:
 
 
 @click.command()
-@click.argument("cluster")
+@cluster_argument
 @json_option
 @yes_option
 @reason_option
@@ -101,8 +103,8 @@ def abort(**given: Any) -> int:
 
 
 @click.command()
-@click.argument("cluster")
-@click.argument("node", nargs=-1)
+@cluster_argument
+@click.argument("node", nargs=-1, shell_complete=cli_complete.node)
 @click.option("--pin", is_flag=True, help="It stays at what it runs; it is read and shown.")
 @click.option("--forbid", metavar="VERSION", default="", help="This version, on them or anywhere.")
 @click.option("--until", metavar="DAY", help="The last day on which it counts: 2026-12-01.")
@@ -123,8 +125,8 @@ def exclude(node: tuple[str, ...], pin: bool, forbid: str, until: str | None, **
 
 
 @click.command()
-@click.argument("cluster")
-@click.argument("node", nargs=-1)
+@cluster_argument
+@click.argument("node", nargs=-1, shell_complete=cli_complete.node)
 @click.option("--forbid", metavar="VERSION", default="", help="Allow this version again.")
 @json_option
 @reason_option
@@ -137,7 +139,7 @@ def include(node: tuple[str, ...], forbid: str, **given: Any) -> int:
 
 
 @click.command()
-@click.argument("cluster")
+@cluster_argument
 @json_option
 @yes_option
 @reason_option
@@ -158,7 +160,7 @@ def rollback(**given: Any) -> int:
 
 
 @click.command()
-@click.argument("cluster")
+@cluster_argument
 @json_option
 @yes_option
 @reason_option
@@ -171,7 +173,7 @@ def takeover(**given: Any) -> int:
 
 
 @click.command()
-@click.argument("cluster")
+@cluster_argument
 @click.argument("version", required=False)
 @click.option("--preview", is_flag=True, help="What becomes final and what that frees, only.")
 @click.option(
@@ -201,7 +203,7 @@ def finalize(version: str | None, preview: bool, **given: Any) -> int:
 
 
 @click.command()
-@click.argument("cluster")
+@cluster_argument
 @json_option
 @yes_option
 @reason_option
@@ -217,7 +219,7 @@ def restart(**given: Any) -> int:
 
 
 @click.command()
-@click.argument("cluster")
+@cluster_argument
 @click.argument("name", required=False)
 @json_option
 @nodes_option
@@ -232,7 +234,7 @@ def value(name: str | None, **given: Any) -> int:
 
 
 @click.command()
-@click.argument("cluster")
+@cluster_argument
 @click.option(
     "--release", type=click.Path(path_type=Path), help="What it was installed from, if known."
 )
@@ -250,7 +252,7 @@ def adopt(release: Path | None, **given: Any) -> int:
 
 
 @click.command()
-@click.argument("cluster")
+@cluster_argument
 @json_option
 @nodes_option
 def verify(**given: Any) -> int:
@@ -265,7 +267,7 @@ def verify(**given: Any) -> int:
 
 
 @click.command()
-@click.argument("cluster")
+@cluster_argument
 @click.option("--staged", is_flag=True, help="Staged releases (the default).")
 @click.option("--everything", is_flag=True, help="Every trace of this program; products stay.")
 @json_option

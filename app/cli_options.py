@@ -6,7 +6,15 @@ from typing import Any
 
 import click
 
+from app import cli_complete
+
 Command = Callable[..., int]
+
+cluster_argument = click.argument("cluster", shell_complete=cli_complete.clusters)
+any_cluster_argument = click.argument(
+    "cluster", required=False, shell_complete=cli_complete.clusters
+)
+"""Without a name it is ./cluster.toml or $LIFTLOCK_CLUSTER."""
 
 release_argument = click.argument("release", type=click.Path(path_type=Path))
 
@@ -26,7 +34,11 @@ def product_option(function: Command) -> Command:
 def nodes_option(function: Command) -> Command:
     """Adds `--nodes` and `--product`."""
     return click.option(
-        "-n", "--nodes", metavar="SEL", help="Only these: n1,n2 or role:voter, with commas."
+        "-n",
+        "--nodes",
+        metavar="SEL",
+        shell_complete=cli_complete.nodes,
+        help="Only these: n1,n2 or role:voter, with commas.",
     )(product_option(function))
 
 

@@ -4,6 +4,7 @@ import getpass
 import resource
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -13,6 +14,7 @@ from backends.settings.cluster import Cluster, Node
 from backends.transport.admission import Admission
 from backends.transport.link import Link
 from backends.transport.local import LocalLink
+from backends.transport.outfit import Outfit
 from backends.transport.prompt import Nobody, Prompt, Secrets
 from backends.transport.sudo import SudoLink
 from backends.transport.way import Way
@@ -24,6 +26,15 @@ _MANY_FILES = 65536
 
 Links = Callable[[str], Link]
 """By the name of a node."""
+
+
+@dataclass(frozen=True, slots=True)
+class BySsh:
+    """What ssh config makes of the way to a node, with its own defaults."""
+
+    user: str
+    port: int
+    jump: str | None
 
 
 class Ways:
@@ -110,6 +121,30 @@ class Ways:
             found |= dict.fromkeys(await self.dialer().gateways(way))
         return list(found)
 
+    async def by_ssh_config(self, names: Collection[str]) -> dict[str, BySsh]:
+        """What ssh config adds for those of the named nodes that are reached over SSH.
+
+        Nobody is contacted for it.
+
+        Raises:
+            LinkFailed: ssh config cannot be used (exit 2).
+        """
+        found = {}
+        for way in self.over_ssh(names):
+            place = await self.dialer().place(way)
+            found[way.node] = BySsh(place.user, place.port, place.jump)
+        return found
+
+    async def outfit(self, names: Collection[str]) -> Outfit:
+        """What there is to reach the named nodes with; only looked at.
+
+        Raises:
+            LinkFailed: ssh config cannot be used (exit 2).
+        """
+        from backends.transport import ssh_outfit
+
+        return await ssh_outfit.look([await self.dialer().place(w) for w in self.over_ssh(names)])
+
     async def close(self) -> None:
         """Give the gateways back; the links were closed before."""
         if self._dialer is not None:
@@ -123,6 +158,17 @@ def _allow_many_connections() -> None:
     if soft < wanted:
         with suppress(ValueError):  # more than this system gives to anybody: then what it has
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+async def usual_outfit() -> Outfit:
+    """What there is to reach nodes with where no cluster says anything of it; only looked at.
+
+    Raises:
+        LinkFailed: ssh config cannot be used (exit 2).
+    """
+    from backends.transport import ssh_outfit
+
+    return await ssh_outfit.look([await ssh_outfit.usual_place()])
 
 
 class Embedded(Protocol):

@@ -1,14 +1,21 @@
 """The `check` command: each check a named row with a result and its evidence; none is silent.
 
-`preflight` and `installed` read only and leave nothing; `staged` looks at the staged tree, tries
-what the switch will need, rehearses the way back, and asks the product and the operator's own
-checks. The rows of `verify` are made here, too. Source: design.md, section 6.
+`preflight`, `fitness` (what `doctor` asks besides) and `installed` read only and leave nothing;
+`staged` looks at the staged tree, tries what the switch will need, rehearses the way back, and
+asks the product and the operator's own checks. The rows of `verify` are made here, too.
+Source: design.md, section 6.
 """
 
 import time
 from typing import Any, Dict, Iterator
 
-from backends.node import checks_installed, checks_preflight, checks_staged, checks_user
+from backends.node import (
+    checks_fitness,
+    checks_installed,
+    checks_preflight,
+    checks_staged,
+    checks_user,
+)
 from backends.node.checks_order import Answer, Check, Checks, Order
 from backends.node.layout import PointerUnreadable
 
@@ -81,6 +88,7 @@ _RUNS = frozenset(["service", "parse"])
 
 _SCOPES: Dict[str, Checks] = {
     "preflight": checks_preflight.CHECKS,
+    "fitness": checks_fitness.CHECKS,
     "staged": checks_staged.CHECKS,
     "installed": checks_installed.CHECKS,
 }

@@ -98,6 +98,29 @@ def disarm(places: Places) -> None:
     by_cron.disarm(places)
 
 
+class Standing(NamedTuple):
+    """What of a second layer is there."""
+
+    whole: str
+    """The kind of which nothing is missing; empty: none."""
+
+    is_any: bool
+    text: str
+
+
+def standing_of(places: Places) -> Standing:
+    """What is armed for this product, and what of it is missing; only read."""
+    said: List[str] = []
+    whole, is_any = "", False
+    for kind, look in (("systemd", by_systemd.standing), ("cron", by_cron.standing)):
+        there, missing = look(places)
+        if there:
+            is_any = True
+            said += there + ["%s is missing" % each for each in missing]
+            whole = whole or ("" if missing else kind)
+    return Standing(whole, is_any, ", ".join(said) or "nothing of it is there")
+
+
 def _command(places: Places, updater: str) -> List[str]:
     """What is run; the verb `tick` or `boot` and where our state is come behind it.
 

@@ -6,7 +6,7 @@ started: then the new version runs for a moment, is stopped, and the old one is 
 
 import os
 import shlex
-from typing import List
+from typing import List, Tuple
 
 from backends.node.places import Places, remove_if_there, sync_directory, write_file
 from backends.node.processes import SAFE_PATH
@@ -59,6 +59,14 @@ def disarm(places: Places) -> None:
     path = _path(places)
     if [each for each in (path, _part(path)) if remove_if_there(each)]:
         sync_directory(_FOLDER)
+
+
+def standing(places: Places) -> Tuple[List[str], List[str]]:
+    """What of it is there, and what is missing; only read."""
+    path = _path(places)
+    if not os.path.lexists(path):
+        return [], [path]
+    return [path], [] if _is_running() else ["a cron that runs"]
 
 
 def _path(places: Places) -> str:

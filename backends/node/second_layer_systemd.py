@@ -4,7 +4,7 @@ The units go away by themselves: what they start takes them away when there is n
 """
 
 import os
-from typing import Dict, List
+from typing import Dict, List, Tuple
 
 from backends.node import systemd
 from backends.node.places import (
@@ -120,6 +120,28 @@ def disarm(places: Places) -> None:
         remove_if_there(path)
     for folder in sorted({os.path.dirname(path) for path in there}):
         sync_directory(folder)
+
+
+def standing(places: Places) -> Tuple[List[str], List[str]]:
+    """What of it is there, and what is missing; only read."""
+    name = places.second_layer
+    wanted = [os.path.join(systemd.UNITS, "%s%s" % (name, suffix)) for suffix in _FILES]
+    wanted += list(_links(name))
+    there = [path for path in wanted if os.path.lexists(path)]
+    missing = [path for path in wanted if path not in there]
+    timer = "%s.timer" % name
+    if there and _is_waiting(timer):
+        there.append("%s is active" % timer)
+    elif there:
+        missing.append("the active state of %s" % timer)
+    return there, missing
+
+
+def _is_waiting(timer: str) -> bool:
+    try:
+        return systemd.show(timer, ["ActiveState"])["ActiveState"] == "active"
+    except systemd.Silent:
+        return False  # whoever does not answer starts nothing
 
 
 def start_tick(places: Places) -> None:

@@ -9,7 +9,8 @@ from backends.domain.problem import Exit, LiftlockError, Problem
 from backends.node.expand import ExpandError, expand
 from backends.products.profile import Profile
 from backends.products.profile_facts import FactTable, LeaderTable
-from backends.products.profile_file import HealthTable, HookTable, ServiceTable
+from backends.products.profile_file import HealthTable, HookTable
+from backends.products.profile_service import ServiceTable
 from backends.settings.toml_keys import nearest
 
 

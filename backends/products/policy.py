@@ -1,5 +1,7 @@
 """The policy and limits that count: the cluster's `[policy]`, over the profile, over defaults."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
 from typing import Any, Protocol
 
 from backends.domain.policy import (
@@ -13,7 +15,7 @@ from backends.domain.policy import (
 )
 from backends.products.profile import Profile
 
-_POLICY = {
+_POLICY: dict[str, Any] = {
     "batch": int,
     "pause": Pause,
     "accept": Accept,
@@ -59,29 +61,68 @@ class HasPolicy(Protocol):
     def policy(self) -> object: ...
 
 
+@dataclass(frozen=True, slots=True)
+class Said:
+    """A value of the policy or the limits, and who says it."""
+
+    table: str
+    """`policy` of the cluster file; `limits` or `service` of the profile."""
+
+    key: str
+    value: Any
+
+
 def effective_policy(cluster: HasPolicy, profile: Profile) -> tuple[Policy, Limits]:
     """What counts for this product on this cluster.
 
     Whether the numbers fit together is not judged here, but by `policy.invariants` when a plan
     is made: also a cluster with unusable limits can be looked at.
     """
+    policy, limits = said(cluster, profile)
+    return (
+        Policy(**{inner: each.value for inner, each in policy.items()}),
+        Limits(**{inner: each.value for inner, each in limits.items()}),
+    )
+
+
+def said(cluster: HasPolicy, profile: Profile) -> tuple[dict[str, Said], dict[str, Said]]:
+    """Who says what of the policy and of the limits, by inner name; the rest is default."""
     written = cluster.policy
-    policy: dict[str, Any] = {
-        key: kind(value)
-        for key, kind in _POLICY.items()
-        if (value := getattr(written, key)) is not None
+    policy = {
+        key: replace(each, value=_POLICY[key](each.value))
+        for key, each in _stated("policy", written, {key: key for key in _POLICY}).items()
     }
-    policy |= _stated(written, _STOP_RULE)
-    limits = _stated(profile.service, _SERVICE)
-    limits |= _stated(profile.limits, _LIMITS)
-    limits |= _stated(written, _LIMITS)
-    return Policy(**policy), Limits(**limits)
+    policy |= _stated("policy", written, _STOP_RULE)
+    limits = _stated("service", profile.service, _SERVICE)
+    limits |= _stated("limits", profile.limits, _LIMITS)
+    limits |= _stated("policy", written, _LIMITS)
+    return policy, limits
 
 
-def _stated(table: object, names: dict[str, str]) -> dict[str, Any]:
+def keys() -> dict[str, str]:
+    """Inner name -> key of `[policy]`; what no file can say is not in it."""
+    outer = {key: key for key in _POLICY} | _STOP_RULE | _LIMITS
+    return {inner: key for key, inner in outer.items()}
+
+
+def defaults() -> dict[tuple[str, str], Any]:
+    """(table, key) -> what counts where no file says anything."""
+    known = {**vars_of(Policy()), **vars_of(Limits())}
+    found = {("policy", key): known[inner] for inner, key in keys().items()}
+    found |= {("service", key): known[inner] for key, inner in _SERVICE.items()}
+    found |= {("limits", key): known[inner] for key, inner in _LIMITS.items()}
+    return found
+
+
+def vars_of(owner: Policy | Limits) -> dict[str, Any]:
+    """All values, by inner name."""
+    return {each.name: getattr(owner, each.name) for each in fields(owner)}
+
+
+def _stated(table: str, owner: object, names: Mapping[str, str]) -> dict[str, Said]:
     """The values that a table states, under their inner names."""
     return {
-        inner: value
+        inner: Said(table, key, value)
         for key, inner in names.items()
-        if (value := getattr(table, key, None)) is not None
+        if (value := getattr(owner, key, None)) is not None
     }

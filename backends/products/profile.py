@@ -2,9 +2,10 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
+from types import MappingProxyType
 from typing import Protocol
 
 from backends.domain.minimum import Minimum
@@ -21,10 +22,14 @@ from backends.products.profile_file import (
     LimitsTable,
     ProductTable,
     ProfileFile,
-    ServiceTable,
 )
+from backends.products.profile_service import ServiceTable
 from backends.settings.toml_file import read_toml
 from backends.settings.toml_keys import nearest
+from backends.settings.toml_lines import Place
+
+BUILTIN = Path(str(files("backends.products.builtin")))
+"""The profiles that come with this program."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +54,15 @@ class Profile:
     leader: LeaderTable | None = None
     minimums: tuple[Minimum, ...] = ()
     """How many nodes must go on serving while others are changed."""
+    lines: Mapping[Place, int] = field(
+        default_factory=lambda: MappingProxyType({}), compare=False, repr=False
+    )
+    """Where each key that `source` states stands in it."""
+
+    @property
+    def is_builtin(self) -> bool:
+        """Whether it came with this program."""
+        return self.source.parent == BUILTIN
 
     @property
     def name(self) -> str:
@@ -123,7 +137,8 @@ def read_profile(path: Path) -> Profile:
 
     Raises LiftlockError, exit 2: see `read_toml` and `TomlFile.validate`.
     """
-    written = read_toml(path).validate(ProfileFile)
+    file = read_toml(path)
+    written = file.validate(ProfileFile)
     service = written.service
     if service.kind == "control" and service.control is None:
         service = service.model_copy(update={"control": "control"})
@@ -148,6 +163,7 @@ def read_profile(path: Path) -> Profile:
             Minimum(role, count if isinstance(count, int) else None)
             for role, count in written.minimum.items()
         ),
+        lines=file.lines,
     )
 
 
@@ -167,9 +183,8 @@ def _find(name: str, folder: Path, config_dir: Path) -> Path:
     wanted = Path(name).expanduser()
     if wanted.suffix != ".toml":
         wanted = wanted.with_name(wanted.name + ".toml")
-    builtin = Path(str(files("backends.products.builtin")))
     # A name with a slash is the operator's own file; only plain names are built in.
-    folders = [folder, config_dir] + ([builtin] if len(wanted.parts) == 1 else [])
+    folders = [folder, config_dir] + ([BUILTIN] if len(wanted.parts) == 1 else [])
     tried = [each / wanted for each in folders]
     for path in tried:
         if path.is_file():

@@ -14,12 +14,19 @@ class FactTable(Table):
     """One entry of `[facts]`: how a product's own word is read, in one of three ways."""
 
     http: Url | None = None
+    """Asked on the node; the answer is JSON."""
+
     field: FieldName | None = None
+    """With `http`, the value in its answer; dots lead into objects."""
+
     command: Command | None = None
+    """Run on the node in the version's tree; what it prints counts."""
+
     pattern: Annotated[Text, AfterValidator(pattern_text)] | None = None
     """What to take of the output or the file: the group, else the whole match; default: all."""
 
     file: Annotated[Template, AfterValidator(absolute)] | None = None
+    """A file on the node that holds it."""
 
     @model_validator(mode="after")
     def _one_way(self) -> "FactTable":
@@ -50,3 +57,4 @@ class FactsTable(Table):
     """`[facts]`"""
 
     version: FactTable | None = None
+    """The version that runs, by the product's own word."""

@@ -16,7 +16,6 @@ from backends.node.keeping import kept, ours
 from backends.products.profile_facts import FactsTable, FactTable, LeaderTable
 from backends.products.profile_fields import (
     Command,
-    EnvironmentName,
     FieldName,
     Url,
     absolute,
@@ -26,7 +25,8 @@ from backends.products.profile_fields import (
     inside_tree,
     kept_name,
 )
-from backends.products.template import Template, TemplateWord
+from backends.products.profile_service import ServiceTable
+from backends.products.template import Template
 from backends.settings.fields import Count, Deadline, SafeName, Table, Text
 from backends.settings.toml_file import at
 
@@ -35,7 +35,11 @@ class ProductTable(Table):
     """`[product]`"""
 
     name: SafeName
+    """What a cluster file's `product` means; also the name in each release."""
+
     layout: Literal["versions", "overlay", "swap"] = "versions"
+    """How its versions lie on a node: side by side, or flat in one directory."""
+
     directory: Annotated[Text, AfterValidator(directory_text)]
     """Absolute. With `versions` they lie in it: `<directory>/<version>/`; else it holds the one
     that is installed."""
@@ -60,6 +64,8 @@ class ProductTable(Table):
     else who Liftlock is on the node."""
 
     version_order: Literal["debian", "semver", "integer", "sequence"] = "debian"
+    """How two versions are held against each other."""
+
     sequence: Annotated[tuple[Text, ...], Field(min_length=1)] | None = None
     """All versions, oldest first, for version_order = "sequence"."""
 
@@ -92,90 +98,6 @@ class ProductTable(Table):
                 raise at(("directories",), f"{one} lies in {other}")
 
 
-class CommandsTable(Table):
-    """`[service] commands`, for kind = "command"."""
-
-    start: Command
-    stop: Command
-    status: Command | None = None
-    """0 is started, anything else stopped; without it, the service's process is looked for."""
-
-    restart: Command | None = None
-
-
-UnitName = Annotated[str, Field(pattern=r"^[A-Za-z0-9:_.@-]{1,200}\.service$")]
-TriggerName = Annotated[
-    str, Field(pattern=r"^[A-Za-z0-9:_.@-]{1,200}\.(socket|timer|path|automount)$")
-]
-
-_OWN_KEYS = {
-    "control": "control",
-    "commands": "command",
-    "unit": "systemd",
-    "triggers": "systemd",
-    "script": "sysv",
-}
-"""Keys of `[service]` that go with one kind."""
-
-_NEEDED_KEYS = {
-    "command": ("commands", "needs start and stop"),
-    "systemd": ("unit", "needs it"),
-    "sysv": ("script", "needs it"),
-}
-
-
-class ServiceTable(Table):
-    """`[service]`"""
-
-    kind: Literal["control", "command", "systemd", "sysv"]
-    control: Annotated[Text, AfterValidator(inside_tree)] | None = None
-    """The script in the version's tree: start, stop, status, restart, tail; default "control"."""
-
-    commands: CommandsTable | None = None
-    unit: UnitName | None = None
-    """With `systemd`, the unit's whole name."""
-
-    triggers: tuple[TriggerName, ...] = ()
-    """With `systemd`, units that start it by themselves; they are stopped and started with it."""
-
-    script: SafeName | None = None
-    """With `sysv`, the script's name in /etc/init.d."""
-
-    definition: Annotated[Text, AfterValidator(inside_tree)] | None = None
-    """With `systemd` and `sysv`, the file of the release that becomes the unit or the script."""
-
-    env: dict[EnvironmentName, TemplateWord] = Field(default_factory=dict)
-    """For the commands of the service and of the checks; a unit gets what its definition says."""
-
-    pid_file: Template | None = None
-    """Relative to the version's tree, or absolute."""
-
-    stop_timeout: Deadline | None = None
-    on_stop_timeout: Literal["abort", "kill"] = "abort"
-    """What is done about a service that does not stop: nothing was changed yet."""
-
-    start_timeout: Deadline = 60.0
-    request_timeout: Deadline | None = None
-    log: Template | None = None
-    """"control tail", "journald", a path (relative to the version's tree, or absolute), or
-    "none"."""
-
-    @model_validator(mode="after")
-    def _fits(self) -> "ServiceTable":
-        needed, why = _NEEDED_KEYS.get(self.kind, ("", ""))
-        if needed and getattr(self, needed) is None:
-            raise at((needed,), f'is missing: kind = "{self.kind}" {why}')
-        for key, kind in _OWN_KEYS.items():
-            if getattr(self, key) and self.kind != kind:
-                raise at((key,), f'goes with kind = "{kind}"')
-        if self.definition and self.kind not in ("systemd", "sysv"):
-            raise at(("definition",), 'goes with kind = "systemd" or "sysv"')
-        for log, kind in (("control tail", "control"), ("journald", "systemd")):
-            if self.log == log and self.kind != kind:
-                raise at(("log",), f'"{log}" goes with kind = "{kind}"')
-        return self
-
-
 _ONLY = {
     "http": ("url", "status", "version_field"),
     "command": ("command",),
@@ -189,12 +111,20 @@ class HealthTable(Table):
     """One `[[health]]`"""
 
     kind: Literal["control", "command", "http", "tcp", "version", "status_file"]
+    """How it is asked."""
+
     name: SafeName | None = None
     """Default: the kind and a number, such as http-1."""
 
     level: Literal["hard", "soft"] = "hard"
+    """"hard": a failure takes the node back; "soft": a person is asked."""
+
     timeout: Deadline = 5.0
+    """For one look."""
+
     url: Url | None = None
+    """With `http`, what is asked on the node."""
+
     status: Annotated[Count, Field(ge=100, le=599)] | None = None
     """The answer's HTTP status; default 200."""
 
@@ -229,7 +159,11 @@ class HookTable(Table):
     """One `[[hooks]]`: a command of the product's own, run on the node at a moment."""
 
     name: SafeName
+    """What it is called in plans and journals."""
+
     when: Literal["before_stop", "after_stop", "before_start", "after_start", "before_finalize"]
+    """The moment at which it is run."""
+
     command: Command
     """0 is well, 21 not now (it is asked again until its time is over), anything else undoes the
     upgrade. Run in the tree of the old version before and after its stop, else of the new one."""
@@ -238,6 +172,7 @@ class HookTable(Table):
     """What takes it back, also when nobody is there. Both may be run twice."""
 
     timeout: Deadline = 60.0
+    """For it and for its undo, each."""
 
 
 class CheckTable(Table):
@@ -315,12 +250,25 @@ class LimitsTable(Table):
     """`[limits]`: each key overrides the defaults; a cluster's `[policy]` overrides it."""
 
     healthy_deadline: Deadline | None = None
+    """After the start, until a node has to be healthy."""
+
     min_healthy: Deadline | None = None
+    """So long without a failure, then a node counts as healthy."""
+
     accept_window: Deadline | None = None
+    """After the start, until the node decides by itself."""
+
     health_poll: Deadline | None = None
+    """From one look at its health to the next."""
+
     max_restarts: Count | None = None
+    """More restarts in the trial than so many are a failure."""
+
     max_flaps: Count | None = None
+    """More changes between healthy and failing than so many are a failure."""
+
     install_step: Deadline | None = None
+    """The longest that one step of an installation may take."""
 
 
 class ProfileFile(Table):
@@ -333,19 +281,39 @@ class ProfileFile(Table):
     changed: a number, or "majority"."""
 
     product: ProductTable
+    """What the product is, and where it lies on a node."""
+
     service: ServiceTable
+    """How it is started and stopped."""
+
     health: tuple[HealthTable, ...] = ()
+    """How it is judged; all of them together. Without any, the service itself is asked."""
+
     check: CheckTable = CheckTable()
+    """What is asked about a staged release before anything is stopped."""
+
     configuration: tuple[ConfigurationTable, ...] = ()
+    """Files that come from elsewhere than from the release."""
+
     hooks: tuple[HookTable, ...] = ()
+    """Commands of the product's own at given moments of an upgrade."""
+
     data: DataTable = DataTable()
+    """What the product keeps, and what becomes of it when a node goes back."""
+
     facts: FactsTable = FactsTable()
+    """How the product's own word is read."""
     leader: LeaderTable | None = None
+    """Which node leads the others."""
+
     values: dict[SafeName, FactTable] = Field(default_factory=dict)
     """Each is what `liftlock value` reads under its name, on the node."""
 
     finalize: FinalizeTable = FinalizeTable()
+    """What belongs to a finalize."""
+
     limits: LimitsTable = LimitsTable()
+    """Waiting times and widths that this product needs."""
 
     @model_validator(mode="after")
     def _checks_fit(self) -> "ProfileFile":

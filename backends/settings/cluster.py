@@ -5,11 +5,13 @@ from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 from backends.domain.marks import Mark
 from backends.settings.cluster_file import (
     Become,
     ClusterFile,
+    Connection,
     DefaultsTable,
     NodeTable,
     PolicyTable,
@@ -17,6 +19,10 @@ from backends.settings.cluster_file import (
     Transport,
 )
 from backends.settings.toml_file import Mistake, TomlFile, read_toml
+from backends.settings.toml_lines import Place
+
+BUILTIN: Mapping[str, Any] = MappingProxyType({"become": "none", "transport": "ssh"})
+"""What counts of a connection where neither a node nor `[defaults]` says anything."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +53,11 @@ class Node:
 
     until: date | None = None
     """The last day of the exclusion, or of the pin."""
+
+    said_at: Mapping[str, Place] = field(
+        default_factory=lambda: MappingProxyType({}), compare=False, repr=False
+    )
+    """Where in the cluster file what it inherits was said; what nobody said is not in it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +94,11 @@ class Cluster:
 
     notes: tuple[str, ...] = ()
     """What an operator should know about the file although it is valid."""
+
+    lines: Mapping[Place, int] = field(
+        default_factory=lambda: MappingProxyType({}), compare=False, repr=False
+    )
+    """Where each key that `source` states stands in it."""
 
     @property
     def product(self) -> str:
@@ -142,6 +158,7 @@ def load_cluster(path: Path, *, today: date) -> Cluster:
         policy=written.policy,
         staging=written.staging,
         notes=tuple(notes),
+        lines=file.lines,
     )
 
 
@@ -171,7 +188,7 @@ def select_nodes(
 def _node(
     name: str, table: NodeTable, defaults: DefaultsTable, today: date, notes: list[str]
 ) -> Node:
-    transport = table.transport or defaults.transport or "ssh"
+    taken, said_at = _inherited(name, table, defaults)
     excluded, pinned = table.exclude, table.pin
     if (excluded or pinned) and table.until and table.until < today:
         what = "exclusion" if excluded else "pin"
@@ -179,21 +196,31 @@ def _node(
         excluded = pinned = None
     return Node(
         name=name,
-        address=table.address or ("local" if transport == "local" else name),
+        address=table.address or ("local" if taken["transport"] == "local" else name),
         role=table.role or "",
         canary=table.canary,
         vars=MappingProxyType(dict(table.vars)),
-        user=table.user or defaults.user,
-        become=table.become or defaults.become or "none",
-        port=table.port or defaults.port,
-        jump=table.jump or defaults.jump,
-        python=table.python or defaults.python,
-        state_dir=table.state_dir or defaults.state_dir,
-        transport=transport,
         excluded=excluded,
         pinned=pinned,
         until=table.until if excluded or pinned else None,
+        said_at=said_at,
+        **taken,
     )
+
+
+def _inherited(
+    name: str, table: NodeTable, defaults: DefaultsTable
+) -> tuple[dict[str, Any], dict[str, Place]]:
+    """How a node is reached: its line, else `[defaults]`, else `BUILTIN`; and who said it."""
+    taken: dict[str, Any] = {}
+    said_at: dict[str, Place] = {}
+    for key in Connection.model_fields:
+        taken[key] = BUILTIN.get(key)
+        for place, who in ((("nodes", name, key), table), (("defaults", key), defaults)):
+            if value := getattr(who, key):
+                taken[key], said_at[key] = value, place
+                break
+    return taken, said_at
 
 
 def _without_address(file: TomlFile, written: ClusterFile) -> Iterable[Mistake]:

@@ -44,16 +44,26 @@ class ClusterTable(Table):
     """`[cluster]`"""
 
     name: SafeName
+    """What the cluster is called: on the screen, in journals, and typed before a finalize."""
+
     environment: SafeName = "test"
     """The badge on the screen; finalize in "production" needs the version typed."""
 
     product: SafeName | None = None
+    """What runs here; its profile says how it is installed."""
+
     products: Annotated[tuple[SafeName, ...], Field(min_length=1)] | None = None
+    """Instead of `product`, where several run here; each command is about one of them."""
+
     profile: Text | None = None
     """File or name of the product's profile; without it, the product's name is looked for."""
 
     signatures: Literal["required", "optional"] = "required"
+    """"required": only releases that somebody signed who is in `allowed_signers`."""
+
     allowed_signers: Text | None = None
+    """Who may sign releases: a file as in ssh-keygen(1)."""
+
     revoked_keys: Text | None = None
     """Keys whose signatures no longer count: a public key or SHA256: fingerprint a line."""
 
@@ -86,16 +96,26 @@ class Connection(Table):
     """What `[defaults]` may say for all nodes and a node for itself."""
 
     user: User | None = None
+    """Who logs in; without it: as ssh config says, else who runs this program."""
+
     become: Become | None = None
+    """Whether the updater runs as root by sudo; "sudo-password" where it asks for one."""
+
     port: Port | None = None
+    """Of SSH; without it: as ssh config says, else 22."""
+
     jump: Jump | None = None
+    """Gateways on the way, as in "ops@bastion"; several with commas between."""
+
     python: Interpreter | None = None
     """The interpreter on the node; without it, the usual places are searched."""
 
     state_dir: Directory | None = None
-    """Where the updater keeps its state on the node; default: design.md, section 5."""
+    """Where the updater keeps its state on the node; default: for root /var/lib/liftlock, else
+    ~/.local/state/liftlock."""
 
     transport: Transport | None = None
+    """"local": this machine itself, without SSH."""
 
     @model_validator(mode="after")
     def _state_dir_stays(self) -> "Connection":
@@ -112,9 +132,17 @@ class NodeTable(Connection):
     """One line of `[nodes]`"""
 
     address: Address | None = None
+    """A name or an IP address; needed unless transport = "local"."""
+
     role: SafeName | None = None
+    """What `-n role:X` means, and what the profile's `roles` puts in an order."""
+
     canary: Flag = False
+    """Whether it is upgraded before the others of its role."""
+
     vars: dict[VariableName, Variable] = Field(default_factory=dict)
+    """The values of {vars.X} in the profile."""
+
     exclude: Text | None = None
     """Why the node is left out."""
 
@@ -137,16 +165,35 @@ class PolicyTable(Table):
     """`[policy]`: each key overrides the profile's `[limits]` and the defaults."""
 
     batch: Width | None = None
+    """So many nodes are installed at once."""
+
     pause: Literal["first", "all", "none", "after_role"] | None = None
+    """When a person is waited for between two nodes."""
+
     accept: Literal["auto", "manual"] | None = None
+    """Who accepts a healthy node: "auto" this program, "manual" a person."""
+
     if_operator_vanishes: Literal["rollback", "hold", "keep_if_healthy"] | None = None
+    """What a node does when `accept_window` ends and nobody has accepted."""
+
     on_failure: Literal["rollback", "hold"] | None = None
+    """What a node does when a hard check fails."""
+
     second_layer: Literal["auto", "none"] | None = None
+    """What takes up a dead updater's work: "auto" is systemd, else cron, else nothing."""
 
     accept_window: Deadline | None = None
+    """After the start, until the node decides by itself; above `healthy_deadline`."""
+
     min_healthy: Deadline | None = None
+    """So long without a failure, then a node counts as healthy."""
+
     healthy_deadline: Deadline | None = None
+    """After the start, until a node has to be healthy."""
+
     health_poll: Deadline | None = None
+    """From one look at its health to the next."""
+
     connect: Deadline | None = None
     """For connection and login together."""
 
@@ -157,7 +204,11 @@ class PolicyTable(Table):
     """For a question to the node, here."""
 
     stop_timeout: Deadline | None = None
+    """Until a stopped service has to be seen gone."""
+
     install_step: Deadline | None = None
+    """The longest that one step of an installation may take."""
+
     verify_every: Deadline | None = None
     """So often whoever watches has every byte of what runs read again."""
 
@@ -165,24 +216,36 @@ class PolicyTable(Table):
     """More than so many are a failure."""
 
     max_flaps: Count | None = None
+    """More changes between healthy and failing than so many are a failure."""
+
     max_failed: Count | None = None
     """The run stops when so many nodes have failed; 0 and 1 both mean: at the first."""
 
     max_unreachable: Count | None = None
+    """As `max_failed`, for nodes that could not be reached."""
+
     max_timed_out: Count | None = None
+    """As `max_failed`, for nodes that did not come to an end in time."""
+
     max_refused: Count | None = None
+    """As `max_failed`, for nodes that a check refused."""
 
     uploads: Width | None = None
     """To so many nodes at once."""
 
     handshakes: Width | None = None
+    """So many logins at once."""
+
     handshakes_per_gateway: Width | None = None
+    """So many logins at once through one gateway."""
 
 
 class StagingTable(Table):
     """`[staging]`: how releases come to the nodes."""
 
     how: Literal["push", "pull", "present"] = "push"
+    """Who moves the bytes: "push" this program, "pull" each node, "present" nobody."""
+
     url: Mirror | None = None
     """For pull: each node gets {url}/{arch}/{name}-{version}.tar.gz, arch as in linux_amd64."""
 
@@ -208,10 +271,19 @@ class ClusterFile(Table):
     """A whole cluster file."""
 
     cluster: ClusterTable
+    """What the cluster is, and who may sign for it."""
+
     defaults: DefaultsTable = DefaultsTable()
+    """How nodes are reached that say nothing else for themselves."""
+
     nodes: dict[SafeName, NodeTable]
+    """The nodes, a line each: NAME = { address = ... }."""
+
     policy: PolicyTable = PolicyTable()
+    """How an upgrade proceeds, and what stops it."""
+
     staging: StagingTable = StagingTable()
+    """How releases come to the nodes."""
 
     @model_validator(mode="after")
     def _nodes_fit_together(self) -> "ClusterFile":

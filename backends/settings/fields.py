@@ -3,7 +3,15 @@
 from datetime import date
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, Strict
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    Strict,
+    WithJsonSchema,
+)
 
 from backends.settings.units import parse_duration, parse_size
 
@@ -43,10 +51,24 @@ Text = Annotated[str, AfterValidator(_plain)]
 Argv = Annotated[tuple[Text, ...], Field(min_length=1)]
 """A command as its list of arguments; nothing in here ever passes through a shell."""
 
-Deadline = Annotated[float, BeforeValidator(parse_duration), Field(gt=0, le=30 * 86400)]
+DURATION = "a number with ms, s, m, h or d, or several of them; above 0, at most 30 days"
+SIZE = "bytes a second: a number with B, kB, MB, GB, KiB, MiB or GiB; at least 1 KiB"
+"""How a schema names the units of a text."""
+
+Deadline = Annotated[
+    float,
+    BeforeValidator(parse_duration),
+    Field(gt=0, le=30 * 86400),
+    WithJsonSchema({"type": "string", "unit": DURATION, "examples": ["30s", "1h 30m"]}),
+]
 """Seconds, written as text with a unit; above 0, at most 30 days."""
 
-Rate = Annotated[int, BeforeValidator(parse_size), Field(ge=1024)]
+Rate = Annotated[
+    int,
+    BeforeValidator(parse_size),
+    Field(ge=1024),
+    WithJsonSchema({"type": "string", "unit": SIZE, "examples": ["20 MB"]}),
+]
 """Bytes a second, written as a size with a unit; at least 1 KiB."""
 
 Count = Annotated[int, Strict(), Field(ge=0, le=1_000_000)]
@@ -61,7 +83,11 @@ Day = Annotated[date, Strict()]
 Port = Annotated[int, Strict(), Field(ge=1, le=65535)]
 """A TCP port."""
 
-Variable = Annotated[str, BeforeValidator(_variable)]
+Variable = Annotated[
+    str,
+    BeforeValidator(_variable),
+    WithJsonSchema({"type": ["string", "number", "boolean"]}),
+]
 """A value for `{vars.X}`: a text, number, true or false; kept as the text that is put in."""
 
 VariableName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_-]{0,99}$")]

@@ -4,7 +4,6 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from backends.domain.problem import Exit, LiftlockError, Problem
-from backends.settings.toml_keys import nearest
 
 DEFAULT_FILE = "cluster.toml"
 VARIABLE = "LIFTLOCK_CLUSTER"
@@ -33,7 +32,7 @@ def find_cluster(
             code="no-cluster",
             summary="No cluster is named.",
             evidence=f"There is no {here}, and ${VARIABLE} is not set.",
-            advice="Name a cluster file, or write one: the README shows how.",
+            advice="Name a cluster file, or have one written: liftlock init NAME",
         ),
         Exit.USAGE,
     )
@@ -53,6 +52,9 @@ def _named(argument: str, origin: str, cwd: Path, config_dir: Path) -> Path:
 
 
 def _missing(what: str, tried: Iterable[Path], folders: Iterable[Path]) -> LiftlockError:
+    # It loads pydantic, which completion does without.
+    from backends.settings.toml_keys import nearest
+
     known = sorted({path.stem for folder in folders for path in folder.glob("*.toml")})
     near = nearest(Path(what.split(" ")[0]).stem, known)
     if near:
@@ -60,7 +62,7 @@ def _missing(what: str, tried: Iterable[Path], folders: Iterable[Path]) -> Liftl
     elif known:
         advice = f"Known here: {', '.join(known[:10])}."
     else:
-        advice = "Write one: the README shows how."
+        advice = "Have one written: liftlock init NAME"
     evidence = "\n".join(f"no file {path}" for path in tried)
     return LiftlockError(
         Problem("cluster-missing", f"There is no cluster {what}.", evidence, advice), Exit.USAGE

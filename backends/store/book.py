@@ -5,8 +5,10 @@ people: what a node is, only the node says.
 """
 
 import json
+import os
 import sqlite3
 from collections.abc import Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -268,3 +270,33 @@ def _unwritable(path: Path, error: sqlite3.Error) -> LiftlockError:
         ),
         Exit.USAGE,
     )
+
+
+def run_ids(path: Path, cluster: str | None, limit: int) -> list[str]:
+    """The newest runs, of one cluster or of all; only read, and none where it cannot be read."""
+    wanted = "select id from run where ?1 is null or cluster = ?1 order by began desc limit ?2"
+    try:
+        db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=0.1)
+        with closing(db):
+            return [str(row[0]) for row in db.execute(wanted, (cluster, limit))]
+    except sqlite3.Error:
+        return []
+
+
+def why_unusable(path: Path) -> str:
+    """Why runs could not be written down there; empty where they can. Nothing is made for it."""
+    if not path.exists():
+        folder = next((each for each in path.parents if each.exists()), path.parent)
+        is_free = folder.is_dir() and os.access(folder, os.W_OK | os.X_OK)
+        return "" if is_free else f"{path} cannot be made: {folder} takes no files"
+    if not os.access(path, os.R_OK | os.W_OK) or not os.access(path.parent, os.W_OK | os.X_OK):
+        return f"{path} cannot be written"
+    try:
+        db = sqlite3.connect(
+            f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=_BUSY_SECONDS
+        )
+        with closing(db):
+            (found,) = db.execute("pragma user_version").fetchone()
+    except sqlite3.Error as error:
+        return f"{path}: {error}"
+    return "" if found <= VERSION else f"{path} was written by a newer version of this program"

@@ -16,7 +16,7 @@ from backends.transport.prompt import Secret, Secrets
 _PASSPHRASES = 3
 """How often a passphrase is asked for before a key is left alone."""
 
-_USUAL = tuple(f"~/.ssh/{name}" for name in ("id_ed25519", "id_ecdsa", "id_rsa"))
+USUAL = tuple(f"~/.ssh/{name}" for name in ("id_ed25519", "id_ecdsa", "id_rsa"))
 """The keys that ssh config means by saying nothing."""
 
 
@@ -98,7 +98,7 @@ def to_load(files: Sequence[str], *, only: bool) -> Sequence[str] | None:
 
 def locked(files: Sequence[str]) -> list[LockedKey]:
     """Those of the files, or of the usual ones, that need a passphrase."""
-    found = _contents(files or _USUAL)
+    found = _contents(files or USUAL)
     return [LockedKey(file, content) for file, content in found if _is_locked(content)]
 
 

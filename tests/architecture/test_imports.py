@@ -90,7 +90,7 @@ LINKS = (
     "backends.transport.ssh",
     *(
         f"backends.transport.ssh_{part}"
-        for part in ("dialer", "host_keys", "keys", "login", "place", "problems")
+        for part in ("dialer", "host_keys", "keys", "login", "outfit", "place", "problems")
     ),
     "backends.transport.sudo",
     "backends.transport.local",
@@ -106,6 +106,8 @@ RULES: dict[str, Rule] = {
     # The updater runs alone on a node; test_updater_floor.py reads it once more.
     "backends.node": Rule(()),
     "backends.settings": Rule(("backends.domain",), (*PYDANTIC, "platformdirs")),
+    # Our own files are TOML; YAML is what others wrote.
+    "backends.settings.ansible_yaml": Rule(("backends.domain", "backends.settings"), ("yaml",)),
     # A profile is a TOML file, as a cluster file is: one reader for both. What the reader reads in
     # settings (the cluster file, preferences) is not the products' business.
     "backends.products": Rule(

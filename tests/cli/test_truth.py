@@ -309,7 +309,7 @@ def test_bare_liftlock_looks_at_the_cluster_that_is_here(
 ) -> None:
     monkeypatch.chdir(settled.top)
     greeting = settled.run()
-    assert (greeting.status, "Usage: liftlock" in greeting.out) == (0, True)
+    assert (greeting.status, "liftlock init" in greeting.out) == (0, True)
     (settled.top / "cluster.toml").write_text(settled.file.read_text())
     assert "settled 4.11.0" in settled.run().out
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from backends.domain.problem import Exit, LiftlockError
 from backends.domain.versions import VersionOrder
-from backends.products import profile_facts, profile_file
+from backends.products import profile_facts, profile_file, profile_service
 from backends.products.profile import Profile, load_cluster_profile, load_profile, read_profile
 from backends.products.profile_file import ProductTable
 from backends.settings.cluster import load_cluster
@@ -150,8 +150,8 @@ def test_a_mistake_in_a_profile_is_named(tmp_path: Path, text: str, said: str) -
 
 TABLES: dict[str, tuple[type[Table], str]] = {
     "[product]": (profile_file.ProductTable, "%s[product]"),
-    "[service]": (profile_file.ServiceTable, ""),
-    "[service] commands.": (profile_file.CommandsTable, ""),
+    "[service]": (profile_service.ServiceTable, ""),
+    "[service] commands.": (profile_service.CommandsTable, ""),
     "[[health]]": (profile_file.HealthTable, "[[health]]\nkind = 'control'"),
     "[facts]": (profile_facts.FactsTable, "[facts]"),
     "[facts] version.": (profile_facts.FactTable, "[facts.version]\nfile = '/a'"),

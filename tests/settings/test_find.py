@@ -65,7 +65,7 @@ def test_nothing_named_and_nothing_here_says_what_to_do(cwd: Path, config: Path)
 
     assert problem.code == "no-cluster"
     assert str(cwd / "cluster.toml") in problem.evidence
-    assert "README" in problem.advice
+    assert "liftlock init NAME" in problem.advice
 
 
 def test_a_misspelt_name_gets_the_nearest_one(cwd: Path, config: Path) -> None:
