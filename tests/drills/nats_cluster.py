@@ -56,6 +56,12 @@ class NatsCluster(SshCluster):
                 found.append(str(json.load(answer)["version"]))
         return found
 
+    def leader(self) -> str:
+        """Which server leads JetStream, as one of them says."""
+        address, port = self.monitored[0]
+        with urlopen(f"http://{address}:{port}/jsz", timeout=5) as answer:
+            return str(json.load(answer)["meta_cluster"]["leader"])
+
     def vars(self, name: str) -> dict[str, str | int]:
         number = self.names.index(name)
         routes = zip(self.servers, self._routes, strict=True)
@@ -87,6 +93,7 @@ class NatsCluster(SshCluster):
         control = (_NATS / "control").read_text()
         (source / "control").write_text(control.replace("harbor", joins))
         (source / "control").chmod(0o755)
+        shutil.copy(_NATS / "stepdown", source)
         built = build(source, "nats", named or version, self.top / "releases")
         self.releases[named or version] = built.tarball
         return built.tarball

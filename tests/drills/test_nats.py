@@ -41,8 +41,10 @@ async def test_no_message_is_lost_while_the_cluster_goes_up_and_back_and_up(
         watch.early.clear()
 
         async with flowing(cluster.urls) as traffic:
+            led = cluster.leader()
             await upgrade(cluster, NEW)
             assert await says(cluster) == ("ready_to_finalize", OLD, NEW)
+            await was_last_and_moved(cluster, led)
             assert cluster.versions() == [NEW] * 3
             await traffic.flows()
 
@@ -90,6 +92,28 @@ async def test_a_server_that_runs_and_finds_no_leader_is_undone_by_its_node(
     assert "healthz" in journal.out
     assert "HTTP 503, wanted 200" in journal.out
     assert await lost(traffic, cluster.urls) == []
+
+
+async def was_last_and_moved(cluster: NatsCluster, led: str) -> None:
+    """The server that led JetStream was upgraded last, and another one led before it stopped."""
+    journal = (await run(cluster, "journal", "--json")).lines
+    begun = [
+        row["node"] for row in journal if row["phase"] == "install" and row["kind"] == "phase"
+    ]
+    assert sorted(begun) == cluster.names
+    assert begun[-1] == led
+    told = [row for row in journal if "leadership" in row["text"]]
+    assert {row["node"] for row in told} == {led}, "who does not lead is asked to move nothing"
+    assert "it does not lead any more" in told[-1]["text"]
+    stopped = next(
+        row
+        for row in journal
+        if row["node"] == led
+        and "stop" in row["text"].lower()
+        and row["data"].get("record") == "SVC"
+    )
+    assert told[-1]["seq"] < stopped["seq"]
+    assert cluster.leader() != led, "nobody has taken it back to the node that led"
 
 
 async def install_from_nothing(cluster: NatsCluster) -> None:
