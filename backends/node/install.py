@@ -24,6 +24,7 @@ from backends.node import (
     second_layer,
     standing,
     steps,
+    wire,
 )
 from backends.node.journal import AppendFailed, JournalDamaged
 from backends.node.layout import PointerUnreadable, Unfit
@@ -83,6 +84,7 @@ def drive(
         updater=updater,
         operator=plan["operator"],
         reason=plan["reason"],
+        **wire.request_of(order),
     )
     began(transaction)
     try:
