@@ -58,7 +58,7 @@ def problem(found: Problem) -> list[str]:
 
 def event(item: Event) -> list[str]:
     """One event of a run as it happens."""
-    if item.kind is Kind.PROGRESS:
+    if item.kind in (Kind.PROGRESS, Kind.COMMAND):
         return []
     phase = item.phase.value if item.phase else ""
     head = f"{clock(item.time)}  {item.node:<8} {phase:<9} "

@@ -15,7 +15,6 @@ from app.headless.say import out, show_status, talk
 from app.headless.work import drive, open_cluster
 from app.runs.keeping import plain, today
 from app.runs.looking import chosen, look
-from app.runs.noticing import WATCH
 from app.runs.upgrading import meaning, open_for, plan_from
 from app.session import Session, open_book, operator_state, read_cluster
 from backends.domain.conflicts import Conflict
@@ -31,6 +30,7 @@ from backends.engine.reading import utc
 from backends.settings.cluster import Cluster
 from backends.settings.find import VARIABLE
 from backends.store.book import Book, Run
+from backends.store.retention import WATCH
 
 
 def status(options: Options, *, expect: str | None = None, watch: bool = False) -> int:

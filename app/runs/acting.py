@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
-from app.runs.keeping import about, always_ended, end_run
+from app.runs.keeping import about, always_ended, begin_run, end_run
 from app.runs.looking import chosen, look, unknown_nodes
 from app.session import Session
 from backends.domain.facts import NodeReading, OpenTransaction
@@ -78,7 +78,8 @@ async def act(
         Exception: Nobody expected it; the book says that it broke off.
     """
     readings, _ = await look(session)
-    book.begin(about(session, run, kind, note))
+    start = about(session, run, kind, note, readings=chosen(session, readings))
+    begin_run(book, session, start)
     scribe = Scribe(book, run, observe)
     acts = Acts(session.chosen_contacts, scribe, session.limits.healthy_deadline_seconds)
     scene = Scene(session, run, acts, readings, chosen(session, readings))
@@ -91,7 +92,7 @@ async def act(
     code = exit_of_act(results, wanted, changes=changes)
     words = (f"{item.node} {item.result.replace('_', ' ')}" for item in results)
     text = f"{kind}: {', '.join(words)}"
-    end_run(book, scribe, code, text, observe)
+    end_run(book, scribe, code, text, observe, results)
     return Done(run, kind, code, tuple(results), text)
 
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from app.runs.keeping import about, always_ended, end_run, fresh_run
+from app.runs.keeping import about, always_ended, begin_run, end_run, fresh_run
 from app.runs.looking import look, unknown_nodes
 from app.session import Session
 from backends.domain.facts import NodeReading
@@ -160,13 +160,13 @@ async def bring_to_rest(
 ) -> Outcome | None:
     """Recover nodes whose updater died; the outcome when one did not come to rest, else None."""
     run = fresh_run(book)
-    book.begin(about(session, run, "recover", note, release))
+    begin_run(book, session, about(session, run, "recover", note, release))
     scribe = Scribe(book, run, observe)
     with always_ended(book, scribe, observe):
         bad = await recover_first(session.chosen_contacts, scribe)
     code = exit_of_upgrade(bad)
     text = ", ".join(f"{item.node} {item.result}" for item in bad) or "nodes brought to rest"
-    end_run(book, scribe, code, text, observe)
+    end_run(book, scribe, code, text, observe, bad)
     if not bad:
         return None
     return Outcome(run, code, tuple(bad), f"stopped: {text}", bad[0].problem)
@@ -216,9 +216,10 @@ class Upgrade:
             Exception: Nobody expected it; the book says that it broke off.
         """
         made = self._prepared.plan
-        self._book.begin(
-            about(self._session, made.run, self.command, self._note, self._prepared.release, made)
+        start = about(
+            self._session, made.run, self.command, self._note, self._prepared.release, made
         )
+        begin_run(self._book, self._session, start)
         with always_ended(self._book, self._scribe, self._observe):
             result = await self._conductor.run(self._until)
         unknown = unknown_nodes(self._session)
@@ -226,7 +227,7 @@ class Upgrade:
             nodes = (*result.nodes, *unknown)
             code = exit_of_upgrade(nodes, stopped=result.exit)
             result = replace(result, nodes=nodes, exit=code)
-        end_run(self._book, self._scribe, result.exit, result.text, self._observe)
+        end_run(self._book, self._scribe, result.exit, result.text, self._observe, result.nodes)
         return result
 
 

@@ -183,7 +183,11 @@ def log_to_stderr() -> None:
 
 def say_in_log(places: Places, text: str) -> None:
     """One line in the log, from a process that is no driver; a full disk stops nothing."""
-    line = "%s %d %s" % (time.strftime("%Y-%m-%d %H:%M:%S,000"), os.getpid(), " ".join(text.split()))
+    line = "%s %d %s" % (
+        time.strftime("%Y-%m-%d %H:%M:%S,000"),
+        os.getpid(),
+        " ".join(text.split()),
+    )
     fd = open_log(places)
     try:
         os.write(fd, line.encode("ascii", "replace") + b"\n")

@@ -23,7 +23,7 @@ from backends.node.places import (
 from backends.node.transaction import Transaction, put_away
 
 
-def decide_and_complete(transaction: Transaction, by: str, **said: str) -> str:
+def decide_and_complete(transaction: Transaction, by: str, **said: Any) -> str:
     """Run the hooks before it, then record FINALIZE and carry it out; `ok`, or `failed`.
 
     `said` goes into the record beside who decided.

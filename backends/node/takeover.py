@@ -37,7 +37,7 @@ def hangs(records: List[Dict[str, Any]], document: Dict[str, Any]) -> Optional[s
     return "nothing in the journal for %.0f s" % silent if silent > longest else None
 
 
-def take_over(places: Places, why: str, by: str, **said: str) -> bool:
+def take_over(places: Places, why: str, by: str, **said: Any) -> bool:
     """Kill the driver that has the lock; whether it is gone. Only the very process is killed.
 
     `said` goes into the record beside who and why.

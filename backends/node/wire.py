@@ -165,7 +165,7 @@ def decode(line: bytes) -> Dict[str, Any]:
     return message
 
 
-def request_of(args: Any) -> Dict[str, str]:
+def request_of(args: Any) -> Dict[str, Any]:
     """`{"request": id}`, as a request's arguments name it; empty where they name none.
 
     It stands in each record that a request leads to, and in `updater.log`, so that a line of the
@@ -173,8 +173,9 @@ def request_of(args: Any) -> Dict[str, str]:
     before it pass over it.
     """
     said = args.get("request") if isinstance(args, dict) else None
-    plain = isinstance(said, str) and said.isalnum() and all(ord(each) < 128 for each in said)
-    return {"request": said} if plain and len(said) <= MAX_REQUEST else {}
+    if not isinstance(said, str) or not said.isalnum() or len(said) > MAX_REQUEST:
+        return {}
+    return {"request": said} if all(ord(each) < 128 for each in said) else {}
 
 
 def frame_header(sha256: str, offset: int, length: int) -> bytes:

@@ -10,6 +10,7 @@ from backends.settings.cluster_file import (
     Become,
     ClusterFile,
     DefaultsTable,
+    HistoryTable,
     NodeTable,
     PolicyTable,
     StagingTable,
@@ -74,6 +75,9 @@ class Cluster:
     staging: StagingTable
     """How releases come to the nodes."""
 
+    history: HistoryTable = field(default_factory=HistoryTable)
+    """How much of the run history is kept."""
+
     notes: tuple[str, ...] = ()
     """What an operator should know about the file although it is valid."""
 
@@ -134,6 +138,7 @@ def load_cluster(path: Path, *, today: date) -> Cluster:
         nodes=nodes,
         policy=written.policy,
         staging=written.staging,
+        history=written.history,
         notes=tuple(notes),
     )
 

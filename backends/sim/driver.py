@@ -24,7 +24,7 @@ class StepFailed(Exception):
 
 
 def begin(
-    node: SimNode, plan: Mapping[str, Any], updater: str, order: dict[str, Any]
+    node: SimNode, plan: Mapping[str, Any], updater: str, order: Mapping[str, Any]
 ) -> Transaction:
     """Create the transaction: from here on it is there for everybody."""
     journal = Records(node.stamp)
