@@ -8,7 +8,15 @@ from pathlib import Path
 from app.headless import lines, shapes
 from app.headless.ask import agreed, declined, one_of, refuse_silence, typed
 from app.headless.options import Options
-from app.headless.say import UNTOUCHED, heard_or_not, observer, out, show_previews, talk
+from app.headless.say import (
+    UNTOUCHED,
+    heard_or_not,
+    keep_verdict,
+    observer,
+    out,
+    show_previews,
+    talk,
+)
 from app.headless.work import drive, open_cluster
 from app.runs import acting
 from app.runs.acting import Done, Interrupted, Scene, Work, act
@@ -287,6 +295,7 @@ async def _run(
         talk(_interrupted(session, kind, error.begun))
         raise
     _, after = await look(session)
+    keep_verdict(book, run, after)
     with heard_or_not():
         _show(options, done, after)
     return done.exit

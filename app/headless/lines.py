@@ -8,6 +8,8 @@ import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
+from app.history.exits import word_of
+from backends.domain.clean import clean, line
 from backends.domain.conflicts import Conflict
 from backends.domain.drift import Drift
 from backends.domain.facts import Fact, NodeFacts, NodeReading, Unknown, is_value
@@ -200,22 +202,46 @@ def run(found: Run) -> list[str]:
     end = (
         f"ended {when(found.ended)}, exit {found.exit}: {found.outcome}" if found.ended else "open"
     )
-    note = f'  "{found.note}"' if found.note else ""
-    return [
-        f"run {found.id}  {what} on {found.cluster} ({found.product}) by {found.operator}{note}",
-        *wrapped(f"began {when(found.began)}, {end}", "  "),
-        "",
-    ]
+    note = f'  "{line(found.note)}"' if found.note else ""
+    head = f"run {found.id}  {what} on {found.cluster} ({found.product}) by {found.operator}"
+    return [clean(head) + note, *wrapped(clean(f"began {when(found.began)}, {end}"), "  "), ""]
+
+
+def run_in_list(found: Run) -> list[str]:
+    """A run among others."""
+    to = "" if found.kind in (Phase.STAGE, Phase.CHECK) else "to "
+    what = f"{found.product} {to}{found.version}" if found.version else found.product
+    note = f', "{line(found.note)}"' if found.note else ""
+    indent = " " * (len(found.id) + 2)
+    head = f"{found.id}  {found.kind} {what} on {found.cluster}, by {found.operator}"
+    told = wrapped(clean(head) + note, indent)
+    told += wrapped(f"{indent}began {when(found.began)}, {_ended(found)}", indent)
+    return told + (wrapped(indent + line(found.outcome), indent) if found.outcome else [])
+
+
+def end(found: Run) -> list[str]:
+    """The last line of a run that was followed."""
+    return ["", *wrapped(line(f"run {found.id} {_ended(found)}: {found.outcome}"), "  ")]
+
+
+def _ended(found: Run) -> str:
+    if found.ended is None:
+        return "open"
+    code = "unknown" if found.exit is None else f"{found.exit} {word_of(found.exit)}"
+    return f"ended {when(found.ended)}, exit {code}"
 
 
 def entry(item: Entry) -> list[str]:
     """One entry of a run's journal."""
-    head = f"{clock(item.time)}  {item.node:<8} {item.phase or '':<9} "
+    head = f"{clock(item.time)}  {line(item.node):<8} {line(item.phase or ''):<9} "
     indent = " " * len(head)
-    lines = wrapped(head + item.text, indent)
+    text: str = line(item.text) if "\n" in item.text else clean(item.text)
+    if item.kind == Kind.COMMAND and item.data.get("request"):
+        text = f"{text}  [request {line(str(item.data['request']))}]"
+    lines = wrapped(head + text, indent)
     for name in ("evidence", "log"):
         if item.kind != "row" and item.data.get(name):
-            lines += _quoted(indent, str(item.data[name]))
+            lines += _quoted(indent, clean(str(item.data[name])))
     return lines
 
 

@@ -6,6 +6,7 @@ Fields may be added, never changed; `app/schemas` has the schemas, and tests hol
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
+from app.history.exits import word_of
 from backends.domain.conflicts import Conflict, Difference
 from backends.domain.drift import Drift
 from backends.domain.facts import (
@@ -22,6 +23,7 @@ from backends.domain.states import NodeState
 from backends.domain.verdict import Verdict
 from backends.engine.events import Event
 from backends.engine.results import NodeResult, Outcome
+from backends.store.book import Run
 
 
 def status(
@@ -112,6 +114,37 @@ def problem(found: Problem | None) -> dict[str, str] | None:
         "summary": found.summary,
         "evidence": found.evidence,
         "advice": found.advice,
+    }
+
+
+def runs(
+    cluster: str | None, now: float, found: Sequence[Run], *, more: bool
+) -> dict[str, object]:
+    """The runs, newest first: `liftlock.runs/1`; `more`: there are others that are not shown."""
+    return {
+        "schema": "liftlock.runs/1",
+        "cluster": cluster,
+        "time": moment(now),
+        "more": more,
+        "runs": [
+            {
+                "id": run.id,
+                "cluster": run.cluster,
+                "product": run.product,
+                "kind": run.kind,
+                "version": run.version,
+                "by": run.operator,
+                "note": run.note or None,
+                "began": moment(run.began),
+                "ended": None if run.ended is None else moment(run.ended),
+                "state": "open" if run.ended is None else "ended",
+                "seconds": None if run.ended is None else round(run.ended - run.began, 3),
+                "exit": run.exit,
+                "exit_word": None if run.exit is None else word_of(run.exit),
+                "outcome": run.outcome,
+            }
+            for run in found
+        ],
     }
 
 

@@ -11,7 +11,7 @@ from datetime import UTC, date, datetime
 from app.session import Session
 from backends.domain.facts import Fact, NodeReading, Unknown
 from backends.domain.plan import Plan
-from backends.domain.problem import Exit, LiftlockError
+from backends.domain.problem import Exit, LiftlockError, Problem
 from backends.domain.verdict import Verdict
 from backends.engine import runlock
 from backends.engine.asked import telling
@@ -84,7 +84,14 @@ def begin_run(book: Book, session: Session, start: Start) -> None:
     for subject in session.subjects.values():
         book.redaction.learn(secrets_of(subject.document))
     history = session.cluster.history
+    known = book.run(start.id)
     book.begin(start, Keep(history.keep, history.keep_bytes))
+    if known is not None:
+        text = f"taken up again by {start.operator}"
+        data = {"taken_up": start.operator}
+        book.record(
+            start.id, time=start.began, node="", phase=None, kind="run", text=text, data=data
+        )
 
 
 def _unplanned(session: Session, readings: Sequence[NodeReading]) -> dict[str, object]:
@@ -116,14 +123,20 @@ def end_run(
     text: str,
     observe: Observer,
     nodes: Sequence[NodeResult] = (),
+    problem: Problem | None = None,
 ) -> None:
     """Write down how a run ended, and each node; where that fails it is told, the result counts.
 
-    Without `nodes` it has ended before it was known what became of them.
+    Without `nodes` it has ended before it was known what became of them; `problem` is what
+    concerns the whole run.
     """
     try:
         scribe.tell_looks()
-        data = {"exit": exit_code.value, "nodes": [_plain_result(node) for node in nodes]}
+        data = {
+            "exit": exit_code.value,
+            "nodes": [_plain_result(node) for node in nodes],
+            "problem": asdict(problem) if problem else None,
+        }
         scribe.say(Kind.RUN, f"ended here, exit {exit_code.value}: {text}", data=data)
         scribe.close()
         book.end(scribe.run, time=time.time(), exit_code=exit_code, outcome=text)
@@ -147,7 +160,7 @@ def always_ended(book: Book, scribe: Scribe, observe: Observer) -> Iterator[None
         end_run(book, scribe, Exit.INTERRUPTED, "interrupted", observe)
         raise
     except LiftlockError as error:
-        end_run(book, scribe, error.exit_code, str(error), observe)
+        end_run(book, scribe, error.exit_code, str(error), observe, problem=error.problem)
         raise
     except Exception as error:
         end_run(book, scribe, Exit.ERROR, f"broke off: {type(error).__name__}", observe)

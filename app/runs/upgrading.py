@@ -227,7 +227,15 @@ class Upgrade:
             nodes = (*result.nodes, *unknown)
             code = exit_of_upgrade(nodes, stopped=result.exit)
             result = replace(result, nodes=nodes, exit=code)
-        end_run(self._book, self._scribe, result.exit, result.text, self._observe, result.nodes)
+        end_run(
+            self._book,
+            self._scribe,
+            result.exit,
+            result.text,
+            self._observe,
+            result.nodes,
+            result.problem,
+        )
         return result
 
 

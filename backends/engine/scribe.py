@@ -188,8 +188,13 @@ class Scribe:
 
 
 def _with_request(event: Event) -> Event:
-    """With the id of the request that it comes from; what is only announced comes from none."""
-    if event.kind in _ANNOUNCES or not event.node or "request" in event.data:
+    """With the id of the request that it comes from; what is only announced comes from none.
+
+    A record of the node names the request that led to it, where one did; `heard` is the one by
+    which it came here.
+    """
+    request = newest_request(event.node) if event.node else ""
+    name = "heard" if event.kind is Kind.RECORD else "request"
+    if event.kind in _ANNOUNCES or not request or name in event.data:
         return event
-    request = newest_request(event.node)
-    return replace(event, data={**event.data, "request": request}) if request else event
+    return replace(event, data={**event.data, name: request})
