@@ -215,20 +215,19 @@ def run_in_list(found: Run) -> list[str]:
     indent = " " * (len(found.id) + 2)
     head = f"{found.id}  {found.kind} {what} on {found.cluster}, by {found.operator}"
     told = wrapped(clean(head) + note, indent)
-    told += wrapped(f"{indent}began {when(found.began)}, {_ended(found)}", indent)
-    return told + (wrapped(indent + line(found.outcome), indent) if found.outcome else [])
+    ended = "open" if found.ended is None else f"ended {when(found.ended)}"
+    told += wrapped(f"{indent}began {when(found.began)}, {ended}", indent)
+    return told + (wrapped(indent + _how(found), indent) if found.ended is not None else [])
 
 
 def end(found: Run) -> list[str]:
     """The last line of a run that was followed."""
-    return ["", *wrapped(line(f"run {found.id} {_ended(found)}: {found.outcome}"), "  ")]
+    return ["", *wrapped(clean(f"run {found.id} has ended, {_how(found)}"), "  ")]
 
 
-def _ended(found: Run) -> str:
-    if found.ended is None:
-        return "open"
+def _how(found: Run) -> str:
     code = "unknown" if found.exit is None else f"{found.exit} {word_of(found.exit)}"
-    return f"ended {when(found.ended)}, exit {code}"
+    return f"exit {code}: {line(found.outcome or '')}"
 
 
 def entry(item: Entry) -> list[str]:

@@ -151,13 +151,13 @@ def _plan(plan: Mapping[str, Any]) -> Shape:
 def _node(name: str, plan: Mapping[str, Any], entries: list[Entry], end: Shape) -> Shape:
     planned = any(item.get("node") == name for item in _list(plan.get("nodes")))
     known = end["nodes"].get(name)
-    result: Any = known["result"] if known else unknown(end["why_no_result"])
+    result: Any = str(known.get("result")) if known else unknown(end["why_no_result"])
     given = timeline.commands(entries)
     return {
         "name": name,
         "planned": planned,
         "result": result,
-        "problem": known["problem"] if known else None,
+        "problem": _problem(known.get("problem")) if known else None,
         "silent": timeline.said_nothing(entries),
         "phases": [_moments(each, "began", "ended") for each in timeline.phases(entries)],
         "commands": [_moments(each, "began") for each in given]
@@ -181,7 +181,7 @@ def _end(run: Run, entries: Sequence[Entry]) -> Shape:
         return {**nothing, "why_no_result": "the run is open"}
     for entry in reversed(entries):
         if entry.kind == "run" and isinstance(entry.data.get("nodes"), list):
-            nodes = {str(each["node"]): each for each in _list(entry.data["nodes"])}
+            nodes = {str(each.get("node")): each for each in _list(entry.data["nodes"])}
             why = "the run ended without a result of it"
             return {"nodes": nodes, "problem": entry.data.get("problem"), "why_no_result": why}
     return {**nothing, "why_no_result": _OLD}
@@ -233,8 +233,14 @@ def _failures(entries: Iterable[Entry], end: Shape) -> list[Shape]:
 
 
 def _failure(at: Any, node: str, phase: str | None, problem: Mapping[str, Any]) -> Shape:
-    parts = {key: str(problem.get(key) or "") for key in ("code", "summary", "evidence", "advice")}
-    return {"time": at, "node": node or None, "phase": phase, **parts}
+    return {"time": at, "node": node or None, "phase": phase, **(_problem(problem) or {})}
+
+
+def _problem(value: Any) -> dict[str, str] | None:
+    """A problem's four parts; None for what is none."""
+    if not isinstance(value, Mapping) or not value:
+        return None
+    return {key: str(value.get(key) or "") for key in ("code", "summary", "evidence", "advice")}
 
 
 def _verdict(entries: Sequence[Entry]) -> Shape:

@@ -20,7 +20,7 @@ _WORDS: Final = (
     r"|(?:api|access|private|secret|signing|encryption|auth)[_.-]?key"
 )
 _NAME: Final = re.compile(rf"(?:{_WORDS})", re.IGNORECASE)
-_VALUE: Final = r"""(?:"(?:[^"\\\n]|\\.)*"|'[^'\n]*'|[^\s"']+)"""
+_VALUE: Final = r"""(?:\[hidden\](?![^\s"',;}\])])|"(?:[^"\\\n]|\\.)*"|'[^'\n]*'|[^\s"']+)"""
 
 _ASSIGNED: Final = re.compile(
     rf"""(?P<name>["']?[\w.-]*(?:{_WORDS})[\w.-]*["']?\s?[=:]\s?)(?P<value>{_VALUE})""",
