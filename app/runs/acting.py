@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
-from app.runs.keeping import about, always_ended, begin_run, end_run
+from app.runs.keeping import about, always_ended, begin_run, end_run, without_secrets
 from app.runs.looking import chosen, look, unknown_nodes
 from app.session import Session
 from backends.domain.facts import NodeReading, OpenTransaction
@@ -85,7 +85,7 @@ async def act(
     scene = Scene(session, run, acts, readings, chosen(session, readings))
     try:
         with always_ended(book, scribe, observe):
-            results = await work(scene) + unknown_nodes(session)
+            results = without_secrets(book, await work(scene) + unknown_nodes(session))
     except asyncio.CancelledError:
         begun = tuple(sorted({entry.node for entry in book.entries(run) if entry.node}))
         raise Interrupted(begun) from None

@@ -5,7 +5,7 @@ import json
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, date, datetime
 
 from app.session import Session
@@ -189,6 +189,21 @@ def write_verdict(book: Book, run: str, verdict: Verdict) -> None:
             "next": verdict.next_action,
             "way_back": verdict.way_back,
         },
+    )
+
+
+def without_secrets(book: Book, nodes: Sequence[NodeResult]) -> list[NodeResult]:
+    """Results as they are told: what a node quotes may have any of the product's secrets."""
+    return [replace(node, problem=hidden(book, node.problem)) for node in nodes]
+
+
+def hidden(book: Book, problem: Problem | None) -> Problem | None:
+    """A problem without secrets."""
+    if problem is None:
+        return None
+    text = book.redaction.text
+    return Problem(
+        problem.code, text(problem.summary), text(problem.evidence), text(problem.advice)
     )
 
 

@@ -5,7 +5,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from app.runs.keeping import about, always_ended, begin_run, end_run, fresh_run
+from app.runs.keeping import (
+    about,
+    always_ended,
+    begin_run,
+    end_run,
+    fresh_run,
+    hidden,
+    without_secrets,
+)
 from app.runs.looking import look, unknown_nodes
 from app.session import Session
 from backends.domain.facts import NodeReading
@@ -227,6 +235,11 @@ class Upgrade:
             nodes = (*result.nodes, *unknown)
             code = exit_of_upgrade(nodes, stopped=result.exit)
             result = replace(result, nodes=nodes, exit=code)
+        result = replace(
+            result,
+            nodes=tuple(without_secrets(self._book, result.nodes)),
+            problem=hidden(self._book, result.problem),
+        )
         end_run(
             self._book,
             self._scribe,
