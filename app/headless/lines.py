@@ -20,6 +20,7 @@ from backends.domain.states import LETTERS, REACH_WORDS, NodeState, Phase
 from backends.domain.survey import unsigned
 from backends.domain.verdict import Verdict
 from backends.engine.events import Event, Kind
+from backends.engine.reading import LAST_MOMENT
 from backends.engine.results import NodeResult
 from backends.settings.units import format_duration
 from backends.store.book import Entry, Run
@@ -245,12 +246,16 @@ def entry(item: Entry) -> list[str]:
 
 
 def clock(seconds: float) -> str:
-    """A time of day where the operator is."""
+    """A time of day where the operator is; what no clock can show is `?`."""
+    if not 0 <= seconds <= LAST_MOMENT:
+        return "?"
     return datetime.fromtimestamp(seconds, UTC).astimezone().strftime("%H:%M:%S")
 
 
 def when(seconds: float) -> str:
-    """A date and time where the operator is, with its zone."""
+    """A date and time where the operator is, with its zone; what no clock can show is `?`."""
+    if not 0 <= seconds <= LAST_MOMENT:
+        return "?"
     return datetime.fromtimestamp(seconds, UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S%z")
 
 

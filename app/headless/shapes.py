@@ -22,6 +22,7 @@ from backends.domain.problem import Problem
 from backends.domain.states import NodeState
 from backends.domain.verdict import Verdict
 from backends.engine.events import Event
+from backends.engine.reading import LAST_MOMENT
 from backends.engine.results import NodeResult, Outcome
 from backends.store.book import Run
 
@@ -135,8 +136,8 @@ def runs(
                 "version": run.version,
                 "by": run.operator,
                 "note": run.note or None,
-                "began": moment(run.began),
-                "ended": None if run.ended is None else moment(run.ended),
+                "began": moment_or_unknown(run.began),
+                "ended": None if run.ended is None else moment_or_unknown(run.ended),
                 "state": "open" if run.ended is None else "ended",
                 "seconds": None if run.ended is None else round(run.ended - run.began, 3),
                 "exit": run.exit,
@@ -157,6 +158,13 @@ def moment(seconds: float) -> str:
     """A moment in UTC, to the millisecond."""
     when = datetime.fromtimestamp(seconds, UTC)
     return when.strftime("%Y-%m-%dT%H:%M:%S.") + f"{when.microsecond // 1000:03d}Z"
+
+
+def moment_or_unknown(seconds: float) -> object:
+    """A moment of the history; what no clock can show is not known."""
+    if 0 <= seconds <= LAST_MOMENT:
+        return moment(seconds)
+    return {"unknown": f"{seconds} is no time"}
 
 
 def stages(cluster: str, now: float, readings: Sequence[NodeReading]) -> dict[str, object]:

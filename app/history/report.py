@@ -7,13 +7,12 @@ cleaned, and secrets taken out once more: a book of an earlier version may still
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from app.headless import shapes
+from app.headless.shapes import moment_or_unknown
 from app.history import timeline
 from app.history.exits import word_of
 from app.history.unknown import is_unknown, unknown
 from backends.domain.clean import clean
 from backends.domain.redaction import Redaction
-from backends.engine.reading import LAST_MOMENT
 from backends.store.book import Entry, Run
 
 Shape = dict[str, Any]
@@ -32,7 +31,7 @@ def report(run: Run, plan: Mapping[str, Any], entries: Sequence[Entry], now: flo
     nodes = [_node(name, plan, of_node[name], end) for name in names]
     found: Shape = {
         "schema": "liftlock.report/1",
-        "time": _moment(now),
+        "time": moment_or_unknown(now),
         "run": _run(run),
         "who": {**_who(run.operator), "taken_up": _taken_up(entries)},
         "why": _why(run, plan),
@@ -61,8 +60,8 @@ def _run(run: Run) -> Shape:
         "product": run.product,
         "kind": run.kind,
         "state": "open" if run.ended is None else "ended",
-        "began": _moment(run.began),
-        "ended": None if run.ended is None else _moment(run.ended),
+        "began": moment_or_unknown(run.began),
+        "ended": None if run.ended is None else moment_or_unknown(run.ended),
         "seconds": seconds,
         "exit": run.exit,
         "exit_word": None if run.exit is None else word_of(run.exit),
@@ -80,7 +79,7 @@ def _who(operator: str) -> Shape:
 def _taken_up(entries: Iterable[Entry]) -> list[Shape]:
     """Who has taken the run up again, and when."""
     return [
-        {**_who(str(entry.data["taken_up"])), "time": _moment(entry.time)}
+        {**_who(str(entry.data["taken_up"])), "time": moment_or_unknown(entry.time)}
         for entry in entries
         if entry.kind == "run" and "taken_up" in entry.data
     ]
@@ -198,7 +197,7 @@ def _conditions(entries: Iterable[Entry]) -> list[Shape]:
     """Conditions of gates and checks of nodes that were not simply met: they stay marked."""
     return [
         {
-            "time": _moment(entry.time),
+            "time": moment_or_unknown(entry.time),
             "node": entry.node or None,
             "gate": entry.data.get("gate"),
             "name": entry.data.get("name"),
@@ -217,7 +216,7 @@ def _failures(entries: Iterable[Entry], end: Shape) -> list[Shape]:
         if entry.kind == "problem":
             code = entry.data.get("code") or entry.text.partition(":")[0]
             summary = entry.text.removeprefix(f"{code}: ")
-            found.append(_failure(_moment(entry.time), entry.node, entry.phase, {
+            found.append(_failure(moment_or_unknown(entry.time), entry.node, entry.phase, {
                 **entry.data, "code": code, "summary": summary,
             }))  # fmt: skip
     told = {(each["node"], each["code"]) for each in found}
@@ -249,7 +248,7 @@ def _verdict(entries: Sequence[Entry]) -> Shape:
         if entry.kind == "run" and "verdict" in entry.data:
             words = entry.text.removeprefix("afterwards: ")
             found = {key: entry.data.get(key) for key in keys}
-            return {"time": _moment(entry.time), "words": words, **found}
+            return {"time": moment_or_unknown(entry.time), "words": words, **found}
     return unknown("what the cluster was after the run was not written down")
 
 
@@ -272,17 +271,10 @@ def _unknowns(found: Shape) -> list[str]:
     return said
 
 
-def _moment(seconds: float) -> Any:
-    """A time as everywhere in JSON; what no clock can show is not known."""
-    if 0 <= seconds <= LAST_MOMENT:
-        return shapes.moment(seconds)
-    return unknown(f"{seconds} is no time")
-
-
 def _moments(shape: Shape, *keys: str) -> Shape:
     """The shape with its times as everywhere in JSON."""
     times = {key: shape[key] for key in keys if isinstance(shape.get(key), int | float)}
-    return {**shape, **{key: _moment(value) for key, value in times.items()}}
+    return {**shape, **{key: moment_or_unknown(value) for key, value in times.items()}}
 
 
 def _shown(value: Any) -> Any:

@@ -16,36 +16,42 @@ _SHORTEST = 4
 """Letters of a value that is looked for everywhere: a shorter one would be found in every text."""
 
 _WORDS: Final = (
-    r"passw(?:or)?d|passwd|passphrase|pwd|secret|token|credentials?|cookie|apikey"
-    r"|(?:api|access|private|secret|signing|encryption|auth)[_.-]?key"
+    r"passw(?:or)?d|passphrase|pwd|secret|token|credentials?|cookie|apikey"
+    r"|(?:api|access|private|signing|encryption|auth)[_.-]?key"
 )
 _NAME: Final = re.compile(rf"(?:{_WORDS})", re.IGNORECASE)
-_VALUE: Final = r"""(?:\[hidden\](?![^\s"',;}\])])|"(?:[^"\\\n]|\\.)*"|'[^'\n]*'|[^\s"']+)"""
+_STEMS: Final = ("pass", "pwd", "secret", "token", "credential", "cookie", "key")
+"""One of them is in every such name: most texts have none, and are not looked at further."""
 
+_VALUE: Final = (
+    r"""(?:\[hidden\](?![^\s"',;}\])])|"(?:[^"\\\n]|\\.)*"|'[^'\n]*'|["'][^\n]*|[^\s"']+)"""
+)
+"""One word, or a quoted text; up to the end of the line where the quote has no end."""
+
+# Every repetition before a value has a limit: a node may send any text, and nobody waits for it.
 _ASSIGNED: Final = re.compile(
-    rf"""(?P<name>["']?[\w.-]*(?:{_WORDS})[\w.-]*["']?\s?[=:]\s?)(?P<value>{_VALUE})""",
-    re.IGNORECASE,
+    rf"""(?P<name>(?:{_WORDS})[\w.-]{{0,40}}["']?\s?[=:]\s?)(?P<value>{_VALUE})""", re.IGNORECASE
 )
 _OPTION: Final = re.compile(
-    rf"(?P<name>(?<!\S)--?[\w-]*(?:{_WORDS})[\w-]*\s+)(?P<value>{_VALUE})", re.IGNORECASE
+    rf"""(?P<name>(?<![^\s"'])--?[\w-]{{0,40}}(?:{_WORDS})[\w-]{{0,40}}["']?,?\s{{1,3}})"""
+    rf"(?P<value>{_VALUE})",
+    re.IGNORECASE,
 )
 _LISTED: Final = re.compile(
-    rf"""(?P<name>["']--?[\w-]*(?:{_WORDS})[\w-]*["']\s?,\s?)(?P<value>{_VALUE})""", re.IGNORECASE
+    rf"""(?P<name>["']--?[\w-]{{0,40}}(?:{_WORDS})[\w-]{{0,40}}["'],)(?P<value>{_VALUE})""",
+    re.IGNORECASE,
 )
-_LOGIN: Final = re.compile(r"(?P<name>\b[a-z][a-z0-9+.-]*://)(?P<value>[^/\s?#@\"']*)@", re.I)
-_QUERY: Final = re.compile(
-    r"(?P<name>\b[a-z][a-z0-9+.-]*://[^\s?\"'<>]*\?)(?P<value>[^\s\"'<>]+)", re.I
-)
+_LOGIN: Final = re.compile(r"""(?P<name>://)(?P<value>[^/\s?#"']{1,500})@""")
+_QUERY: Final = re.compile(r"""(?P<name>://[^\s?"'<>]{0,1000}\?)(?P<value>[^\s"'<>]+)""")
 _HEADER: Final = re.compile(
-    r"(?P<name>\b(?:proxy-)?authorization\b[\"']?\s*[:=]\s*)(?P<value>[\"']?[^\n\"']+)", re.I
+    r"""(?P<name>authorization["']?\s{0,3}[:=]\s{0,3}["']?)(?P<value>[^\n"']+)""", re.IGNORECASE
 )
 _SCHEME: Final = re.compile(
-    r"(?P<name>\b(?:bearer|basic)\s+)(?P<value>[A-Za-z0-9+/=._~-]{8,})", re.I
+    r"(?P<name>\b(?:bearer|basic)\s{1,3})(?P<value>[A-Za-z0-9+/=._~-]{8,})", re.IGNORECASE
 )
 _KEY: Final = re.compile(
-    r"-----BEGIN [A-Z0-9 ]*PRIVATE KEY-----.*?(?:-----END [A-Z0-9 ]*PRIVATE KEY-----|\Z)", re.S
+    r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY-----.*?(?:-----END [A-Z0-9 ]{0,40}KEY-----|\Z)", re.S
 )
-_PATTERNS: Final = (_HEADER, _SCHEME, _ASSIGNED, _OPTION, _LISTED, _QUERY)
 
 
 def sounds_secret(name: str) -> bool:
@@ -70,10 +76,19 @@ class Redaction:
         """The text without secrets."""
         for value in self._values:
             text = text.replace(value, HIDDEN)
-        text = _KEY.sub(HIDDEN, text)
-        text = _LOGIN.sub(rf"\g<name>{HIDDEN}@", text)
-        for pattern in _PATTERNS:
-            text = pattern.sub(_without_value, text)
+        small = text.casefold()
+        if "-----begin" in small:
+            text = _KEY.sub(HIDDEN, text)
+        if "://" in small:
+            text = _LOGIN.sub(rf"\g<name>{HIDDEN}@", text)
+            text = _QUERY.sub(_without_value, text)
+        if "authorization" in small:
+            text = _HEADER.sub(_without_value, text)
+        if "bearer" in small or "basic" in small:
+            text = _SCHEME.sub(_without_value, text)
+        if any(stem in small for stem in _STEMS):
+            for pattern in (_ASSIGNED, _OPTION, _LISTED):
+                text = pattern.sub(_without_value, text)
         return text
 
     def value(self, value: Any) -> Any:

@@ -5,7 +5,7 @@ in which something was done. While another run of the cluster is under way nothi
 """
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 WATCH = "watch"
@@ -14,6 +14,9 @@ WATCH = "watch"
 _ABANDONED_SECONDS = 31 * 86400.0
 """An open run in which nothing was written for so long is nobody's any more: no deadline of a node
 is longer than 30 days. It is kept, and keeps no other one."""
+
+_LINES_AT_ONCE = 20_000
+"""So many are forgotten when a run begins, so that it does not wait; the next one goes on."""
 
 _NAMED = 1000
 """So many forgotten runs are named in the line that says so."""
@@ -27,7 +30,7 @@ class Keep:
     """How long after its end a run is kept."""
 
     bytes: int
-    """Of all that was written down about the cluster's runs; the oldest ones go first."""
+    """What its runs may take in the file; the oldest ones go first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +45,7 @@ class Forgotten:
     """When the newest of them ended, in seconds since 1970."""
 
     def in_words(self) -> str:
-        """One line."""
+        """One line; the bytes are what its lines took on the average."""
         count = f"{len(self.runs)} run" + ("" if len(self.runs) == 1 else "s")
         names = self.runs[0] if len(self.runs) == 1 else f"{self.runs[0]} to {self.runs[-1]}"
         return f"forgotten by age and size of the history: {count}, {names}, {self.bytes} bytes"
@@ -63,7 +66,8 @@ class _Old:
 
     id: str
     ended: float
-    bytes: int
+    lines: int
+    bytes: float
 
 
 def forget(
@@ -78,20 +82,25 @@ def forget(
     """
     if _is_under_way(db, cluster, now, beside):
         return None
-    kept = _kept_bytes(db, cluster)
+    found, kept = _oldest_first(db, cluster, beside, _bytes_a_line(db))
     gone: list[_Old] = []
-    for old in _oldest_first(db, cluster, beside):
-        if old.ended >= now - keep.seconds and kept <= keep.bytes:
+    lines = 0
+    for old in found:
+        is_needed = old.ended >= now - keep.seconds and kept <= keep.bytes
+        if is_needed or (gone and lines + old.lines > _LINES_AT_ONCE):
             break
         gone.append(old)
         kept -= old.bytes
+        lines += old.lines
     if not gone:
         return None
     names = [(old.id,) for old in gone]
     db.executemany("delete from event where run = ?", names)
     db.executemany("delete from run where id = ?", names)
     return Forgotten(
-        tuple(old.id for old in gone), sum(old.bytes for old in gone), max(o.ended for o in gone)
+        tuple(old.id for old in gone),
+        round(sum(old.bytes for old in gone)),
+        max(old.ended for old in gone),
     )
 
 
@@ -104,29 +113,32 @@ def _is_under_way(db: sqlite3.Connection, cluster: str, now: float, beside: str)
     return row is not None
 
 
-_SIZE = (
-    "length(plan) + coalesce((select sum(length(text) + length(data) + 60) from event"
-    " where event.run = run.id), 0)"
-)
-"""Letters of what was written down, and a little for each line: roughly what the file grows by."""
+def _bytes_a_line(db: sqlite3.Connection) -> float:
+    """What a line takes in the file, on the average: to add up all of them takes seconds."""
+    pages, free, size = (
+        int(db.execute(f"pragma {name}").fetchone()[0])
+        for name in ("page_count", "freelist_count", "page_size")
+    )
+    (lines,) = db.execute("select count(*) from event").fetchone()
+    return float((pages - free) * size / max(1, lines))
 
 
-def _kept_bytes(db: sqlite3.Connection, cluster: str) -> int:
-    (found,) = db.execute(
-        f"select coalesce(sum({_SIZE}), 0) from run where cluster = ?",  # noqa: S608 - a constant
-        (cluster,),
-    ).fetchone()
-    return int(found)
-
-
-def _oldest_first(db: sqlite3.Connection, cluster: str, beside: str) -> Iterator[_Old]:
+def _oldest_first(
+    db: sqlite3.Connection, cluster: str, beside: str, a_line: float
+) -> tuple[list[_Old], float]:
+    """The runs that may be forgotten, and the bytes of all runs of the cluster."""
     rows = db.execute(
-        f"select id, ended, {_SIZE} from run where cluster = ? and ended is not null and id <> ?"  # noqa: S608
-        " order by ended, rowid",
-        (cluster, beside),
+        "select id, ended, (select count(*) from event where event.run = run.id) from run"
+        " where cluster = ? order by ended, rowid",
+        (cluster,),
     ).fetchall()
-    needed = _needed(db, cluster)
-    yield from (_Old(*row) for row in rows if row[0] not in needed)
+    kept = {beside, *_needed(db, cluster)}
+    found = [
+        _Old(run, ended, lines, lines * a_line)
+        for run, ended, lines in rows
+        if ended is not None and run not in kept
+    ]
+    return found, sum(row[2] for row in rows) * a_line
 
 
 def _needed(db: sqlite3.Connection, cluster: str) -> Sequence[str]:

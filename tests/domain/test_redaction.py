@@ -29,6 +29,9 @@ PLANTED = [
     f"-----BEGIN RSA PRIVATE KEY-----\n{SECRET}\n",
     f"aws_secret_access_key = {SECRET}",
     f'SECRET_KEY="a \\" {SECRET}"',
+    f'password="an open quote {SECRET}',
+    f"http://ann:p@{SECRET}@10.0.0.1/x",
+    f"['--api-token','{SECRET}']",
 ]
 
 INNOCENT = [
@@ -95,3 +98,18 @@ def test_i7_values_are_looked_at_whole_by_name_by_text_and_by_what_stands_before
 def test_names_that_sound_secret() -> None:
     assert all(map(sounds_secret, ("DB_PASSWORD", "apiKey", "AUTH_TOKEN", "client-secret")))
     assert not any(map(sounds_secret, ("PORT", "KEEP", "monkey", "version", "request")))
+
+
+@pytest.mark.parametrize(
+    "piece",
+    [
+        *("a", "a.-", "password", "--password ", "token=", '"token"', "://", "https://", "://?"),
+        *('"\\\\', "bearer ", "authorization: ", "-----BEGIN PRIVATE KEY-----", "-", "key", " "),
+        *("://a", "--token", "passwordpassword", 'token="', "[hidden]", "token=[hidden]"),
+    ],
+)
+@pytest.mark.timeout(10)
+def test_no_text_takes_long(piece: str) -> None:
+    """A node says what it likes, 20,000 letters of it: each took minutes where a limit missed."""
+    text = (piece * 20_000)[:20_000]
+    assert len(Redaction().text(text)) < 400_000

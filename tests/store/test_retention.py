@@ -7,6 +7,7 @@ import pytest
 
 from backends.domain.problem import LiftlockError
 from backends.store import book as book_module
+from backends.store import retention
 from backends.store.book import Book, Start
 from backends.store.retention import Keep
 
@@ -59,9 +60,26 @@ def test_nothing_is_said_where_nothing_is_forgotten(book: Book) -> None:
 
 def test_what_is_too_much_is_forgotten_the_oldest_first(book: Book) -> None:
     for number in range(5):
-        past(book, f"r{number}", 10 - number, text="x" * 1000)
-    book.begin(start("new", 0), Keep(60 * DAY, 2500))
+        past(book, f"r{number}", 10 - number, text="x" * 1_000_000)
+    book.begin(start("new", 0), Keep(60 * DAY, 2_500_000))
     assert names(book) == {"r3", "r4", "new"}
+    book.end("new", time=NOW, exit_code=0, outcome="well")
+    book.begin(start("newer", 0), Keep(60 * DAY, 2_500_000))
+    assert names(book) == {"r3", "r4", "new", "newer"}, "what was given back is not counted"
+
+
+def test_a_run_does_not_wait_until_all_that_is_old_is_forgotten(
+    book: Book, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retention, "_LINES_AT_ONCE", 2)
+    for number in range(5):
+        past(book, f"r{number}", 300 - number)
+    past(book, "young", 1)
+    book.begin(start("again", 0), KEEP)
+    assert names(book) == {"r2", "r3", "r4", "young", "again"}
+    book.end("again", time=NOW, exit_code=0, outcome="well")
+    book.begin(start("again", 0), KEEP)
+    assert names(book) == {"r4", "young", "again"}
 
 
 def test_another_cluster_keeps_what_it_has(book: Book) -> None:
