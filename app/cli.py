@@ -5,7 +5,6 @@ asks for the status does not pay for a screen.
 """
 
 import os
-import re
 import sys
 from difflib import get_close_matches
 from pathlib import Path
@@ -14,7 +13,7 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
-from app import cli_acts, cli_begin, cli_complete
+from app import cli_acts, cli_begin, cli_complete, cli_history
 from app.cli_options import (
     any_cluster_argument,
     cluster_argument,
@@ -47,9 +46,6 @@ Exit codes:
    10  paused or in progress; waits for a person
   130  interrupted here; the text says what the nodes do by themselves
 """
-
-RUN_ID = re.compile(r"\d{4}-[0-9a-z]{3}")
-"""How a run is named: its day and three characters (design.md, section 6)."""
 
 
 class Commands(click.Group):
@@ -285,23 +281,6 @@ def conflicts(**given: Any) -> int:
 
 @cli.command()
 @any_cluster_argument
-@click.argument("run", required=False, shell_complete=cli_complete.runs)
-@click.option("--node", shell_complete=cli_complete.node, help="Only this node.")
-@json_option
-def journal(cluster: str | None, run: str | None, node: str | None, json: bool) -> int:
-    """What happened in a run, the newest one by default.
-
-    Without CLUSTER, of ./cluster.toml or $LIFTLOCK_CLUSTER, else of all clusters.
-    """
-    from app.headless import looking
-
-    if cluster is not None and run is None and RUN_ID.fullmatch(cluster):
-        cluster, run = None, cluster
-    return looking.journal(cluster, run, node=node, as_json=json)
-
-
-@cli.command()
-@any_cluster_argument
 @json_option
 @nodes_option
 def doctor(**given: Any) -> int:
@@ -327,7 +306,7 @@ def demo(nodes: int | None, directory: Path | None, serve: bool) -> int:
     return demonstration.demo(nodes, directory, serve=serve)
 
 
-for command in (*cli_acts.ALL, *cli_begin.ALL, release):
+for command in (*cli_acts.ALL, *cli_begin.ALL, *cli_history.ALL, release):
     cli.add_command(command)
 
 

@@ -48,7 +48,7 @@ from backends.engine.accepted import open_contents
 from backends.engine.acts import Acts, Preview
 from backends.engine.contact import Contact
 from backends.engine.core import Core, Running
-from backends.engine.events import Event
+from backends.engine.events import Event, Kind
 from backends.engine.results import NodeResult, Result
 from backends.store.book import Book
 
@@ -391,7 +391,8 @@ class Bridge:
         return self._book
 
     def _happened(self, event: Event) -> None:
-        self._tell(Happened(event))
+        if event.kind is not Kind.COMMAND:  # kept, and not shown
+            self._tell(Happened(event))
 
     def _refused(self, what: str, error: LiftlockError, ended: str = "") -> None:
         self._tell(Refused(what, error.problem, error.exit_code, ended))

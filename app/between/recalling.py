@@ -4,7 +4,6 @@ import time
 from pathlib import Path
 
 from app.between.news import Recalled, ReleaseFound, Releases
-from app.runs.noticing import WATCH
 from backends.domain.clean import clean, line
 from backends.domain.problem import LiftlockError
 from backends.domain.states import Phase
@@ -13,6 +12,7 @@ from backends.engine.reading import LAST_MOMENT
 from backends.releases.read import TARBALL_SUFFIX, open_release
 from backends.releases.signature_rule import Rule, vouched
 from backends.store.book import Book, Entry, Run
+from backends.store.retention import WATCH
 
 _RUNS_LOOKED_AT = 20
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from app.session import Session, operator_state
 from app.wiring import BySsh
-from backends.domain import redaction
+from backends.domain import hiding
 from backends.domain.clean import line
 from backends.products import policy
 from backends.products.profile import Profile
@@ -224,12 +224,12 @@ def _shown(value: object, name: str = "") -> Shown:
             return None
         case Enum():
             return str(value.value)
-        case bool() | int() if not redaction.is_secret(name):
+        case bool() | int() if not hiding.is_secret(name):
             return value
         case float():
             return format_duration(value)
         case list() | tuple():
-            return [line(each) for each in redaction.words([str(each) for each in value])]
+            return [line(each) for each in hiding.words([str(each) for each in value])]
         case date() | Path():
             return line(str(value))
-    return line(redaction.value_of(name, str(value)))
+    return line(hiding.value_of(name, str(value)))

@@ -9,16 +9,17 @@ import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
+from app.history.exits import word_of
+from backends.domain.clean import clean, line
 from backends.domain.conflicts import Conflict
 from backends.domain.drift import Drift
 from backends.domain.facts import Fact, NodeFacts, NodeReading, Unknown, is_value
-from backends.domain.gates import Gate
-from backends.domain.plan import NodePlan, Plan
 from backends.domain.problem import Problem
 from backends.domain.states import LETTERS, REACH_WORDS, NodeState, Phase
 from backends.domain.survey import unsigned
 from backends.domain.verdict import Verdict
 from backends.engine.events import Event, Kind
+from backends.engine.reading import LAST_MOMENT
 from backends.engine.results import NodeResult
 from backends.settings.units import format_duration
 from backends.store.book import Entry, Run
@@ -59,7 +60,7 @@ def problem(found: Problem) -> list[str]:
 
 def event(item: Event) -> list[str]:
     """One event of a run as it happens."""
-    if item.kind is Kind.PROGRESS:
+    if item.kind in (Kind.PROGRESS, Kind.COMMAND):
         return []
     phase = item.phase.value if item.phase else ""
     head = f"{clock(item.time)}  {item.node:<8} {phase:<9} "
@@ -71,37 +72,6 @@ def event(item: Event) -> list[str]:
             lines += wrapped(f"{first}-> {item.data['advice']}", first + "   ")
     if item.data.get("log"):
         lines += _quoted(first, str(item.data["log"]))[-20:]
-    return lines
-
-
-def plan(found: Plan, until: Phase = Phase.FINALIZE) -> list[str]:
-    """The plan, step by step, as it will be carried out, up to a phase."""
-    phases = [*Phase]
-    phases = phases[: phases.index(until) + 1]
-    lines = [
-        f"plan {found.id}: {found.product} to {found.release_version} on {found.cluster}",
-        f"  release  {found.release_digest}",
-        *wrapped(f"  origin   {found.provenance}", " " * 11),
-        f"  updater  {found.updater_digest}",
-        f"  pace     batch {found.policy.batch}, pause {found.policy.pause}, accept "
-        f"{found.policy.accept}, nobody there: {found.policy.if_operator_vanishes}",
-        *(f"  note     {note}" for note in found.notes),
-    ]
-    if found.batches:
-        lines += ["", "who goes on serving"]
-    for batch in found.batches:
-        rest = "; ".join(map(str, batch.left)) or "as before: what is changed does not serve"
-        lines += wrapped(f"  while {', '.join(batch.nodes)}: {rest}", "    ")
-    for item in found.nodes:
-        lines += ["", *wrapped(f"{item.node}  {_what(item)}", "    ")]
-        for step in (each for each in item.steps if each.phase in phases):
-            lines += wrapped(f"  {step.phase:<9} {step.title}", " " * 12)
-            for number, act in enumerate(step.actions, 1):
-                lines += wrapped(f"            {number}  {act}", " " * 15)
-            if step.undo:
-                lines.append("            undo:")
-            for act in step.undo:
-                lines += wrapped(f"               {act}", " " * 17)
     return lines
 
 
@@ -166,28 +136,6 @@ def conflicts(found: Mapping[str, Sequence[Conflict] | Problem]) -> list[str]:
     return told or ["no new default lies beside an edited configuration file"]
 
 
-def gate(found: Gate) -> list[str]:
-    """Every condition of a gate: none is silent."""
-    rows = [
-        (
-            f"  {c.state}",
-            c.name,
-            "; ".join(filter(None, (c.text, f"SKIPPED: {c.skipped}" if c.skipped else c.then))),
-        )
-        for c in found.conditions
-    ]
-    width = max(len(row[1]) for row in rows)
-    head = f"gate {found.name}: {'open' if found.is_open else 'SHUT'}"
-    return [
-        head,
-        *(
-            line
-            for state, name, text in rows
-            for line in wrapped(f"{state:<10}{name:<{width}}  {text}", " " * (width + 12))
-        ),
-    ]
-
-
 def after(verdict: Verdict) -> list[str]:
     """What the cluster is after an act, and what is next."""
     return [
@@ -223,32 +171,59 @@ def run(found: Run) -> list[str]:
     end = (
         f"ended {when(found.ended)}, exit {found.exit}: {found.outcome}" if found.ended else "open"
     )
-    note = f'  "{found.note}"' if found.note else ""
-    return [
-        f"run {found.id}  {what} on {found.cluster} ({found.product}) by {found.operator}{note}",
-        *wrapped(f"began {when(found.began)}, {end}", "  "),
-        "",
-    ]
+    note = f'  "{line(found.note)}"' if found.note else ""
+    head = f"run {found.id}  {what} on {found.cluster} ({found.product}) by {found.operator}"
+    return [clean(head) + note, *wrapped(clean(f"began {when(found.began)}, {end}"), "  "), ""]
+
+
+def run_in_list(found: Run) -> list[str]:
+    """A run among others."""
+    to = "" if found.kind in (Phase.STAGE, Phase.CHECK) else "to "
+    what = f"{found.product} {to}{found.version}" if found.version else found.product
+    note = f', "{line(found.note)}"' if found.note else ""
+    indent = " " * (len(found.id) + 2)
+    head = f"{found.id}  {found.kind} {what} on {found.cluster}, by {found.operator}"
+    told = wrapped(clean(head) + note, indent)
+    ended = "open" if found.ended is None else f"ended {when(found.ended)}"
+    told += wrapped(f"{indent}began {when(found.began)}, {ended}", indent)
+    return told + (wrapped(indent + _how(found), indent) if found.ended is not None else [])
+
+
+def end(found: Run) -> list[str]:
+    """The last line of a run that was followed."""
+    return ["", *wrapped(clean(f"run {found.id} has ended, {_how(found)}"), "  ")]
+
+
+def _how(found: Run) -> str:
+    code = "unknown" if found.exit is None else f"{found.exit} {word_of(found.exit)}"
+    return f"exit {code}: {line(found.outcome or '')}"
 
 
 def entry(item: Entry) -> list[str]:
     """One entry of a run's journal."""
-    head = f"{clock(item.time)}  {item.node:<8} {item.phase or '':<9} "
+    head = f"{clock(item.time)}  {line(item.node):<8} {line(item.phase or ''):<9} "
     indent = " " * len(head)
-    lines = wrapped(head + item.text, indent)
+    text: str = line(item.text) if "\n" in item.text else clean(item.text)
+    if item.kind == Kind.COMMAND and item.data.get("request"):
+        text = f"{text}  [request {line(str(item.data['request']))}]"
+    lines = wrapped(head + text, indent)
     for name in ("evidence", "log"):
         if item.kind != "row" and item.data.get(name):
-            lines += _quoted(indent, str(item.data[name]))
+            lines += _quoted(indent, clean(str(item.data[name])))
     return lines
 
 
 def clock(seconds: float) -> str:
-    """A time of day where the operator is."""
+    """A time of day where the operator is; what no clock can show is `?`."""
+    if not 0 <= seconds <= LAST_MOMENT:
+        return "?"
     return datetime.fromtimestamp(seconds, UTC).astimezone().strftime("%H:%M:%S")
 
 
 def when(seconds: float) -> str:
-    """A date and time where the operator is, with its zone."""
+    """A date and time where the operator is, with its zone; what no clock can show is `?`."""
+    if not 0 <= seconds <= LAST_MOMENT:
+        return "?"
     return datetime.fromtimestamp(seconds, UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S%z")
 
 
@@ -339,14 +314,6 @@ def _remarks(readings: Sequence[NodeReading], verdict: Verdict) -> list[str]:
         lines += [f"{reading.name}: {name} unknown: {reason}" for name, reason in unknown]
     lines += [f"{name} is left out: {reason}" for name, reason in verdict.excluded]
     return ["", *lines] if lines else []
-
-
-def _what(item: NodePlan) -> str:
-    """What a plan does with a node; without steps there is no way to promise."""
-    reason = f": {item.reason}" if item.reason else ""
-    if item.steps:
-        return f"{item.treatment}  {item.from_version or 'nothing'} -> {item.to_version}{reason}"
-    return f"{item.treatment}{reason}"
 
 
 def _table(rows: Sequence[tuple[str, ...]]) -> list[str]:

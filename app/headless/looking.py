@@ -1,25 +1,23 @@
-"""Looking: status, plan, journal. Nothing is changed, on no node."""
+"""Looking: status, plan, what is staged. Nothing is changed, on no node."""
 
 import asyncio
 import json
-import os
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
-from app.headless import lines, shapes
+from app.headless import lines, plan_lines, shapes
 from app.headless.options import Meant, Options
 from app.headless.say import out, show_status, talk
 from app.headless.upgrading import meant_by
 from app.headless.work import drive, open_cluster
 from app.runs.keeping import today
 from app.runs.looking import chosen, look
-from app.runs.noticing import WATCH
 from app.runs.reviewed import as_json
 from app.runs.upgrading import open_for, plan_from
-from app.session import Session, open_book, operator_state, read_cluster
+from app.session import Session
 from backends.domain.conflicts import Conflict
 from backends.domain.drift import Drift
 from backends.domain.facts import NodeReading
@@ -31,9 +29,6 @@ from backends.engine.contact import aged
 from backends.engine.planner import new_run, target_of
 from backends.engine.reading import utc
 from backends.releases.whole_file import WholeFile
-from backends.settings.cluster import Cluster
-from backends.settings.find import VARIABLE
-from backends.store.book import Book, Run
 
 
 def status(options: Options, *, expect: str | None = None, watch: bool = False) -> int:
@@ -64,7 +59,7 @@ def plan(options: Options, release: Path, meant: Meant, file: Path | None = None
     if options.json:
         out([as_json(made)])
     else:
-        out([*lines.plan(made), "", *lines.gate(gate)])
+        out([*plan_lines.plan(made), "", *plan_lines.gate(gate)])
     if verdict.nodes_read < verdict.nodes_total:
         talk([f"not certain: {verdict.nodes_read} of {verdict.nodes_total} read"])
         return Exit.UNREACHABLE
@@ -102,39 +97,6 @@ def conflicts(options: Options) -> int:
     return Exit.UNREACHABLE if unread else Exit.USAGE if session.unknown else Exit.OK
 
 
-def journal(
-    cluster: str | None, run: str | None, *, node: str | None = None, as_json: bool = False
-) -> int:
-    """The journal of a run; when none is named the newest one, of the cluster if that is named."""
-    known = _cluster_or_none(cluster)
-    name = known.name if known is not None and cluster is not None else None
-    with open_book(operator_state(known)) as book:
-        found = book.run(run) if run else _newest(book, name)
-        if found is None:
-            known_runs = [item.id for item in book.runs(name, limit=10)]
-            raise LiftlockError(
-                Problem(
-                    "run-unknown",
-                    f"There is no run {run}." if run else "There is no run yet.",
-                    f"{book.path} has: {', '.join(known_runs) or 'none'}",
-                    "Name one of these, or the cluster that it was on: liftlock journal CLUSTER",
-                ),
-                Exit.USAGE,
-            )
-        entries = book.entries(found.id, node)
-        if node is not None and not entries:
-            raise LiftlockError(
-                Problem("node-unknown", f"Nothing of {node} is in run {found.id}."), Exit.USAGE
-            )
-        if as_json:
-            out(json.dumps(asdict(item), sort_keys=True) for item in entries)
-        else:
-            out(lines.run(found))
-            for item in entries:
-                out(lines.entry(item))
-    return Exit.OK
-
-
 def _write(path: Path, text: str) -> None:
     """Write a file whole or not at all.
 
@@ -150,23 +112,6 @@ def _write(path: Path, text: str) -> None:
             Problem("file-unwritable", f"{path} cannot be written.", error.strerror or str(error)),
             Exit.USAGE,
         ) from error
-
-
-def _newest(book: Book, cluster: str | None) -> Run | None:
-    """The newest run in which something was done on a node, else the newest of all."""
-    runs = [run for run in book.runs(cluster) if run.kind != WATCH]
-    acted = (run for run in runs if any(entry.node for entry in book.entries(run.id)))
-    return next(acted, next(iter(runs), None))
-
-
-def _cluster_or_none(argument: str | None) -> Cluster | None:
-    """The cluster whose history is meant; None: the operator's own history, of all clusters.
-
-    Without a name it is ./cluster.toml or $LIFTLOCK_CLUSTER, as everywhere.
-    """
-    if argument is None and not (Path("cluster.toml").is_file() or os.environ.get(VARIABLE)):
-        return None
-    return read_cluster(argument)
 
 
 async def _watch(session: Session, options: Options) -> None:

@@ -8,7 +8,7 @@ from datetime import date
 from app.headless.options import Options
 from app.headless.say import observer, out, talk
 from app.headless.work import drive, open_cluster
-from app.runs.keeping import about, always_ended, end_run, fresh_run
+from app.runs.keeping import about, always_ended, begin_run, end_run, fresh_run
 from app.runs.looking import look
 from app.session import Session, open_book
 from backends.domain.clean import line
@@ -98,7 +98,7 @@ def _write(session: Session, options: Options, kind: str, marks: Sequence[Mark])
     """In the book first, then in the file."""
     with open_book(session.state_dir) as book:
         run, see = fresh_run(book), observer(options)
-        book.begin(about(session, run, kind, options.reason))
+        begin_run(book, session, about(session, run, kind, options.reason))
         scribe = Scribe(book, run, see)
         with always_ended(book, scribe, see):
             for mark in marks:

@@ -6,7 +6,7 @@ from contextlib import nullcontext
 
 from app.headless import lines, shapes
 from app.headless.options import Options
-from app.headless.say import UNTOUCHED, heard_or_not, observer, out, talk
+from app.headless.say import UNTOUCHED, heard_or_not, keep_verdict, observer, out, talk
 from app.headless.work import drive, open_cluster
 from app.runs.acting import Done, Interrupted, Scene, Work, act
 from app.runs.keeping import fresh_run, locked
@@ -65,6 +65,7 @@ async def _run(
         talk(_interrupted(session, kind, error.begun))
         raise
     _, after = await look(session)
+    keep_verdict(book, run, after)
     with heard_or_not():
         _show(options, done, after)
     return done.exit

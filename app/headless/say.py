@@ -8,12 +8,15 @@ from contextlib import contextmanager
 
 from app.headless import lines, shapes
 from app.headless.options import Options
+from app.runs.keeping import write_verdict
 from app.session import Session
 from backends.domain.facts import NodeReading
+from backends.domain.problem import LiftlockError
 from backends.domain.verdict import Verdict
 from backends.engine.acts import Preview
 from backends.engine.events import Event
 from backends.engine.results import NodeResult, Outcome
+from backends.store.book import Book
 
 UNTOUCHED = "Interrupted here, before any node was changed."
 
@@ -83,6 +86,14 @@ def show_outcome(options: Options, result: Outcome, verdict: Verdict) -> None:
     out(lines.after(verdict))
     if result.problem is not None:
         talk(lines.problem(result.problem))
+
+
+def keep_verdict(book: Book, run: str, verdict: Verdict) -> None:
+    """Write down what the cluster was after a run; where that fails it is told, nothing more."""
+    try:
+        write_verdict(book, run, verdict)
+    except LiftlockError as error:
+        talk(lines.problem(error.problem))
 
 
 def show_previews(shown: Sequence[Preview | NodeResult]) -> list[Preview]:

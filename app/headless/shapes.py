@@ -6,6 +6,7 @@ Fields may be added, never changed; `app/schemas` has the schemas, and tests hol
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
+from app.history.exits import word_of
 from backends.domain.conflicts import Conflict, Difference
 from backends.domain.drift import Drift
 from backends.domain.facts import (
@@ -22,7 +23,9 @@ from backends.domain.problem import Problem
 from backends.domain.states import NodeState
 from backends.domain.verdict import Verdict
 from backends.engine.events import Event
+from backends.engine.reading import LAST_MOMENT
 from backends.engine.results import NodeResult, Outcome
+from backends.store.book import Run
 
 
 def status(
@@ -116,6 +119,37 @@ def problem(found: Problem | None) -> dict[str, str] | None:
     }
 
 
+def runs(
+    cluster: str | None, now: float, found: Sequence[Run], *, more: bool
+) -> dict[str, object]:
+    """The runs, newest first: `liftlock.runs/1`; `more`: there are others that are not shown."""
+    return {
+        "schema": "liftlock.runs/1",
+        "cluster": cluster,
+        "time": moment(now),
+        "more": more,
+        "runs": [
+            {
+                "id": run.id,
+                "cluster": run.cluster,
+                "product": run.product,
+                "kind": run.kind,
+                "version": run.version,
+                "by": run.operator,
+                "note": run.note or None,
+                "began": moment_or_unknown(run.began),
+                "ended": None if run.ended is None else moment_or_unknown(run.ended),
+                "state": "open" if run.ended is None else "ended",
+                "seconds": None if run.ended is None else round(run.ended - run.began, 3),
+                "exit": run.exit,
+                "exit_word": None if run.exit is None else word_of(run.exit),
+                "outcome": run.outcome,
+            }
+            for run in found
+        ],
+    }
+
+
 def fact(value: Fact) -> object:
     """A fact: a string, null (read, and there is none), or `{"unknown": reason}`."""
     return {"unknown": value.reason} if isinstance(value, Unknown) else value
@@ -125,6 +159,13 @@ def moment(seconds: float) -> str:
     """A moment in UTC, to the millisecond."""
     when = datetime.fromtimestamp(seconds, UTC)
     return when.strftime("%Y-%m-%dT%H:%M:%S.") + f"{when.microsecond // 1000:03d}Z"
+
+
+def moment_or_unknown(seconds: float) -> object:
+    """A moment of the history; what no clock can show is not known."""
+    if 0 <= seconds <= LAST_MOMENT:
+        return moment(seconds)
+    return {"unknown": f"{seconds} is no time"}
 
 
 def stages(cluster: str, now: float, readings: Sequence[NodeReading]) -> dict[str, object]:

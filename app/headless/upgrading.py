@@ -7,10 +7,10 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from app.headless import lines, shapes
+from app.headless import lines, plan_lines, shapes
 from app.headless.ask import agreed, declined, refuse_silence
 from app.headless.options import Meant, Options
-from app.headless.say import UNTOUCHED, heard_or_not, observer, show_outcome, talk
+from app.headless.say import UNTOUCHED, heard_or_not, keep_verdict, observer, show_outcome, talk
 from app.headless.work import drive, open_cluster
 from app.runs.keeping import locked
 from app.runs.leaving import alone
@@ -176,7 +176,7 @@ async def _run(
     if prepared.left and until is Phase.INSTALL:
         stopped = await bring_to_rest(session, book, release, note, observer(options))
         if stopped is not None:
-            return await _told(session, options, stopped)
+            return await _told(session, options, book, stopped)
         prepared = await prepare(session, book, release)
     run = Upgrade(session, book, prepared, observer(options), note=note, until=until)
     try:
@@ -184,11 +184,12 @@ async def _run(
     except asyncio.CancelledError:
         talk(await _interrupted(session, prepared, run.begun))
         raise
-    return await _told(session, options, result)
+    return await _told(session, options, book, result)
 
 
-async def _told(session: Session, options: Options, result: Outcome) -> int:
+async def _told(session: Session, options: Options, book: Book, result: Outcome) -> int:
     _, verdict = await look(session)
+    keep_verdict(book, result.run, verdict)
     with heard_or_not():
         show_outcome(options, result, verdict)
     return result.exit
@@ -206,7 +207,7 @@ async def _agree(options: Options, prepared: Prepared, until: Phase) -> None:
         left = ()  # they are left alone
     if until is Phase.STAGE:
         gate = None
-    talk([*lines.plan(made, until), "", *(lines.gate(gate) if gate else ()), ""])
+    talk([*plan_lines.plan(made, until), "", *(plan_lines.gate(gate) if gate else ()), ""])
     if gate is not None and not gate.is_open and not left:
         unread = any(condition.name == NODES_READ for condition in gate.blocking)
         why = [f"{c.name}: {c.text}; {c.then}".rstrip("; ") for c in gate.blocking]

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
 from app.runs.afterwards import Ticking, open_steps, refuse_idle_ticks, tick_off
-from app.runs.keeping import about, always_ended, end_run
+from app.runs.keeping import about, always_ended, begin_run, end_run, without_secrets
 from app.runs.looking import chosen, look, unknown_nodes
 from app.session import Session
 from backends.domain.facts import NodeReading, OpenTransaction
@@ -85,13 +85,14 @@ async def act(
         Exception: Nobody expected it; the book says that it broke off.
     """
     readings, _ = await look(session)
-    book.begin(about(session, run, kind, note))
+    start = about(session, run, kind, note, readings=chosen(session, readings))
+    begin_run(book, session, start)
     scribe = Scribe(book, run, observe)
     acts = Acts(session.chosen_contacts, scribe, session.limits.healthy_deadline_seconds)
     scene = Scene(session, run, acts, readings, chosen(session, readings), book, scribe)
     try:
         with always_ended(book, scribe, observe):
-            results = await work(scene) + unknown_nodes(session)
+            results = without_secrets(book, await work(scene) + unknown_nodes(session))
     except asyncio.CancelledError:
         begun = tuple(sorted({entry.node for entry in book.entries(run) if entry.node}))
         raise Interrupted(begun) from None
@@ -101,7 +102,7 @@ async def act(
     if scene.left:
         text += f"; left to do: {', '.join(scene.left)}"
         code = Exit.WAITING if code is Exit.OK else code
-    end_run(book, scribe, code, text, observe)
+    end_run(book, scribe, code, text, observe, results)
     return Done(run, kind, code, tuple(results), text)
 
 

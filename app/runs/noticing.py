@@ -2,7 +2,7 @@
 
 import time
 
-from app.runs.keeping import about, end_run, fresh_run
+from app.runs.keeping import about, begin_run, end_run, fresh_run
 from app.session import Session
 from backends.domain.drift import Drift
 from backends.domain.facts import NodeReading
@@ -11,9 +11,7 @@ from backends.domain.states import Phase
 from backends.engine.events import Event, Kind
 from backends.engine.scribe import Scribe
 from backends.store.book import Book
-
-WATCH = "watch"
-"""What such a run is called in the book: nothing was done in it."""
+from backends.store.retention import WATCH
 
 _AT_MOST_EVERY_SECONDS = 60.0
 """What is written to all the time is not told all the time."""
@@ -67,7 +65,7 @@ class Noticing:
 
     def _write_down(self, node: str, found: Drift, text: str) -> None:
         run = fresh_run(self._book)
-        self._book.begin(about(self._session, run, WATCH))
+        begin_run(self._book, self._session, about(self._session, run, WATCH))
         scribe = Scribe(self._book, run, _nobody)
         if found.count:
             problem = Problem(

@@ -5,7 +5,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from app.runs.keeping import about, always_ended, end_run, fresh_run, orders_of
+from app.runs.keeping import (
+    about,
+    always_ended,
+    begin_run,
+    end_run,
+    fresh_run,
+    hidden,
+    orders_of,
+    without_secrets,
+)
 from app.runs.looking import look, unknown_nodes
 from app.runs.obeying import obeying
 from app.session import Session
@@ -162,13 +171,13 @@ async def bring_to_rest(
 ) -> Outcome | None:
     """Recover nodes whose updater died; the outcome when one did not come to rest, else None."""
     run = fresh_run(book)
-    book.begin(about(session, run, "recover", note, release))
+    begin_run(book, session, about(session, run, "recover", note, release))
     scribe = Scribe(book, run, observe)
     with always_ended(book, scribe, observe):
         bad = await recover_first(session.chosen_contacts, scribe)
     code = exit_of_upgrade(bad)
     text = ", ".join(f"{item.node} {item.result}" for item in bad) or "nodes brought to rest"
-    end_run(book, scribe, code, text, observe)
+    end_run(book, scribe, code, text, observe, bad)
     if not bad:
         return None
     return Outcome(run, code, tuple(bad), f"stopped: {text}", bad[0].problem)
@@ -218,9 +227,10 @@ class Upgrade:
             Exception: Nobody expected it; the book says that it broke off.
         """
         made = self._prepared.plan
-        self._book.begin(
-            about(self._session, made.run, self.command, self._note, self._prepared.release, made)
+        start = about(
+            self._session, made.run, self.command, self._note, self._prepared.release, made
         )
+        begin_run(self._book, self._session, start)
         with always_ended(self._book, self._scribe, self._observe):
             there = orders_of(self._session)
             doing = self._conductor.run(self._until)
@@ -230,7 +240,20 @@ class Upgrade:
             nodes = (*result.nodes, *unknown)
             code = exit_of_upgrade(nodes, stopped=result.exit)
             result = replace(result, nodes=nodes, exit=code)
-        end_run(self._book, self._scribe, result.exit, result.text, self._observe)
+        result = replace(
+            result,
+            nodes=tuple(without_secrets(self._book, result.nodes)),
+            problem=hidden(self._book, result.problem),
+        )
+        end_run(
+            self._book,
+            self._scribe,
+            result.exit,
+            result.text,
+            self._observe,
+            result.nodes,
+            result.problem,
+        )
         return result
 
 

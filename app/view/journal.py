@@ -12,7 +12,7 @@ _MOST_LOG_LINES = 20
 
 def lines_of(event: Event, width: int) -> list[Line]:
     """One event; `width` is that of the longest node name."""
-    if event.kind is Kind.PROGRESS:
+    if event.kind in (Kind.PROGRESS, Kind.COMMAND):
         return []
     phase = event.phase.value if event.phase else ""
     node = event.node or "–"

@@ -18,6 +18,7 @@ from backends.domain.staging import PUSHED, Staging
 from backends.domain.states import Outcome, Unreachable
 from backends.engine import reading, watching
 from backends.engine.answer import Answer, Subject, cause_of, no_end_of, no_word_from
+from backends.engine.asked import new_request, told
 from backends.engine.flow import Flow, Journal, Watch, Whole
 from backends.engine.kept import Kept
 from backends.engine.listening import Listener
@@ -182,9 +183,8 @@ class Contact:
     async def extend(self, run: str, seconds: float, reason: str) -> Answer:
         """Have a trial end no earlier than so many seconds from now."""
         args = {"run": run, "seconds": seconds, "reason": reason}
-        return await self._converse(
-            self._link, "extend", args, self._limits.operator_request_seconds, lambda _: None
-        )
+        limit = self._limits.operator_request_seconds
+        return await self._converse(self._link, "extend", args, limit, lambda _: None)
 
     async def follow(
         self, run: str | None, offset: int, observe: Callable[[Message], None], seconds: float
@@ -244,10 +244,13 @@ class Contact:
     ) -> Answer:
         """Have a release come to the node; `progress(there, of)` in bytes."""
         upload = Upload(release, blobs, staging, rate, progress)
+        request = self._request("stage", upload.announced(run, plan))
+        return await self._told(request, self._stage(request, upload))
+
+    async def _stage(self, request: dict[str, object], upload: Upload) -> Answer:
         try:
             async with self._open(self._link) as channel:
                 seconds = self._limits.install_step_seconds
-                request = self._request("stage", upload.announced(run, plan))
                 opening = self._payload.opening(request)
                 return await self._talk(
                     channel, opening, seconds, upload.on_message, Whole(self.node)
@@ -289,10 +292,22 @@ class Contact:
             observe=see,
             flow=flow or Whole(self.node),
         )
+        work = self._exchange(link, request, seconds, talk, lambda: heard)
+        return await self._told(request, work)
+
+    async def _exchange(
+        self,
+        link: Link,
+        request: dict[str, object],
+        seconds: float,
+        talk: Callable[[Channel, bytes], Awaitable[Answer]],
+        heard: Callable[[], bool],
+    ) -> Answer:
+        command = str(request["command"])
         try:
             async with asyncio.timeout(seconds):
                 if link is self._link and command in wire.STAYING:
-                    return await self._ask_again({**request, "stay": True}, talk, lambda: heard)
+                    return await self._ask_again({**request, "stay": True}, talk, heard)
                 async with self._open(link) as channel:
                     return await talk(channel, self._payload.opening(request))
         except TimeoutError:
@@ -337,8 +352,12 @@ class Contact:
             "command": command,
             "product": dict(self.subject.document),
             "state_dir": self.subject.state_dir,
-            "args": {"operator": self._operator, **args},
+            "args": {"operator": self._operator, "request": new_request(), **args},
         }
+
+    async def _told(self, request: dict[str, object], work: Awaitable[Answer]) -> Answer:
+        said = wire.request_of(request["args"])
+        return await told(self.node, str(request["command"]), said["request"], work)
 
     async def _talk(
         self,

@@ -26,6 +26,9 @@ class Kind(StrEnum):
     RECORD = "record"
     """One record of the node's own journal, in words."""
 
+    COMMAND = "command"
+    """A command that was given to a node, and what came of it: kept, and told to scripts."""
+
     RESULT = "result"
     """How a phase ended on a node."""
 

@@ -8,7 +8,9 @@ from backends.domain.clean import clean, line
 from backends.domain.problem import LiftlockError, Problem
 from backends.domain.states import Phase
 from backends.engine import telling
+from backends.engine.asked import Asked, newest_request
 from backends.engine.events import Event, Kind, Observer
+from backends.engine.looks import Looks
 from backends.store.book import Book
 
 _BETWEEN_TRIES_SECONDS = 5.0
@@ -27,6 +29,7 @@ class Scribe:
         self._pending: list[Event] = []
         self._try_again_at = 0.0
         self._said_unwritable = False
+        self._looks = Looks()
 
     def say(
         self,
@@ -58,6 +61,8 @@ class Scribe:
             data=dict(data or {}),
             key=key,
         )
+        if kind is not Kind.PROGRESS:
+            event = self._without_secrets(_with_request(event))
         if kind in _ANNOUNCES:
             self._write_pending()
             self._write(event)
@@ -65,6 +70,11 @@ class Scribe:
             self._pending.append(event)
             self._try_to_write()
         self._observe(event)
+
+    def _without_secrets(self, event: Event) -> Event:
+        """What is told is what is kept."""
+        hidden = self._book.redaction
+        return replace(event, text=hidden.text(event.text), data=hidden.value(event.data))
 
     def _write_pending(self) -> None:
         while self._pending:
@@ -104,6 +114,35 @@ class Scribe:
             LiftlockError: `book-unwritable`: the history has a gap.
         """
         self._write_pending()
+
+    def command(self, asked: Asked) -> None:
+        """Say a command that was given; looks that come to the same are told together."""
+        for known in self._looks.before(asked):
+            self._say_command(*known)
+
+    def tell_looks(self) -> None:
+        """Say the looks that were not told yet."""
+        for known in self._looks.rest():
+            self._say_command(*known)
+
+    def _say_command(self, asked: Asked, times: int) -> None:
+        came = asked.outcome.value if asked.outcome else "not waited for"
+        why = f" ({line(asked.code)})" if asked.code else ""
+        count = f", {times} times" if times > 1 else ""
+        self.say(
+            Kind.COMMAND,
+            f"{asked.command}: {came}{why}{count}, {asked.seconds:.1f} s",
+            node=asked.node,
+            data={
+                "command": asked.command,
+                "outcome": asked.outcome.value if asked.outcome else "unknown",
+                "code": line(asked.code),
+                "began": round(asked.began, 3),
+                "seconds": round(asked.seconds, 3),
+                "times": times,
+                "request": asked.request,
+            },
+        )
 
     def problem(self, problem: Problem, *, node: str = "", phase: Phase | None = None) -> None:
         """Say a problem whole."""
@@ -146,3 +185,16 @@ class Scribe:
                 key=event.key,
                 at=event.time,
             )
+
+
+def _with_request(event: Event) -> Event:
+    """With the id of the request that it comes from; what is only announced comes from none.
+
+    A record of the node names the request that led to it, where one did; `heard` is the one by
+    which it came here.
+    """
+    request = newest_request(event.node) if event.node else ""
+    name = "heard" if event.kind is Kind.RECORD else "request"
+    if event.kind in _ANNOUNCES or not request or name in event.data:
+        return event
+    return replace(event, data={**event.data, name: request})

@@ -8,6 +8,7 @@ from backends.domain.clean import Clean, clean, line
 from backends.domain.states import Phase
 from backends.engine import reading
 from backends.engine.events import Event, Kind
+from backends.node import wire
 
 Record = Mapping[str, Any]
 
@@ -54,6 +55,7 @@ def event(message: Mapping[str, Any], *, run: str, node: str, txn: str) -> Event
         data["log"] = log
     if isinstance(record.get("ok"), bool):
         data["ok"] = record["ok"]
+    data |= wire.request_of(record)
     return Event(
         time=reading.number(record["wt"], 0, reading.LAST_MOMENT),
         run=run,

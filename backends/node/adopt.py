@@ -7,7 +7,7 @@ it is known what was shipped, and what somebody has changed since is drift.
 import os
 from typing import Any, Dict, Optional, Tuple
 
-from backends.node import clock, finish, images, keeping, probe, provenance
+from backends.node import clock, finish, images, keeping, probe, provenance, wire
 from backends.node.canonical import files_digest
 from backends.node.journal import Journal
 from backends.node.layout import Layout, PointerUnreadable, is_version_name
@@ -194,6 +194,7 @@ def record(places: Places, document: Dict[str, Any], args: Dict[str, Any]) -> Di
             files=len(found["files"]),
             released=released,
             differ=len(found["changed"]) + len(found["missing"]),
+            **wire.request_of(args),
         )
     finally:
         journal.close()

@@ -131,6 +131,7 @@ def _remember_check(call: Call, rows: Any, passed: bool) -> None:
                 "ROW",
                 durable=False,
                 run=call.args["run"],
+                **wire.request_of(call.args),
                 **{key: row[key] for key in ("name", "result", "evidence", "seconds")},
             )
     finally:
@@ -194,7 +195,8 @@ def _clean(call: Call) -> Answer:
         else:
             clean.staged(call.places)
             book = journal.Journal(call.places.journal, create=True)
-            book.append("CLEAN", operator=call.args["operator"], paths=found["paths"])
+            said = wire.request_of(call.args)
+            book.append("CLEAN", operator=call.args["operator"], paths=found["paths"], **said)
             book.close()
     finally:
         lock.release()

@@ -47,7 +47,7 @@ def start(
         is_alive, said = _start_in_unit(places, again, order)
         if is_alive:
             return said
-        _say_in_log(places, "systemd-run did not do: this driver is only forked")
+        say_in_log(places, "systemd-run did not do: this driver is only forked")
     return _fork(places, drive)
 
 
@@ -181,10 +181,20 @@ def log_to_stderr() -> None:
     )
 
 
-def _say_in_log(places: Places, text: str) -> None:
+def say_in_log(places: Places, text: str) -> None:
+    """One line in the log, from a process that is no driver; a full disk stops nothing."""
+    line = "%s %d %s" % (
+        time.strftime("%Y-%m-%d %H:%M:%S,000"),
+        os.getpid(),
+        " ".join(text.split()),
+    )
     fd = open_log(places)
-    os.write(fd, b"%s\n" % text.encode("ascii", "replace"))
-    os.close(fd)
+    try:
+        os.write(fd, line.encode("ascii", "replace") + b"\n")
+    except OSError:
+        pass  # it is for people; what counts is in the journal
+    finally:
+        os.close(fd)
 
 
 def _reporter(fd: int) -> Report:

@@ -106,7 +106,8 @@ def _watch(call: Call, order: Order, report: Report) -> None:
 def _finalize(call: Call, order: Order, report: Report) -> None:
     opened = _opened(call, report)
     if opened is not None and standing.decision(opened.records) == "ACCEPT":
-        finish.decide_and_complete(opened, call.args["operator"])
+        said = wire.request_of(call.args)
+        finish.decide_and_complete(opened, call.args["operator"], **said)
 
 
 def _restart(call: Call, order: Order, report: Report) -> None:

@@ -23,8 +23,10 @@ from backends.node.places import (
 from backends.node.transaction import Transaction, put_away
 
 
-def decide_and_complete(transaction: Transaction, by: str) -> str:
+def decide_and_complete(transaction: Transaction, by: str, **said: Any) -> str:
     """Run the hooks before it, then record FINALIZE and carry it out; `ok`, or `failed`.
+
+    `said` goes into the record beside who decided.
 
     A hook that fails leaves the node as it is, accepted and reversible.
     """
@@ -33,7 +35,7 @@ def decide_and_complete(transaction: Transaction, by: str) -> str:
     except hooks.HookFailed:
         hooks.undo(transaction, "before_finalize")
         return "failed"
-    if transaction.decide("FINALIZE", by=by) is not None:
+    if transaction.decide("FINALIZE", by=by, **said) is not None:
         hooks.undo(transaction, "before_finalize")  # somebody takes it back
         return "failed"
     complete(transaction)

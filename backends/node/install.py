@@ -25,6 +25,7 @@ from backends.node import (
     second_layer,
     standing,
     steps,
+    wire,
 )
 from backends.node.journal import AppendFailed, JournalDamaged
 from backends.node.layout import PointerUnreadable, Unfit
@@ -84,6 +85,7 @@ def drive(
         updater=updater,
         operator=plan["operator"],
         reason=plan["reason"],
+        **wire.request_of(order),
     )
     began(transaction)
     try:

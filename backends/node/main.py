@@ -111,6 +111,7 @@ def _serve(line: bytes, source: BinaryIO, send: Send, payload: bytes, updater: s
         return
     _hand_over(call, line)
     send(_hello(updater))
+    _note(call, "begins")
     try:
         outcome, problem = commands.run(call)
     except BrokenPipeError:
@@ -124,7 +125,19 @@ def _serve(line: bytes, source: BinaryIO, send: Send, payload: bytes, updater: s
     except Exception:  # the border: answered whole, with its trace, never lost
         text = traceback.format_exc()[-8000:]
         outcome, problem = "failed", wire.problem("updater-defect", "the updater failed", text)
+    _note(call, outcome + (" (%s)" % problem["code"] if problem else ""))
     send(_end(outcome, problem))
+
+
+def _note(call: Call, text: str) -> None:
+    """What was asked by whom, and what came of it, in the node's log; looking leaves no trace."""
+    said = wire.request_of(call.args)
+    if not said or call.command in wire.READ_ONLY or call.args.get("preview"):
+        return
+    if os.path.isdir(call.places.home):
+        by, run = call.args.get("operator"), call.args.get("run") or "-"
+        about = (said["request"], call.command, run, by, text)
+        detach.say_in_log(call.places, "request %s: %s, run %s, of %s: %s" % about)
 
 
 def _hand_over(call: Call, line: bytes) -> None:

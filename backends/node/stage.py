@@ -88,6 +88,7 @@ def stage(layout: Layout, args: Dict[str, Any], source: BinaryIO, send: Send) ->
             received=received,
             configuration=[each["path"] for each in args.get("configuration") or []],
             signed=(args.get("signature") or {}).get("by", ""),
+            **wire.request_of(args),
         )
     finally:
         journal.close()

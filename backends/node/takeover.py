@@ -37,8 +37,10 @@ def hangs(records: List[Dict[str, Any]], document: Dict[str, Any]) -> Optional[s
     return "nothing in the journal for %.0f s" % silent if silent > longest else None
 
 
-def take_over(places: Places, why: str, by: str) -> bool:
+def take_over(places: Places, why: str, by: str, **said: Any) -> bool:
     """Kill the driver that has the lock; whether it is gone. Only the very process is killed.
+
+    `said` goes into the record beside who and why.
 
     `owner` is believed when boot, pid and start fit; without that nothing is done.
     """
@@ -57,6 +59,7 @@ def take_over(places: Places, why: str, by: str) -> bool:
         time.sleep(0.05)
     opened = transaction.load(places)
     if opened is not None:
-        opened.note("TAKEOVER", pid=pid, operator=owner.get("operator", ""), why=why, by=by)
+        before = owner.get("operator", "")
+        opened.note("TAKEOVER", pid=pid, operator=before, why=why, by=by, **said)
         opened.close()
     return True

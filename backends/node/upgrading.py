@@ -146,6 +146,7 @@ def accept(call: Call) -> Answer:
             by=call.args["operator"],
             how=call.args["how"],
             reason=call.args.get("reason", ""),
+            **wire.request_of(call.args),
         )
         if reason is not None and standing.decision(opened.records) != "ACCEPT":
             return "refused", wire.problem(
@@ -170,6 +171,7 @@ def extend(call: Call) -> Answer:
             until=until,
             by=call.args["operator"],
             why=call.args.get("reason", ""),
+            **wire.request_of(call.args),
         )
         if record is None:
             raise Refused("not-extendable", reason)
@@ -192,11 +194,12 @@ def roll_back(call: Call) -> Answer:
                 "say --data keep or --data restore",
             )
         _be_taken_up(call, opened, standing.why_not_roll_back)
+        said = wire.request_of(call.args)
         reason = opened.decide(
-            "ROLLBACK", why=call.args["why"], by=call.args["operator"], data=chosen
+            "ROLLBACK", why=call.args["why"], by=call.args["operator"], data=chosen, **said
         )
         if reason is not None and chosen not in (None, data.choice(opened)):
-            opened.log("CHOICE", data=chosen, by=call.args["operator"])
+            opened.log("CHOICE", data=chosen, by=call.args["operator"], **said)
         if reason is not None and standing.decision(opened.records) != "ROLLBACK":
             raise Refused(
                 "not-reversible", reason, "", "a finalized version is upgraded, not undone"
@@ -233,7 +236,8 @@ def finalize(call: Call) -> Answer:
         if hooks.are_due(opened, "before_finalize"):
             return _finalize_behind_hooks(call, opened)
         _be_taken_up(call, opened, standing.why_not_finalize)
-        reason = opened.decide("FINALIZE", by=call.args["operator"])
+        said = wire.request_of(call.args)
+        reason = opened.decide("FINALIZE", by=call.args["operator"], **said)
         if reason is not None and standing.decision(opened.records) != "FINALIZE":
             raise Refused("not-accepted", reason, "", "only what was accepted is finalized")
         call.send({"t": "begun", "txn": opened.txn})
@@ -266,7 +270,8 @@ def take_over(call: Call) -> Answer:
     opened.close()
     if not locks.is_held(call.places):
         raise Refused("nothing-to-take-over", "no updater is at work on this node")
-    if not takeover.take_over(call.places, call.args["reason"], call.args["operator"]):
+    said = wire.request_of(call.args)
+    if not takeover.take_over(call.places, call.args["reason"], call.args["operator"], **said):
         raise Refused(
             "not-ended",
             "the updater that holds the lock could not be ended",

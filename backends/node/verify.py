@@ -164,6 +164,7 @@ def _remember(call: Call, version: str, found: images.Comparison, bad: Any) -> N
             missing=found.missing[:_KEPT_NAMES],
             foreign=len(found.extra),
             refused=[row["name"] for row in bad],
+            **wire.request_of(call.args),
         )
     finally:
         book.close()

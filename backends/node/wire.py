@@ -129,6 +129,9 @@ MAX_LINE = 1 << 20
 MAX_CONFIGURATION = 4 << 20
 """Bytes of all configuration together that comes with a release, from elsewhere."""
 
+MAX_REQUEST = 32
+"""Letters of a request's id."""
+
 CHUNK = 65536
 """Bytes sent or read at once while staging."""
 
@@ -164,6 +167,19 @@ def decode(line: bytes) -> Dict[str, Any]:
     if not isinstance(message, dict):
         raise WireError("no JSON object")
     return message
+
+
+def request_of(args: Any) -> Dict[str, Any]:
+    """`{"request": id}`, as a request's arguments name it; empty where they name none.
+
+    It stands in each record that a request leads to, and in `updater.log`, so that a line of the
+    operator's journal is found here. Programs from before it do not name one, and updaters from
+    before it pass over it.
+    """
+    said = args.get("request") if isinstance(args, dict) else None
+    if not isinstance(said, str) or not said.isalnum() or len(said) > MAX_REQUEST:
+        return {}
+    return {"request": said} if all(ord(each) < 128 for each in said) else {}
 
 
 def frame_header(sha256: str, offset: int, length: int) -> bytes:

@@ -1,5 +1,6 @@
 """A file that appears under its name whole and durable, or not at all."""
 
+import errno
 import os
 import tempfile
 from pathlib import Path
@@ -22,15 +23,30 @@ class WholeFile:
 
         Raises OSError.
         """
+        self._make_durable()
+        self._path.rename(path)
+        _sync_folder(path.parent)
+
+    def put_new(self, path: Path) -> None:
+        """As `put`, for a name that nobody has: whoever comes second does not replace it.
+
+        Raises FileExistsError, OSError.
+        """
+        self._make_durable()
+        try:
+            os.link(self._path, path)
+        except FileExistsError:
+            raise
+        except OSError:  # a file system without hard links
+            if os.path.lexists(path):
+                raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), path) from None
+            self._path.rename(path)
+        _sync_folder(path.parent)
+
+    def _make_durable(self) -> None:
         self.stream.flush()
         os.fchmod(self.stream.fileno(), 0o644)
         os.fsync(self.stream.fileno())
-        self._path.rename(path)
-        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
 
     def __exit__(
         self,
@@ -40,3 +56,11 @@ class WholeFile:
     ) -> None:
         self.stream.close()
         self._path.unlink(missing_ok=True)
+
+
+def _sync_folder(path: Path) -> None:
+    folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)

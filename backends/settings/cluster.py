@@ -13,6 +13,7 @@ from backends.settings.cluster_file import (
     ClusterFile,
     Connection,
     DefaultsTable,
+    HistoryTable,
     NodeTable,
     PolicyTable,
     StagingTable,
@@ -92,6 +93,9 @@ class Cluster:
     forbidden: tuple[Mark, ...] = ()
     """Versions that are not to come here."""
 
+    history: HistoryTable = field(default_factory=HistoryTable)
+    """How much of the run history is kept."""
+
     notes: tuple[str, ...] = ()
     """What an operator should know about the file although it is valid."""
 
@@ -157,6 +161,7 @@ def load_cluster(path: Path, *, today: date) -> Cluster:
         nodes=nodes,
         policy=written.policy,
         staging=written.staging,
+        history=written.history,
         notes=tuple(notes),
         lines=file.lines,
     )

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from backends.settings.fields import (
+    Age,
     Count,
     Day,
     Deadline,
@@ -12,6 +13,7 @@ from backends.settings.fields import (
     Port,
     Rate,
     SafeName,
+    Size,
     Table,
     Text,
     Variable,
@@ -267,6 +269,16 @@ class StagingTable(Table):
         return self
 
 
+class HistoryTable(Table):
+    """`[history]`: how much of this cluster's run history is kept on the workstation."""
+
+    keep: Age = 365 * 86400.0
+    """How long after its end a run is kept, as in "60 d"."""
+
+    keep_bytes: Size = 200_000_000
+    """Of all its runs together, as in "200 MB"; the oldest are forgotten first."""
+
+
 class ClusterFile(Table):
     """A whole cluster file."""
 
@@ -284,6 +296,9 @@ class ClusterFile(Table):
 
     staging: StagingTable = StagingTable()
     """How releases come to the nodes."""
+
+    history: HistoryTable = HistoryTable()
+    """How much of the run history is kept."""
 
     @model_validator(mode="after")
     def _nodes_fit_together(self) -> "ClusterFile":

@@ -63,6 +63,12 @@ Deadline = Annotated[
 ]
 """Seconds, written as text with a unit; above 0, at most 30 days."""
 
+Age = Annotated[float, BeforeValidator(parse_duration), Field(ge=86400, le=36_500 * 86400)]
+"""Seconds, written as text with a unit; at least a day."""
+
+Size = Annotated[int, BeforeValidator(parse_size), Field(ge=1_000_000)]
+"""Bytes, written as a size with a unit; at least 1 MB."""
+
 Rate = Annotated[
     int,
     BeforeValidator(parse_size),

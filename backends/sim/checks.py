@@ -66,6 +66,7 @@ def _remember(call: Call, rows: list[Row], passed: bool) -> None:
         call.book().append(
             "ROW",
             run=call.args["run"],
+            **wire.request_of(call.args),
             **{key: row[key] for key in ("name", "result", "evidence", "seconds")},
         )
 

@@ -98,7 +98,7 @@ def _install(call: Call) -> Answer:
         "updater": call.updater,
         "home": call.places.home,  # only here: where conflicts are kept
     }
-    begin(call.node, plan, call.updater)
+    begin(call.node, plan, call.updater, call.args)
     call.send({"t": "begun", "txn": plan["txn"]})
     owner = {"run": args["run"], "operator": args["operator"], "command": "install"}
     launch(call.node, forward, **owner)
@@ -166,6 +166,7 @@ def _accept(call: Call) -> Answer:
         by=call.args["operator"],
         how=call.args["how"],
         reason=call.args.get("reason", ""),
+        **wire.request_of(call.args),
     )
     if reason is not None and standing.decision(records) != "ACCEPT":
         return "refused", wire.problem("not-acceptable", reason, standing.first_error(records))
@@ -183,6 +184,7 @@ def _extend(call: Call) -> Answer:
         until=until,
         by=call.args["operator"],
         why=call.args.get("reason", ""),
+        **wire.request_of(call.args),
     )
     if reason is not None:
         raise Refused("not-extendable", reason)
@@ -204,7 +206,13 @@ def _roll_back(call: Call) -> Answer:
             "",
             "say --data keep or --data restore",
         )
-    reason = opened.decide("ROLLBACK", why=call.args["why"], by=call.args["operator"], data=chosen)
+    reason = opened.decide(
+        "ROLLBACK",
+        why=call.args["why"],
+        by=call.args["operator"],
+        data=chosen,
+        **wire.request_of(call.args),
+    )
     if reason is not None and standing.decision(opened.records) != "ROLLBACK":
         advice = "a finalized version is upgraded, not undone"
         raise Refused("not-reversible", reason, "", advice)
@@ -221,7 +229,8 @@ def _finalize(call: Call) -> Answer:
     opened = _the_transaction(call)
     if opened.to["digest"] != digest:
         raise Refused("other-version", f"{opened.to['version']} is open here")
-    reason = opened.decide("FINALIZE", by=call.args["operator"])
+    said = wire.request_of(call.args)
+    reason = opened.decide("FINALIZE", by=call.args["operator"], **said)
     if reason is not None and standing.decision(opened.records) != "FINALIZE":
         raise Refused("not-accepted", reason, "", "only what was accepted is finalized")
     return _carry_out(call, opened)
@@ -265,6 +274,7 @@ def _recover(call: Call) -> Answer:
         operator=operator,
         why=call.args["reason"],
         by=call.args["operator"],
+        **wire.request_of(call.args),
     )
     in_trial = (
         standing.last(opened.records, "TRIAL") is not None

@@ -6,6 +6,7 @@ The same records in the same order as the real driver writes them, with time pas
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from backends.node import wire
 from backends.node.canonical import canonical
 from backends.node.expand import expand
 from backends.sim import records as standing
@@ -22,7 +23,9 @@ class StepFailed(Exception):
     """The way forward ends here; the text is the first error and stays visible."""
 
 
-def begin(node: SimNode, plan: Mapping[str, Any], updater: str) -> Transaction:
+def begin(
+    node: SimNode, plan: Mapping[str, Any], updater: str, order: Mapping[str, Any]
+) -> Transaction:
     """Create the transaction: from here on it is there for everybody."""
     journal = Records(node.stamp)
     opened = Transaction(plan, journal, updater)
@@ -38,6 +41,7 @@ def begin(node: SimNode, plan: Mapping[str, Any], updater: str) -> Transaction:
         updater=updater,
         operator=plan["operator"],
         reason=plan["reason"],
+        **wire.request_of(order),
     )
     return opened
 

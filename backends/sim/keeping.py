@@ -1,5 +1,6 @@
 """`adopt` and `clean` on a simulated node: done at once, under the driver's lock."""
 
+from backends.node import wire
 from backends.sim.call import OK, Answer, Call, Refused
 from backends.sim.content import Comparison, Content, compare
 from backends.sim.node import Disk
@@ -99,6 +100,7 @@ def _record_adopted(call: Call, content: Content, released: bool, differ: int) -
         files=len(content.files),
         released=released,
         differ=differ,
+        **wire.request_of(args),
     )
 
 
@@ -123,7 +125,8 @@ def clean(call: Call) -> Answer:
     else:
         for kept in (disk.staging, disk.blobs, disk.parts, disk.marks, disk.nexts):
             kept.clear()
-        call.book().append("CLEAN", operator=call.args["operator"], paths=found["paths"])
+        said = wire.request_of(call.args)
+        call.book().append("CLEAN", operator=call.args["operator"], paths=found["paths"], **said)
     call.node.changed()
     return OK
 

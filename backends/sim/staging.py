@@ -77,6 +77,7 @@ def stage(call: Call) -> Answering:
         received=received,
         configuration=[each["path"] for each in args.get("configuration") or []],
         signed=signature.get("by", ""),
+        **wire.request_of(args),
     )
     call.send(
         {"t": "staged", "version": version, "files": len(manifest.files), "received": received}

@@ -59,6 +59,7 @@ def verify(call: Call) -> Answer:
         missing=found.missing,
         foreign=len(found.extra),
         refused=refused,
+        **wire.request_of(call.args),
     )
     if not refused:
         return OK

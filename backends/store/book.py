@@ -15,6 +15,8 @@ from types import MappingProxyType
 from typing import Any
 
 from backends.domain.problem import Exit, LiftlockError, Problem
+from backends.domain.redaction import Redaction
+from backends.store.retention import WATCH, Forgotten, Keep, forget
 
 VERSION = 1
 
@@ -60,7 +62,7 @@ class Run:
     cluster: str
     product: str
     kind: str
-    """upgrade, rollback, finalize, adopt, clean."""
+    """upgrade, stage, check, recover, accept, rollback, finalize, adopt, verify, clean, watch."""
 
     version: str | None
     digest: str | None
@@ -110,12 +112,17 @@ class Entry:
 class Book:
     """The run history. Every writing method returns after the entry is durable.
 
+    Secrets are taken out of everything on its way in, so that nothing that is read here has any.
+
     All methods raise LiftlockError: `book-unwritable` (exit 2) when the disk says no, so that no
     step is begun that could not be written down.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.redaction = Redaction()
+        """What is taken out of everything that is written."""
+
         try:
             self._db = sqlite3.connect(
                 path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
@@ -131,9 +138,29 @@ class Book:
         """Close the file."""
         self._db.close()
 
-    def begin(self, start: Start) -> None:
-        """Write down a run before it does anything; a run that is taken up again is the same."""
-        self._write(
+    def begin(self, start: Start, keep: Keep | None = None) -> None:
+        """Write down a run before it does anything; a run that is taken up again is the same.
+
+        With `keep`, what is older or more than that is forgotten in the same transaction, and the
+        new run has a line that says what.
+        """
+        try:
+            self._db.execute("begin immediate")
+            try:
+                gone = keep and forget(self._db, start.cluster, keep, start.began, start.id)
+                self._begin(start)
+                if gone:
+                    self._tell_forgotten(start, gone)
+                self._db.execute("commit")
+            except BaseException:
+                if self._db.in_transaction:
+                    self._db.execute("rollback")
+                raise
+        except sqlite3.Error as error:
+            raise _unwritable(self.path, error) from error
+
+    def _begin(self, start: Start) -> None:
+        self._db.execute(
             "insert into run (id, cluster, product, kind, version, digest, plan, operator, note,"
             " began) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
             " on conflict (id) do update set ended = null, exit = null, outcome = null,"
@@ -146,18 +173,29 @@ class Book:
                 start.kind,
                 start.version,
                 start.digest,
-                json.dumps(dict(start.plan), sort_keys=True),
+                self._kept(start.plan),
                 start.operator,
-                start.note,
+                self.redaction.text(start.note),
                 start.began,
             ),
         )
+
+    def _tell_forgotten(self, start: Start, gone: Forgotten) -> None:
+        self._db.execute(
+            "insert into event (run, time, node, phase, kind, text, data, key)"
+            " values (?, ?, '', null, 'run', ?, ?, null)",
+            (start.id, start.began, gone.in_words(), self._kept(gone.data())),
+        )
+
+    def _kept(self, value: Mapping[str, object]) -> str:
+        """A value as it is written down."""
+        return json.dumps(self.redaction.value(dict(value)), sort_keys=True)
 
     def end(self, run: str, *, time: float, exit_code: int, outcome: str) -> None:
         """Write down how a run ended."""
         self._write(
             "update run set ended = ?, exit = ?, outcome = ? where id = ?",
-            (time, exit_code, outcome, run),
+            (time, exit_code, self.redaction.text(outcome), run),
         )
 
     def record(
@@ -176,17 +214,22 @@ class Book:
         self._write(
             "insert into event (run, time, node, phase, kind, text, data, key)"
             " values (?, ?, ?, ?, ?, ?, ?, ?) on conflict (key) do nothing",
-            (run, time, node, phase, kind, text, json.dumps(dict(data), sort_keys=True), key),
+            (run, time, node, phase, kind, self.redaction.text(text), self._kept(data), key),
         )
 
-    def runs(self, cluster: str | None = None, limit: int = 50) -> tuple[Run, ...]:
-        """The runs in which something happened last come first."""
+    def runs(
+        self, cluster: str | None = None, limit: int = 50, *, watches: bool = True
+    ) -> tuple[Run, ...]:
+        """The runs in which something happened last come first.
+
+        Without `watches`, not those in which something was noticed and nothing done.
+        """
         rows = self._read(
             "select id, cluster, product, kind, version, digest, operator, note, began, ended,"
-            " exit, outcome from run where ?1 is null or cluster = ?1"
+            " exit, outcome from run where (?1 is null or cluster = ?1) and (?3 or kind <> ?4)"
             " order by coalesce(ended, (select max(time) from event where event.run = run.id),"
             " began) desc, rowid desc limit ?2",
-            (cluster, limit),
+            (cluster, limit, watches, WATCH),
         )
         return tuple(Run(*row) for row in rows)
 
@@ -199,20 +242,23 @@ class Book:
         )
         return next((Run(*row) for row in rows), None)
 
-    def plan(self, run: str) -> Mapping[str, Any]:
-        """The plan that a run was begun with; empty where there is none."""
+    def plan(self, run: str) -> dict[str, Any]:
+        """The plan of a run as it was written down; empty where there is none."""
         rows = self._read("select plan from run where id = ?", (run,))
-        found: object = next((json.loads(text) for (text,) in rows), {})
-        return found if isinstance(found, dict) else {}
+        return next((_object(row[0]) for row in rows), {})
 
-    def entries(self, run: str, node: str | None = None) -> tuple[Entry, ...]:
-        """The journal of a run, in the order in which it was written."""
+    def entries(self, run: str, node: str | None = None, *, after: int = 0) -> tuple[Entry, ...]:
+        """The journal of a run, in the order in which it was written, behind line `after`."""
         rows = self._read(
             "select seq, run, time, node, phase, kind, text, data, key from event"
-            " where run = ?1 and (?2 is null or node = ?2) order by seq",
-            (run, node),
+            " where run = ?1 and (?2 is null or node = ?2) and seq > ?3 order by seq",
+            (run, node, after),
         )
         return tuple(_entry(*row) for row in rows)
+
+    def writings(self) -> int:
+        """Another number whenever another program has written; to ask costs next to nothing."""
+        return next(int(row[0]) for row in self._read("pragma data_version", ()))
 
     def _migrate(self) -> None:
         found = int(self._db.execute("pragma user_version").fetchone()[0])
@@ -253,11 +299,16 @@ def _entry(  # one parameter a column
     data: str,
     key: str | None,
 ) -> Entry:
+    return Entry(seq, run, time, node, phase, kind, text, _object(data), key)
+
+
+def _object(data: str) -> dict[str, Any]:
+    """A JSON object; one line that is broken hides no other one."""
     try:
-        about = json.loads(data)
+        found = json.loads(data)
     except ValueError:
-        about = {"damaged": data}  # one line that is broken hides no other one
-    return Entry(seq, run, time, node, phase, kind, text, about, key)
+        found = None
+    return found if isinstance(found, dict) else {"damaged": data}
 
 
 def _unwritable(path: Path, error: sqlite3.Error) -> LiftlockError:

@@ -82,12 +82,14 @@ async def test_a_server_that_runs_and_finds_no_leader_is_undone_by_its_node(
     cluster.policy["healthy_deadline"] = "6s"
     cluster.write_cluster()
     async with watched(cluster) as watch, flowing(cluster.urls) as traffic:
+        led = cluster.leader()
         ran = await run(cluster, "upgrade", str(cluster.releases[NEW]), "--yes")
         assert ran.status == 5, ran
         assert await says(cluster) == ("settled", None, OLD)
         assert cluster.versions() == [OLD] * 3
         await traffic.flows()
-        assert watch.down == {frozenset[str](), frozenset({"n1"})}  # the others were not touched
+        first = "n1" if led != "n1" else "n2"
+        assert watch.down == {frozenset[str](), frozenset({first})}  # the others were not touched
     journal = await run(cluster, "journal")
     assert "healthz" in journal.out
     assert "HTTP 503, wanted 200" in journal.out
@@ -97,23 +99,15 @@ async def test_a_server_that_runs_and_finds_no_leader_is_undone_by_its_node(
 async def was_last_and_moved(cluster: NatsCluster, led: str) -> None:
     """The server that led JetStream was upgraded last, and another one led before it stopped."""
     journal = (await run(cluster, "journal", "--json")).lines
-    begun = [
-        row["node"] for row in journal if row["phase"] == "install" and row["kind"] == "phase"
-    ]
+    phases = [row for row in journal if row["kind"] == "phase" and row["phase"] == "install"]
+    begun = [row["node"] for row in phases]
     assert sorted(begun) == cluster.names
     assert begun[-1] == led
-    told = [row for row in journal if "leadership" in row["text"]]
+    told = [row for row in journal if row["kind"] == "record" and "leadership" in row["text"]]
     assert {row["node"] for row in told} == {led}, "who does not lead is asked to move nothing"
     assert "it does not lead any more" in told[-1]["text"]
-    stopped = next(
-        row
-        for row in journal
-        if row["node"] == led
-        and "stop" in row["text"].lower()
-        and row["data"].get("record") == "SVC"
-    )
-    assert told[-1]["seq"] < stopped["seq"]
-    assert cluster.leader() != led, "nobody has taken it back to the node that led"
+    stopped = [row for row in journal if row["node"] == led and row["data"].get("record") == "SVC"]
+    assert told[-1]["seq"] < stopped[0]["seq"]
 
 
 async def install_from_nothing(cluster: NatsCluster) -> None:

@@ -19,6 +19,7 @@ from backends.engine.events import Event
 from backends.engine.results import Outcome as RunOutcome
 from backends.engine.scribe import Scribe
 from backends.releases.read import Release
+from backends.settings.cluster_file import HistoryTable
 from backends.store.book import Book, Start
 from tests.domain.nodes import transaction, upgraded
 from tests.support.readings import NEW, OLD, RUN, old, release
@@ -179,7 +180,8 @@ def session(nodes: Mapping[str, Pretended], chosen: tuple[str, ...] = (), **othe
     wanted = chosen or tuple(nodes)
     made: Any = SimpleNamespace(
         name="harbor",
-        cluster=SimpleNamespace(name="harbor"),
+        cluster=SimpleNamespace(name="harbor", history=HistoryTable()),
+        payload=SimpleNamespace(sha256="0" * 64),
         profile=SimpleNamespace(name="netstack", product=SimpleNamespace(roles=())),
         operator="ann@jump",
         contacts=nodes,

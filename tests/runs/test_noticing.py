@@ -13,6 +13,7 @@ from app.session import Session, open_book
 from backends.domain.drift import Drift
 from backends.domain.facts import NodeReading, Unknown
 from backends.domain.problem import LiftlockError
+from backends.settings.cluster_file import HistoryTable
 from backends.store.book import Book
 from tests.domain.nodes import node, silent
 
@@ -21,8 +22,10 @@ HARBOR = cast(
     SimpleNamespace(
         name="harbor",
         operator="ann@jump",
-        cluster=SimpleNamespace(name="harbor"),
+        cluster=SimpleNamespace(name="harbor", history=HistoryTable()),
         profile=SimpleNamespace(name="beacon"),
+        payload=SimpleNamespace(sha256="0" * 64),
+        subjects={},
     ),
 )
 

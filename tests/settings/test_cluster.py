@@ -224,6 +224,7 @@ TABLES: dict[str, type[Table]] = {
     "[nodes] n1.": cluster_file.NodeTable,
     "[policy]": cluster_file.PolicyTable,
     "[staging]": cluster_file.StagingTable,
+    "[history]": cluster_file.HistoryTable,
 }
 
 
@@ -241,6 +242,7 @@ def test_every_misspelt_key_at_every_level_is_refused_and_the_right_one_named(
         "[nodes]": 'n1 = { address = "a" }',
         "[policy]": "",
         "[staging]": "",
+        "[history]": "",
     }
     if table.startswith("[nodes]"):
         sections["[nodes]"] = f'n1 = {{ address = "a", {wrong} = 1 }}'
@@ -262,6 +264,25 @@ def test_every_table_of_the_file_is_covered_by_the_test_above() -> None:
         if issubclass(each, Table) and each.__module__ == cluster_file.__name__
     }
     assert found == {*TABLES.values(), ClusterFile, cluster_file.Connection}
+
+
+def test_the_history_is_kept_a_year_and_to_200_mb_unless_the_file_says_else(
+    tmp_path: Path,
+) -> None:
+    history = load(tmp_path, HARBOR).history
+    assert (history.keep, history.keep_bytes) == (365 * 86400, 200_000_000)
+    history = load(tmp_path, f'{HARBOR}\n[history]\nkeep = "60 d"\nkeep_bytes = "5 MB"\n').history
+    assert (history.keep, history.keep_bytes) == (60 * 86400, 5_000_000)
+
+
+@pytest.mark.parametrize(
+    "line", ['keep = "10 h"', "keep = 60", 'keep_bytes = "10 kB"', "keep_bytes = 5", "keep = true"]
+)
+def test_a_history_that_keeps_next_to_nothing_is_refused_with_its_line(
+    tmp_path: Path, line: str
+) -> None:
+    text = with_nodes('ok = { address = "z" }') + f"\n[history]\n{line}\n"
+    assert f"[history] {line.split()[0]}: " in mistakes(tmp_path, text)
 
 
 def test_an_expression_selects_by_name_and_role_in_the_clusters_order(tmp_path: Path) -> None:

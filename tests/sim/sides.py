@@ -74,7 +74,7 @@ class Side:
             "command": command,
             "product": self.document,
             "state_dir": self.state_dir,
-            "args": {"operator": "ann@jump", **args},
+            "args": {"operator": "ann@jump", "request": "r7k2", **args},
         }
 
     def stage(self, release: Beacon, run: str = RUN) -> Answer:

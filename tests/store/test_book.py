@@ -92,3 +92,47 @@ def test_a_book_that_is_no_book_is_a_problem_not_a_trace(tmp_path: Path) -> None
     with pytest.raises(LiftlockError) as caught:
         Book(path)
     assert caught.value.problem.code == "book-unwritable"
+
+
+def test_i7_no_secret_gets_into_the_file(tmp_path: Path) -> None:
+    """By construction: whoever writes, and into whichever column."""
+    book = Book(tmp_path / "book")
+    book.redaction.learn(["swordfish-9"])
+    about = {"env": {"DB_TOKEN": "by-name-1"}, "url": "http://a:by-place-2@b/?by-query-3"}
+    book.begin(
+        Start("r", "c", "p", "upgrade", "ann", 1.0, plan={"x": [about]}, note="pw swordfish-9")
+    )
+    book.record("r", time=1.0, node="n", phase=None, kind="k", text="says swordfish-9", data=about)
+    book.end("r", time=2.0, exit_code=1, outcome="password=by-place-4")
+    book.close()
+    written = b"".join(path.read_bytes() for path in tmp_path.iterdir())
+    assert b"[hidden]" in written
+    for secret in (b"swordfish", b"by-name", b"by-place", b"by-query"):
+        assert secret not in written
+
+
+def test_what_another_program_writes_is_noticed_and_what_oneself_writes_is_not(
+    tmp_path: Path,
+) -> None:
+    book, other = Book(tmp_path / "book"), Book(tmp_path / "book")
+    book.begin(START)
+    at_rest = book.writings()
+    note(book, "own")
+    assert book.writings() == at_rest
+    note(other, "theirs")
+    assert book.writings() != at_rest
+    last = book.entries(START.id)[0].seq
+    assert [entry.text for entry in book.entries(START.id, after=last)] == ["theirs"]
+    book.close()
+    other.close()
+
+
+def test_a_plan_that_is_damaged_is_no_trace(tmp_path: Path) -> None:
+    book = Book(tmp_path / "book")
+    book.begin(START)
+    with sqlite3.connect(tmp_path / "book") as other:
+        other.execute("update run set plan = '{'")
+    other.close()
+    assert book.plan(START.id) == {"damaged": "{"}
+    assert book.plan("nobody's") == {}
+    book.close()
