@@ -182,8 +182,8 @@ class Contact:
 
     async def extend(self, run: str, seconds: float, reason: str) -> Answer:
         """Have a trial end no earlier than so many seconds from now."""
-        args = {"run": run, "seconds": seconds, "reason": reason}
         limit = self._limits.operator_request_seconds
+        args = {"run": run, "seconds": seconds, "reason": reason}
         return await self._converse(self._link, "extend", args, limit, lambda _: None)
 
     async def follow(
@@ -396,6 +396,7 @@ async def read_all(contacts: Iterable[Contact]) -> list[NodeReading]:
 
 def aged(reading: NodeReading, read_at: float) -> NodeReading:
     """A reading as old as it is now, when it came at `read_at` of the monotonic clock."""
-    if reading.age_seconds is None:
-        return reading
-    return replace(reading, age_seconds=reading.age_seconds + time.monotonic() - read_at)
+    age = reading.age_seconds
+    return (
+        reading if age is None else replace(reading, age_seconds=age + time.monotonic() - read_at)
+    )
