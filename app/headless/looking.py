@@ -25,9 +25,9 @@ from backends.domain.gates import before_upgrade
 from backends.domain.problem import Exit, LiftlockError, Problem
 from backends.domain.verdict import Verdict, decide
 from backends.engine.conflicting import conflicts_of
-from backends.engine.contact import aged
 from backends.engine.planner import new_run, target_of
 from backends.engine.reading import utc
+from backends.engine.readings import aged
 from backends.releases.whole_file import WholeFile
 
 

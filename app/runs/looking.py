@@ -6,7 +6,7 @@ from app.session import Session
 from backends.domain.facts import NodeReading
 from backends.domain.problem import Problem
 from backends.domain.verdict import Verdict, decide
-from backends.engine.contact import read_all
+from backends.engine.readings import read_all
 from backends.engine.results import NodeResult, Result
 
 

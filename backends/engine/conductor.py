@@ -23,7 +23,7 @@ from backends.domain.plan import (
 )
 from backends.domain.problem import Exit, LiftlockError, Problem
 from backends.domain.states import Phase
-from backends.engine.contact import Contact, read_all
+from backends.engine.contact import Contact
 from backends.engine.ending import Paused, Stopped, arrived, has_failed, stopped_by
 from backends.engine.events import Kind
 from backends.engine.gatekeeper import Gatekeeper
@@ -31,6 +31,7 @@ from backends.engine.orders import Orders
 from backends.engine.our_link import OurLink
 from backends.engine.pace import ByPolicy, Pace
 from backends.engine.phases import Phases
+from backends.engine.readings import read_all
 from backends.engine.results import NodeResult, Result, exit_of_upgrade
 from backends.engine.results import Outcome as RunOutcome
 from backends.engine.scribe import Scribe

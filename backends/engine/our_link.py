@@ -14,8 +14,9 @@ from backends.domain.clean import line
 from backends.domain.facts import NodeReading
 from backends.domain.plan import Plan
 from backends.domain.problem import Problem
-from backends.engine.contact import Contact, read_all
+from backends.engine.contact import Contact
 from backends.engine.events import Kind
+from backends.engine.readings import read_all
 from backends.engine.scribe import Scribe
 
 _BETWEEN_LOOKS_SECONDS = 2.0

@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 
 from backends.domain.states import NodeState, Phase
-from backends.engine.contact import Contact, read_all
+from backends.engine.contact import Contact
 from backends.engine.events import Kind
+from backends.engine.readings import read_all
 from backends.engine.results import NodeResult, Result
 from backends.engine.scribe import Scribe
 

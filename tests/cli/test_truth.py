@@ -12,8 +12,8 @@ import pytest
 
 from app.session import open_session
 from backends.engine.acts import Acts
-from backends.engine.contact import read_all
 from backends.engine.events import Event
+from backends.engine.readings import read_all
 from backends.engine.results import Result
 from backends.engine.scribe import Scribe
 from backends.store.book import Book, Start

@@ -18,7 +18,8 @@ from backends.domain.problem import Problem
 from backends.domain.states import NodeState, Outcome, Unreachable
 from backends.engine import reading, watching
 from backends.engine.answer import Answer, Subject
-from backends.engine.contact import Contact, aged
+from backends.engine.contact import Contact
+from backends.engine.readings import aged
 from backends.engine.watching import Heard, Way
 from backends.transport.link import Channel, LinkFailed
 from backends.transport.local import LocalLink

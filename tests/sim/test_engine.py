@@ -16,8 +16,9 @@ from backends.domain.versions import AS_DEBIAN
 from backends.engine.acts import Acts
 from backends.engine.answer import Subject
 from backends.engine.conductor import Conductor
-from backends.engine.contact import Contact, read_all
+from backends.engine.contact import Contact
 from backends.engine.planner import make_plan
+from backends.engine.readings import read_all
 from backends.engine.results import Outcome as RunOutcome
 from backends.engine.results import Result
 from backends.engine.scribe import Scribe

@@ -9,9 +9,10 @@ import pytest
 from backends.domain.facts import NodeReading, Unknown
 from backends.domain.finality import Finality, IsFinal
 from backends.domain.problem import Problem
-from backends.engine.contact import Contact, read_all
+from backends.engine.contact import Contact
 from backends.engine.events import Event, Kind
 from backends.engine.finality import finality_of
+from backends.engine.readings import read_all
 from backends.engine.restarting import Restarts
 from backends.engine.results import NodeResult, Result
 from backends.engine.scribe import Scribe

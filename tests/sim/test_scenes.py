@@ -13,7 +13,7 @@ import pytest
 from backends.domain.facts import NodeReading
 from backends.domain.states import NodeState
 from backends.domain.verdict import VerdictKind, decide
-from backends.engine.contact import read_all
+from backends.engine.readings import read_all
 from backends.node import wire
 from backends.products.node_document import node_document
 from backends.products.policy import effective_policy
