@@ -57,9 +57,7 @@ async def _run(
         see = observer(options)
         done = await act(session, book, run, kind, wanted, work, see, note, changes=changes)
     except LiftlockError as error:
-        if options.json:
-            said = shapes.refused(run, error.exit_code, error.problem)
-            print(json.dumps(said, sort_keys=True))
+        error.run = run
         raise
     except Interrupted as error:
         talk(_interrupted(session, kind, error.begun))
