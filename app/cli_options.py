@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from app import cli_complete
-from backends.domain.problem import LiftlockError
+from backends.domain.problem import Exit, LiftlockError, Problem
 
 Command = Callable[..., int]
 
@@ -19,6 +19,13 @@ any_cluster_argument = click.argument(
 """Without a name it is ./cluster.toml or $LIFTLOCK_CLUSTER."""
 
 release_argument = click.argument("release", type=click.Path(path_type=Path))
+
+
+INTERRUPTED = Problem(
+    "interrupted",
+    "Interrupted here.",
+    advice="What a node has begun it finishes by itself: liftlock status tells where each is.",
+)
 
 
 def json_option(function: Command) -> Command:
@@ -33,6 +40,12 @@ def json_option(function: Command) -> Command:
                 from app.headless.say import refused
 
                 refused(error)
+            raise
+        except (KeyboardInterrupt, click.Abort):
+            if given["json"]:
+                from app.headless.say import refused
+
+                refused(LiftlockError(INTERRUPTED, Exit.INTERRUPTED))
             raise
 
     return click.option("--json", "json", is_flag=True, help="JSON on standard output.")(telling)
