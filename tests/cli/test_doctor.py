@@ -33,7 +33,7 @@ def rows(ran: Ran) -> dict[tuple[str, str], Row]:
     """By where and what; each must be whole."""
     found = {}
     for row in ran.lines:
-        assert set(row) == {"where", "what", "result", "evidence", "advice"}
+        assert set(row) == {"schema", "where", "what", "result", "evidence", "advice"}
         assert row["result"] in ("ok", "warn", "refused", "unknown")
         assert row["evidence"]
         assert bool(row["advice"]) == (row["result"] != "ok") or row["result"] == "refused", row
