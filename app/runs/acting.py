@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from app.runs.afterwards import Ticking, open_steps, refuse_idle_ticks, tick_off
 from app.runs.keeping import about, always_ended, begin_run, end_run, without_secrets
 from app.runs.looking import chosen, look, unknown_nodes
+from app.runs.notifying import notify
 from app.session import Session
 from backends.domain.facts import NodeReading, OpenTransaction
 from backends.domain.plan import order_nodes
@@ -103,6 +104,8 @@ async def act(
         text += f"; left to do: {', '.join(scene.left)}"
         code = Exit.WAITING if code is Exit.OK else code
     end_run(book, scribe, code, text, observe, results)
+    if changes:
+        await notify(session, scribe, kind, code, text, results)
     return Done(run, kind, code, tuple(results), text)
 
 

@@ -10,7 +10,9 @@ from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 
+from backends.domain.cluster_health import ClusterCheck
 from backends.domain.minimum import Left, Minimum
+from backends.domain.no_return import NoReturn
 from backends.domain.policy import Limits, Pause, Policy
 from backends.domain.provenance import NOBODY, Provenance
 from backends.domain.staging import PUSHED, Staging
@@ -131,6 +133,12 @@ class Plan:
 
     minimums: tuple[Minimum, ...] = ()
     """How many nodes must go on serving, as the profile says."""
+
+    cluster_checks: tuple[ClusterCheck, ...] = ()
+    """What has to hold of the whole cluster at every gate."""
+
+    no_return: NoReturn | None = None
+    """From where on it cannot be taken back; the run waits for a person before it."""
 
     batches: tuple[Batch, ...] = ()
     """What each batch takes away, in their order."""
