@@ -3,18 +3,15 @@
 It is told afterwards: whatever becomes of it changes nothing about the run.
 """
 
-import asyncio
 import json
-import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from app.session import Session
 from backends.domain.clean import line
 from backends.domain.problem import Exit, Problem
+from backends.engine.here import run_here
 from backends.engine.results import NodeResult
 from backends.engine.scribe import Scribe
-
-_SAID = 300
 
 
 async def notify(
@@ -45,44 +42,14 @@ async def notify(
         "exit": exit_code.value,
         "nodes": {each.node: each.result.value for each in results},
     }
-    said = await _run(wanted.command, about, json.dumps(content) + "\n", wanted.timeout)
-    if said:
+    told = f"{json.dumps(content)}\n".encode()
+    ran = await run_here(wanted.command, about, wanted.timeout, told)
+    if ran.code != 0:
         scribe.problem(
             Problem(
                 "not-notified",
                 "The notification command did not do its work; the run is as it says.",
-                said,
+                f"exit {ran.code}: {ran.said}" if ran.code is not None else ran.said,
                 "See [notify] in the cluster file.",
             )
         )
-
-
-async def _run(
-    command: tuple[str, ...], about: Mapping[str, str], content: str, seconds: float
-) -> str:
-    """What went wrong, or ""."""
-    try:
-        process = await asyncio.create_subprocess_exec(
-            *command,
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.DEVNULL,
-            stderr=asyncio.subprocess.PIPE,
-            env={**os.environ, **about},
-            start_new_session=True,
-        )
-    except OSError as error:
-        return f"{command[0]}: {error.strerror}"
-    try:
-        async with asyncio.timeout(seconds):
-            _, err = await process.communicate(content.encode())
-    except TimeoutError:
-        return f"{command[0]}: no end within {seconds:g} s"
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-    if process.returncode == 0:
-        return ""
-    return (
-        f"{command[0]}: exit {process.returncode}: {line(err.decode(errors='replace'))[-_SAID:]}"
-    )

@@ -1,21 +1,18 @@
 """Asks what has to hold of the whole cluster: a command here, or a value on a node."""
 
 import asyncio
-import os
 from collections.abc import Mapping, Sequence
 
-from backends.domain.clean import line
 from backends.domain.cluster_health import ClusterCheck, condition_of
 from backends.domain.conditions import Condition, ConditionState
 from backends.domain.facts import Unknown
 from backends.domain.problem import Problem
 from backends.engine.contact import Contact
+from backends.engine.here import run_here
 from backends.engine.valuing import value_of
 
 _LATER = 21
 """The exit code that means: not yet, ask again."""
-
-_MOST_BYTES = 4096
 
 
 class ClusterHealth:
@@ -43,36 +40,22 @@ class ClusterHealth:
         )
 
     async def _ask(self, check: ClusterCheck) -> tuple[ConditionState, str]:
+        if check.command:
+            return await self._run(check)
         try:
             async with asyncio.timeout(check.timeout_seconds):
-                return await (self._run(check) if check.command else self._read(check))
+                return await self._read(check)
         except TimeoutError:
             return ConditionState.WAIT, f"no answer within {check.timeout_seconds:g} s"
 
     async def _run(self, check: ClusterCheck) -> tuple[ConditionState, str]:
-        try:
-            process = await asyncio.create_subprocess_exec(
-                *check.command,
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.STDOUT,
-                env={**os.environ, **self._environment},
-                start_new_session=True,
-            )
-        except OSError as error:
-            return ConditionState.REFUSED, f"{check.command[0]}: {error.strerror}"
-        try:
-            said = await _some(process.stdout)
-            code = await process.wait()
-        finally:
-            if process.returncode is None:
-                process.kill()
-                await process.wait()
-        text = line(said.decode("utf-8", "replace"))[-300:] or f"exit {code}"
-        if code == 0:
-            return ConditionState.OK, text
-        state = ConditionState.WAIT if code == _LATER else ConditionState.REFUSED
-        return state, f"exit {code}: {text}"
+        ran = await run_here(check.command, self._environment, check.timeout_seconds)
+        if ran.code is None:
+            return ConditionState.REFUSED, ran.said
+        if ran.code == 0:
+            return ConditionState.OK, ran.said or "exit 0"
+        state = ConditionState.WAIT if ran.code == _LATER else ConditionState.REFUSED
+        return state, f"exit {ran.code}: {ran.said}"
 
     async def _read(self, check: ClusterCheck) -> tuple[ConditionState, str]:
         """What a node says; one that says something else may still come right."""
@@ -92,11 +75,3 @@ class ClusterHealth:
             wanted = "" if is_it else f", wanted {check.equals}"
             return state, f"{name} says {text}{wanted}"
         return ConditionState.WAIT, said
-
-
-async def _some(stream: asyncio.StreamReader | None) -> bytes:
-    """The end of what it said: as much as fits into a line."""
-    kept = b""
-    while stream is not None and (piece := await stream.read(_MOST_BYTES)):
-        kept = (kept + piece)[-_MOST_BYTES:]
-    return kept
