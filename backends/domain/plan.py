@@ -78,6 +78,9 @@ class NodePlan:
     """Why this treatment, in words."""
 
     steps: tuple[Step, ...] = ()
+    canary: bool = False
+    """It is changed before all others, and beside none of them."""
+
     leads: bool | None = None
     """Whether its product leads the others; None: the profile does not ask, or it was not said."""
 
@@ -203,8 +206,9 @@ def order_nodes(
 def batches(items: Sequence[NodePlan], policy: Policy) -> list[list[NodePlan]]:
     """The nodes in the groups that are installed at once: at most `policy.batch` in each.
 
-    With a pause after each role a group is of one role. Nodes that are taken up again are in no
-    group with others: they are changing already, and must not wait for a person.
+    With a pause after each role a group is of one role; canaries are in no group with others.
+    Nor are nodes that are taken up again: they are changing already, and must not wait for a
+    person.
     """
     found: list[list[NodePlan]] = []
     for item in items:
@@ -212,6 +216,7 @@ def batches(items: Sequence[NodePlan], policy: Policy) -> list[list[NodePlan]]:
         fits = (
             0 < len(last) < policy.batch
             and last[0].treatment is item.treatment
+            and last[0].canary is item.canary
             and (policy.pause is not Pause.AFTER_ROLE or last[0].role == item.role)
         )
         if fits:

@@ -184,6 +184,7 @@ def _node_plan(
         treatment=treatment,
         reason=reason,
         steps=_steps(subject, source, release, limits, staging, called) if acting else (),
+        canary=subject.canary,
         leads=facts.leads if facts is not None and isinstance(facts.leads, bool) else None,
     )
 
