@@ -2,8 +2,8 @@
 
 import asyncio
 import json
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -63,8 +63,15 @@ def upgrade(
     found = open_for(session, release)
     command = "upgrade" if until is Phase.INSTALL else until.value
     refuse_silence(options, command)
-    try:
+    with _with_last_line(options):
         return drive(session, _upgrade(session, options, found, until, command, plan))
+
+
+@contextmanager
+def _with_last_line(options: Options) -> Iterator[None]:
+    """With `--json`, an outcome is the last line also where a run is refused before it begins."""
+    try:
+        yield
     except LiftlockError as error:
         if options.json:
             said = shapes.refused("", error.exit_code, error.problem)
@@ -94,7 +101,8 @@ def resume(options: Options, path: Path | None, meant: Meant) -> int:
             wanted = _said_now(wanted, meant)
             return await _run(wanted, options, book, release, Phase.INSTALL, None, begun.run)
 
-    return drive(session, work())
+    with _with_last_line(options):
+        return drive(session, work())
 
 
 def _said_now(session: Session, meant: Meant) -> Session:
