@@ -40,7 +40,10 @@ class Turn:
         self._plan = plan
         self._called = called
         self._scribe = scribe
-        self._node = contact.node
+        self.node = self._node = contact.node
+        self.has_begun = False
+        """Whether anything was asked of the node that may change it."""
+
         self._txn = plan.run
         self._offset = 0
         self._healthy = False
@@ -62,6 +65,7 @@ class Turn:
 
     async def resume(self) -> NodeResult:
         """Follow what runs on the node already, and accept it when it is healthy."""
+        self.has_begun = True
         give_up = time.monotonic() + self._longest()
         self._look_at(await self._contact.read())
         while True:
@@ -100,6 +104,7 @@ class Turn:
             phase=Phase.INSTALL,
         )
         policy = self._plan.policy
+        self.has_begun = True
         answer = await self._contact.ask(
             "install",
             # It reads the staged tree once more before it begins.
