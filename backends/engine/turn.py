@@ -14,7 +14,7 @@ from backends.domain.facts import Finalized, NodeFacts, NodeReading
 from backends.domain.plan import Plan
 from backends.domain.policy import Accept
 from backends.domain.problem import Problem
-from backends.domain.states import CHANGING, NodeState, Outcome, Phase
+from backends.domain.states import CHANGING, NodeState, Outcome, Phase, Unreachable
 from backends.engine.contact import Contact
 from backends.engine.events import Kind
 from backends.engine.our_link import Link, OurLink
@@ -77,6 +77,9 @@ class Turn:
             result = self._judge(reading)
             if result is not None:
                 return result
+            if reading.unreachable is Unreachable.HOST_KEY_CHANGED:
+                # Who answers there is not known. That is no weather: it is not tried again.
+                return NodeResult(self._node, Result.LOST, self._lost(reading))
             if not reading.read:
                 began = time.monotonic()
                 why = await self._link.awaited([self._node], give_up)
@@ -298,10 +301,12 @@ class Turn:
 
     def _lost(self, reading: NodeReading) -> Problem:
         why = reading.problem
+        is_other = reading.unreachable is Unreachable.HOST_KEY_CHANGED
+        first = f"{why.advice} " if why and is_other else ""
         return Problem(
             "contact-lost",
             f"contact with {self._node} was lost while it was changing; when its accept window "
             f"ends it decides by itself: {self._plan.policy.if_operator_vanishes.value}",
             f"{why.code}: {why.summary}" if why else "",
-            f"liftlock status {self._called}, then start the same upgrade again",
+            f"{first}liftlock status {self._called}, then start the same upgrade again",
         )
