@@ -263,15 +263,19 @@ class Conductor:
             self._begun.add(item.node)
             contact = self._contacts[item.node]
             turn = Turn(contact, self._plan, self._scribe, self._called, self._link)
-            resumed = item.treatment is Treatment.RESUME
-            turns.append(turn.resume() if resumed else turn.take())
+            turns.append(turn)
+        taken = [
+            turn.resume() if item.treatment is Treatment.RESUME else turn.take()
+            for turn, item in zip(turns, items, strict=True)
+        ]
         # One that breaks does not leave the others alone: they are in trial, and wait for us.
         found = await self.orders.with_way_back(
-            asyncio.gather(*turns, return_exceptions=True),
+            asyncio.gather(*taken, return_exceptions=True),
             [self._contacts[item.node] for item in items],
             self._plan.run,
         )
         self._results |= {each.node: each for each in found if isinstance(each, NodeResult)}
+        self._begun -= {turn.node for turn in turns if not turn.has_begun}
         for each in found:
             if isinstance(each, BaseException):
                 raise each
