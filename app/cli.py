@@ -132,20 +132,21 @@ def _greeting() -> str:
 
 @cli.command(hidden=True)
 @any_cluster_argument
+@json_option
 @product_option
-def screen(cluster: str | None, product: str | None) -> int:
-    """The cluster, live, with every step on it. Without a terminal: its status."""
-    return _open(cluster, product)
+def screen(cluster: str | None, product: str | None, json: bool) -> int:
+    """The cluster, live, with every step on it. Without a terminal, or as JSON: its status."""
+    return _open(cluster, product, as_json=json)
 
 
-def _open(cluster: str | None, product: str | None = None) -> int:
+def _open(cluster: str | None, product: str | None = None, *, as_json: bool = False) -> int:
     from app.opening import has_terminal, open_screen
 
-    if has_terminal():
+    if has_terminal() and not as_json:
         return open_screen(cluster, product=product)
     from app.headless import looking
 
-    return looking.status(options(cluster=cluster, product=product))
+    return looking.status(options(cluster=cluster, product=product, json=as_json))
 
 
 @cli.command()

@@ -29,11 +29,12 @@ def show(**given: Any) -> int:
 
 @config.command()
 @click.argument("which", required=False, type=click.Choice(["cluster", "profile"]))
-def schema(which: str | None) -> int:
-    """All keys of a cluster file and of a profile, as JSON Schema."""
+@json_option
+def schema(which: str | None, json: bool) -> int:
+    """All keys of a cluster file and of a profile, as JSON Schema; with --json in one line."""
     from app.headless import configuring
 
-    return configuring.print_schema(which)
+    return configuring.print_schema(which, in_one_line=json)
 
 
 @click.command()
@@ -55,6 +56,7 @@ def schema(which: str | None) -> int:
 )
 @click.option("--product", metavar="P", help="What runs there; its profile is written, too.")
 @click.option("--directory", metavar="D", help="Where it lies on the nodes; /opt/P by default.")
+@json_option
 def init(
     name: str,
     inventory: Path | None,
@@ -62,6 +64,7 @@ def init(
     nodes: tuple[str, ...],
     product: str | None,
     directory: str | None,
+    json: bool,
 ) -> int:
     """Write NAME.toml, and a profile, into this directory.
 
@@ -71,12 +74,13 @@ def init(
     from app.headless import beginning
 
     wanted = beginning.Wanted(name, inventory, group, nodes, product, directory)
-    return beginning.init(wanted)
+    return beginning.init(wanted, as_json=json)
 
 
 @click.command()
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
-def completion(shell: str) -> int:
+@json_option
+def completion(shell: str, json: bool) -> int:
     """Print a completion script for a shell.
 
     It completes commands, options, clusters, nodes and runs.
@@ -86,14 +90,18 @@ def completion(shell: str) -> int:
     zsh:   eval "$(liftlock completion zsh)"           in ~/.zshrc, after compinit
     fish:  liftlock completion fish > ~/.config/fish/completions/liftlock.fish
     """
+    from json import dumps
+
     from click.shell_completion import get_completion_class
 
     root = click.get_current_context().find_root().command
     kind = get_completion_class(shell)
     if kind is None:
         raise click.UsageError(f"No completion for {shell}.")
-    script = kind(root, {}, "liftlock", "_LIFTLOCK_COMPLETE")
-    click.echo(script.source_template % script.source_vars())
+    made = kind(root, {}, "liftlock", "_LIFTLOCK_COMPLETE")
+    script = made.source_template % made.source_vars()
+    found = {"schema": "liftlock.completion/1", "shell": shell, "script": script}
+    click.echo(dumps(found) if json else script)
     return 0
 
 

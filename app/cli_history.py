@@ -5,14 +5,17 @@ from pathlib import Path
 
 import click
 
-from app.cli_options import json_option
+from app import cli_complete
+from app.cli_options import any_cluster_argument, json_option
 
 RUN_ID = re.compile(r"\d{4}-[0-9a-z]{3}")
 """How a run is named: its day and three characters (design.md, section 6)."""
 
+run_argument = click.argument("run", required=False, shell_complete=cli_complete.runs)
+
 
 @click.command()
-@click.argument("cluster", required=False)
+@any_cluster_argument
 @click.option("--limit", type=click.IntRange(1, 100_000), default=50, help="At most so many; 50.")
 @click.option("--all", "watches", is_flag=True, help="Also what was only noticed by watching.")
 @json_option
@@ -27,9 +30,9 @@ def runs(cluster: str | None, limit: int, watches: bool, json: bool) -> int:
 
 
 @click.command()
-@click.argument("cluster", required=False)
-@click.argument("run", required=False)
-@click.option("--node", help="Only this node.")
+@any_cluster_argument
+@run_argument
+@click.option("--node", shell_complete=cli_complete.node, help="Only this node.")
 @click.option("--follow", is_flag=True, help="Go on while the run is open, until it has ended.")
 @json_option
 def journal(
@@ -46,8 +49,8 @@ def journal(
 
 
 @click.command()
-@click.argument("cluster", required=False)
-@click.argument("run", required=False)
+@any_cluster_argument
+@run_argument
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Into this file.")
 @click.option("--yes", is_flag=True, help="Replace the file that is there.")
 @json_option

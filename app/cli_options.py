@@ -1,12 +1,14 @@
 """What several commands can be told, each word with one meaning. It imports nothing heavy."""
 
 from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
 from typing import Any
 
 import click
 
 from app import cli_complete
+from backends.domain.problem import Exit, LiftlockError, Problem
 
 Command = Callable[..., int]
 
@@ -19,9 +21,34 @@ any_cluster_argument = click.argument(
 release_argument = click.argument("release", type=click.Path(path_type=Path))
 
 
+INTERRUPTED = Problem(
+    "interrupted",
+    "Interrupted here.",
+    advice="What a node has begun it finishes by itself: liftlock status tells where each is.",
+)
+
+
 def json_option(function: Command) -> Command:
-    """Adds `--json`."""
-    return click.option("--json", "json", is_flag=True, help="JSON on standard output.")(function)
+    """Adds `--json`, with which a problem is the last line of standard output, too."""
+
+    @wraps(function)
+    def telling(*words: Any, **given: Any) -> int:
+        try:
+            return function(*words, **given)
+        except LiftlockError as error:
+            if given["json"]:
+                from app.headless.say import refused
+
+                refused(error)
+            raise
+        except (KeyboardInterrupt, click.Abort):
+            if given["json"]:
+                from app.headless.say import refused
+
+                refused(LiftlockError(INTERRUPTED, Exit.INTERRUPTED))
+            raise
+
+    return click.option("--json", "json", is_flag=True, help="JSON on standard output.")(telling)
 
 
 def product_option(function: Command) -> Command:

@@ -72,11 +72,12 @@ def take_in(archive: Path, strip: int, out: Path, json: bool, **said: Any) -> in
     type=click.Path(path_type=Path),
     help="A private key, or the .pub of one that the agent has.",
 )
-def sign(release: Path, key: Path) -> int:
+@json_option
+def sign(release: Path, key: Path, json: bool) -> int:
     """Sign a release: ssh-keygen does it, so agents and FIDO keys work."""
     from app.headless import releasing
 
-    return releasing.sign(release, key)
+    return releasing.sign(release, key, as_json=json)
 
 
 @release.command()

@@ -27,8 +27,9 @@ from app.between.news import (
 )
 from app.between.pacing import ByHand
 from app.between.recalling import newest_run
+from app.between.verdicts import keep_verdict
 from app.runs import acting
-from app.runs.acting import Done, Scene, Work, act
+from app.runs.acting import Scene, Work, act
 from app.runs.keeping import fresh_run, locked
 from app.runs.noticing import Noticing
 from app.runs.upgrading import (
@@ -45,7 +46,7 @@ from backends.domain.facts import NodeReading
 from backends.domain.problem import Exit, LiftlockError, Problem
 from backends.domain.states import Unreachable
 from backends.engine.accepted import open_contents
-from backends.engine.acts import Acts, Preview
+from backends.engine.acts import Acts
 from backends.engine.contact import Contact
 from backends.engine.core import Core, Running
 from backends.engine.events import Event, Kind
@@ -217,7 +218,7 @@ class Bridge:
             self._acts = scene.acts
             return await acting.roll_back(scene, reason, agreed, self._asking.go_on)
 
-        self._begin("rollback", Result.ROLLED_BACK, work, nodes, beside=True)
+        self._begin("rollback", Result.ROLLED_BACK, work, nodes, beside=True, why=reason)
 
     def finalize(self, version: str, contents: Mapping[str, str]) -> None:
         """Make this version final everywhere: it was shown and typed.
@@ -252,18 +253,13 @@ class Bridge:
         async def work(scene: Scene) -> list[NodeResult]:
             return [await scene.acts.accept(reading, reason) for reading in scene.chosen]
 
-        self._begin("accept", Result.ACCEPTED, work, [node], beside=True)
+        self._begin("accept", Result.ACCEPTED, work, [node], beside=True, why=reason)
 
     def adopt(self) -> None:
         """Record what runs as finalized, where that is possible; it is shown first."""
 
         async def work(scene: Scene) -> list[NodeResult]:
-            shown = await scene.acts.preview("adopt")
-            previews = tuple(item for item in shown if isinstance(item, Preview))
-            if previews and not await self._asking.adopt(previews):
-                raise LiftlockError(Problem("declined", "Nothing was recorded."))
-            done = [await scene.acts.adopt(preview, scene.run) for preview in previews]
-            return done + [item for item in shown if isinstance(item, NodeResult)]
+            return await acting.adopt(scene, self._asking.adopt)
 
         self._begin("adopt", Result.FINALIZED, work)
 
@@ -279,6 +275,7 @@ class Bridge:
             self._tell(Began(VERIFY, run))
             see, wanted = self._happened, Result.DONE
             done = await act(session, book, run, VERIFY, wanted, acting.verify, see, changes=False)
+            await keep_verdict(session, book, run, self._tell)
             self._tell(Over(VERIFY, done))
 
         self._verifying = self._submit(self._told(VERIFY, work, VERIFY))
@@ -308,7 +305,9 @@ class Bridge:
             self._upgrade = Upgrade(session, book, again, self._happened, pace=self._pace)
             self._tell(Began("upgrade", again.plan.run))
             try:
-                self._tell(Over("upgrade", await self._upgrade.carry_out()))
+                ended = await self._upgrade.carry_out()
+                await keep_verdict(session, book, ended.run, self._tell)
+                self._tell(Over("upgrade", ended))
             finally:
                 self._pace = self._upgrade = None
 
@@ -320,8 +319,9 @@ class Bridge:
         nodes: Collection[str] | None = None,
         *,
         beside: bool = False,
+        why: str = "",
     ) -> None:
-        """Do one act on these nodes, or on all; its end is news.
+        """Do one act on these nodes, or on all, for a reason; its end is news.
 
         What may go `beside` an upgrade takes no lock on the workstation, as on the command line.
         """
@@ -333,7 +333,8 @@ class Bridge:
             run = fresh_run(book)
             with nullcontext() if beside else locked(session, kind):
                 self._tell(Began(kind, run))
-                done: Done = await act(session, book, run, kind, wanted, work, self._happened)
+                done = await act(session, book, run, kind, wanted, work, self._happened, why)
+            await keep_verdict(session, book, run, self._tell)
             self._tell(Over(kind, done))
 
         self._act(kind, acted, kind, beside=beside)

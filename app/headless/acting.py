@@ -8,7 +8,7 @@ from pathlib import Path
 from app.headless import finality, lines
 from app.headless.ask import agreed, declined, one_of, refuse_silence, says_yes, typed
 from app.headless.options import Options
-from app.headless.performing import left_out, perform
+from app.headless.performing import perform
 from app.headless.say import show_previews, talk
 from app.headless.work import open_cluster
 from app.runs import acting
@@ -262,27 +262,12 @@ def adopt(options: Options, path: Path | None = None) -> int:
     session = open_cluster(options)
     release = open_for(session, path) if path is not None else None
 
+    async def agree(previews: tuple[Preview, ...]) -> bool:
+        show_previews(previews)
+        return await agreed(options, f"Record this on {lines.count(previews)}?")
+
     async def work(scene: Scene) -> list[NodeResult]:
-        failed: dict[str, NodeResult] = {}
-        shown = await scene.acts.preview("adopt")
-        if release is not None:  # only where there is something to adopt
-            others = [item for item in shown if isinstance(item, NodeResult)]
-            without = [item.node for item in others]
-            failed = await scene.acts.bring(
-                release, scene.run, session.staging, session.limits.uploads, without
-            )
-            without += failed
-            shown = await scene.acts.preview("adopt", without=without, released=True)
-            shown += others
-        released = release is not None
-        previews = show_previews(shown)
-        if previews and not await agreed(options, f"Record this on {lines.count(previews)}?"):
-            raise declined()
-        done = [
-            await scene.acts.adopt(preview, scene.run, released=released) for preview in previews
-        ]
-        refused = [item for item in shown if isinstance(item, NodeResult)]
-        return done + refused + [*failed.values()] + left_out(scene)
+        return await acting.adopt(scene, agree, release)
 
     return perform(options, "adopt", Result.FINALIZED, work, session=session)
 
@@ -309,6 +294,6 @@ def clean(options: Options, *, everything: bool) -> int:
             if isinstance(item, Preview) and not item.message["paths"]
         ]
         refused = [item for item in shown if isinstance(item, NodeResult)]
-        return done + idle + refused + left_out(scene)
+        return done + idle + refused + acting.left_out(scene)
 
     return perform(options, "clean", Result.DONE, work)

@@ -23,6 +23,7 @@ class Row:
     def as_json(self) -> dict[str, str]:
         """One line of `--json`."""
         return {
+            "schema": "liftlock.doctor/1",
             "where": self.where,
             "what": self.what,
             "result": self.result,

@@ -1,6 +1,7 @@
 """`init`: a cluster file and a profile that one can go on with. Nodes are only looked at."""
 
 import asyncio
+import json
 import os
 import re
 import tempfile
@@ -10,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from app.headless import draft as text_of
+from app.headless import shapes
 from app.headless.ask import Terminal
 from app.headless.draft import Draft
 from app.headless.lines import wrapped
@@ -50,7 +52,7 @@ class Wanted:
     directory: str | None = None
 
 
-def init(wanted: Wanted) -> int:
+def init(wanted: Wanted, *, as_json: bool) -> int:
     """Write NAME.toml and, unless there is a profile already, PRODUCT.toml; both or none.
 
     Raises:
@@ -73,6 +75,10 @@ def init(wanted: Wanted) -> int:
     with _tried(draft, given):
         write_new(texts)
     talk(taken.notes)
+    if as_json:
+        out([json.dumps(_as_json(draft, taken, given, list(texts)), sort_keys=True)])
+    else:
+        out(map(str, texts))
     _say(draft, given, list(texts))
     return Exit.OK
 
@@ -200,8 +206,29 @@ def _tried(draft: Draft, given: Path | None) -> Iterator[Session]:
         yield session
 
 
+def _as_json(
+    draft: Draft, taken: Taken, given: Path | None, written: list[Path]
+) -> dict[str, object]:
+    return {
+        "schema": "liftlock.init/1",
+        "cluster": draft.name,
+        "product": draft.product,
+        "written": [str(path) for path in written],
+        "profile_there": None if given is None else str(given),
+        "to_change": list(draft.variables),
+        "not_taken": list(taken.notes),
+        "nodes": [
+            {
+                "name": node.name,
+                "found": text_of.told(draft.glances[node.name]),
+                "problem": shapes.problem(draft.glances[node.name].problem),
+            }
+            for node in draft.nodes
+        ],
+    }
+
+
 def _say(draft: Draft, given: Path | None, written: list[Path]) -> None:
-    out(str(path) for path in written)
     for each in draft.glances.values():
         talk(wrapped(f"{each.node}: {'; '.join(text_of.told(each))}", "    "))
     missed = [each.node for each in draft.glances.values() if each.problem is not None]

@@ -28,14 +28,15 @@ def show(options: Options) -> int:
     return Exit.USAGE if session.unknown else Exit.OK
 
 
-def print_schema(which: str | None) -> int:
+def print_schema(which: str | None, *, in_one_line: bool) -> int:
     """All keys of a cluster file, or of a profile, as JSON Schema; None: of both, by name."""
     found = {
         "cluster": lambda: schema(ClusterFile, "A cluster file of Liftlock", _defaults()),
         "profile": lambda: schema(ProfileFile, "A profile of Liftlock", _defaults()),
     }
     made = {name: found[name]() for name in ([which] if which else found)}
-    out([json.dumps(made[which] if which else made, indent=2)])
+    indent = None if in_one_line else 2
+    out([json.dumps(made[which] if which else made, indent=indent)])
     return Exit.OK
 
 

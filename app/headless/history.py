@@ -71,7 +71,8 @@ def journal(
             out(lines.run(found))
         for item in _follow(book, found.id, node) if follow else entries:
             if as_json:
-                out([json.dumps(asdict(item), sort_keys=True)])
+                said = {"schema": "liftlock.entry/1", **asdict(item)}
+                out([json.dumps(said, sort_keys=True)])
             else:
                 out(lines.entry(item))
             if goes_on:
@@ -96,7 +97,9 @@ def report(
     with open_book(operator_state(known)) as book:
         found = _find(book, name, run)
         made = report_of(found, book.plan(found.id), book.entries(found.id), time.time())
-    text = [json.dumps(made, indent=2, sort_keys=True)] if as_json else markdown(made)
+    # A file is for people as well; standard output has one line for one value.
+    indent = None if path is None else 2
+    text = [json.dumps(made, indent=indent, sort_keys=True)] if as_json else markdown(made)
     if path is None:
         out(text)
     else:

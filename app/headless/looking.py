@@ -11,7 +11,7 @@ from pathlib import Path
 from app.headless import lines, plan_lines, shapes
 from app.headless.options import Meant, Options
 from app.headless.say import out, show_status, talk
-from app.headless.upgrading import meant_by
+from app.headless.upgrading import meant_by, shut
 from app.headless.work import drive, open_cluster
 from app.runs.keeping import today
 from app.runs.looking import chosen, look
@@ -58,6 +58,8 @@ def plan(options: Options, release: Path, meant: Meant, file: Path | None = None
         _write(file, as_json(made))
     if options.json:
         out([as_json(made)])
+        if not gate.is_open:
+            raise shut(gate)  # its lines, for who sees no screen
     else:
         out([*plan_lines.plan(made), "", *plan_lines.gate(gate)])
     if verdict.nodes_read < verdict.nodes_total:

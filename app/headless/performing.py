@@ -8,13 +8,13 @@ from app.headless import lines, shapes
 from app.headless.options import Options
 from app.headless.say import UNTOUCHED, heard_or_not, keep_verdict, observer, out, talk
 from app.headless.work import drive, open_cluster
-from app.runs.acting import Done, Interrupted, Scene, Work, act
+from app.runs.acting import Done, Interrupted, Work, act
 from app.runs.keeping import fresh_run, locked
 from app.runs.looking import look
 from app.session import Session, open_book
-from backends.domain.problem import LiftlockError, Problem
+from backends.domain.problem import LiftlockError
 from backends.domain.verdict import Verdict
-from backends.engine.results import NodeResult, Result
+from backends.engine.results import Result
 from backends.store.book import Book
 
 
@@ -57,9 +57,7 @@ async def _run(
         see = observer(options)
         done = await act(session, book, run, kind, wanted, work, see, note, changes=changes)
     except LiftlockError as error:
-        if options.json:
-            said = shapes.refused(run, error.exit_code, error.problem)
-            print(json.dumps(said, sort_keys=True))
+        error.run = run
         raise
     except Interrupted as error:
         talk(_interrupted(session, kind, error.begun))
@@ -90,17 +88,4 @@ def _interrupted(session: Session, kind: str, begun: Sequence[str]) -> list[str]
         f"Interrupted here. The {kind} was begun on: {', '.join(begun)}.",
         "What a node has begun it finishes by itself; no other one was touched:",
         f"  liftlock status {session.name}",
-    ]
-
-
-def left_out(scene: Scene) -> list[NodeResult]:
-    """A result for each chosen node that the cluster file leaves out."""
-    return [
-        NodeResult(
-            reading.name,
-            Result.EXCLUDED,
-            Problem("left-out", f"{reading.name} is left out: {reading.excluded}"),
-        )
-        for reading in scene.chosen
-        if reading.excluded is not None
     ]

@@ -97,10 +97,19 @@ def _tell_built(built: Built, *, as_json: bool) -> int:
     return Exit.OK
 
 
-def sign(path: Path, key: Path) -> int:
+def sign(path: Path, key: Path, *, as_json: bool) -> int:
     """Sign a release that is whole."""
     release = open_release(path)
     signature = sign_release(release, key)
+    if as_json:
+        found = {
+            "schema": "liftlock.signed/1",
+            "signature": str(release.signature_path),
+            "digest": release.digest,
+            "key": signature.fingerprint,
+        }
+        out([json.dumps(found, sort_keys=True)])
+        return Exit.OK
     out([str(release.signature_path)])
     talk([f"signed with {signature.fingerprint}"])
     return Exit.OK

@@ -88,6 +88,13 @@ def show_outcome(options: Options, result: Outcome, verdict: Verdict) -> None:
         talk(lines.problem(result.problem))
 
 
+def refused(error: LiftlockError) -> None:
+    """The last line of `--json` where a problem ended what was asked for."""
+    said = shapes.refused(error.run, error.exit_code, error.problem)
+    with heard_or_not():
+        print(json.dumps(said, sort_keys=True))
+
+
 def keep_verdict(book: Book, run: str, verdict: Verdict) -> None:
     """Write down what the cluster was after a run; where that fails it is told, nothing more."""
     try:

@@ -106,6 +106,7 @@ def _show(options: Options, rows: Sequence[Row]) -> None:
     if options.json:
         for row in rows:
             found = {"node": row.node, "result": row.result, "name": row.called, "key": row.key}
+            found["schema"] = "liftlock.trust/1"
             out([json.dumps({**found, "problem": problem(row.problem)}, sort_keys=True)])
         return
     width = max((len(row.node) for row in rows), default=0)

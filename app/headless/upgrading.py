@@ -1,13 +1,12 @@
 """`upgrade` on the terminal: show the plan, ask, and tell what happens."""
 
 import asyncio
-import json
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from app.headless import lines, plan_lines, shapes
+from app.headless import lines, plan_lines
 from app.headless.ask import agreed, declined, refuse_silence
 from app.headless.options import Meant, Options
 from app.headless.say import UNTOUCHED, heard_or_not, keep_verdict, observer, show_outcome, talk
@@ -30,6 +29,7 @@ from app.runs.upgrading import (
 from app.session import Session, open_book
 from backends.domain.conditions import NODES_READ
 from backends.domain.facts import NodeReading
+from backends.domain.gates import Gate
 from backends.domain.policy import Pause
 from backends.domain.problem import Exit, LiftlockError, Problem
 from backends.domain.states import Phase
@@ -63,20 +63,7 @@ def upgrade(
     found = open_for(session, release)
     command = "upgrade" if until is Phase.INSTALL else until.value
     refuse_silence(options, command)
-    with _with_last_line(options):
-        return drive(session, _upgrade(session, options, found, until, command, plan))
-
-
-@contextmanager
-def _with_last_line(options: Options) -> Iterator[None]:
-    """With `--json`, an outcome is the last line also where a run is refused before it begins."""
-    try:
-        yield
-    except LiftlockError as error:
-        if options.json:
-            said = shapes.refused("", error.exit_code, error.problem)
-            print(json.dumps(said, sort_keys=True))
-        raise
+    return drive(session, _upgrade(session, options, found, until, command, plan))
 
 
 def resume(options: Options, path: Path | None, meant: Meant) -> int:
@@ -101,8 +88,7 @@ def resume(options: Options, path: Path | None, meant: Meant) -> int:
             wanted = _said_now(wanted, meant)
             return await _run(wanted, options, book, release, Phase.INSTALL, None, begun.run)
 
-    with _with_last_line(options):
-        return drive(session, work())
+    return drive(session, work())
 
 
 def _said_now(session: Session, meant: Meant) -> Session:
@@ -217,11 +203,7 @@ async def _agree(options: Options, prepared: Prepared, until: Phase) -> None:
         gate = None
     talk([*plan_lines.plan(made, until), "", *(plan_lines.gate(gate) if gate else ()), ""])
     if gate is not None and not gate.is_open and not left:
-        unread = any(condition.name == NODES_READ for condition in gate.blocking)
-        why = [f"{c.name}: {c.text}; {c.then}".rstrip("; ") for c in gate.blocking]
-        raise LiftlockError(
-            problem_of_refusal(gate.name, why), Exit.UNREACHABLE if unread else Exit.REFUSED
-        )
+        raise shut(gate)
     first = f"Bring {', '.join(left)} back to rest first, then upgrade" if left else "Upgrade"
     question = f"{first} {lines.count(todo)} of {made.cluster} to {made.release_version}?"
     if until is not Phase.INSTALL:
@@ -230,6 +212,15 @@ async def _agree(options: Options, prepared: Prepared, until: Phase) -> None:
         question = f"{doing} {made.release_version} on {lines.count(todo)} of {made.cluster}?"
     if (todo or left) and not await agreed(options, question):
         raise declined()
+
+
+def shut(gate: Gate) -> LiftlockError:
+    """What a gate forbids, each of its reasons named."""
+    unread = any(condition.name == NODES_READ for condition in gate.blocking)
+    why = [f"{c.name}: {c.text}; {c.then}".rstrip("; ") for c in gate.blocking]
+    return LiftlockError(
+        problem_of_refusal(gate.name, why), Exit.UNREACHABLE if unread else Exit.REFUSED
+    )
 
 
 def _paced(session: Session, batch: int | None, pause: str | None) -> Session:

@@ -22,7 +22,7 @@ def value(options: Options, name: str | None) -> int:
     """Read it on the chosen nodes; without a name say which there are."""
     session = open_cluster(options)
     if name is None:
-        out(_names(session))
+        _show_names(session, options)
         return Exit.OK
     _refuse_unknown(session, name)
 
@@ -52,6 +52,15 @@ async def _read(session: Session, contact: Contact, name: str) -> object:
     if reading.facts is None or not reading.read:
         return reading.problem or Problem("not-read", f"{contact.node} was not read")
     return built_in(name, reading.facts)
+
+
+def _show_names(session: Session, options: Options) -> None:
+    names = _names(session)
+    if options.json:
+        about = {"cluster": session.cluster.name, "product": session.profile.name}
+        out([json.dumps({"schema": "liftlock.values/1", **about, "names": names})])
+    else:
+        out(names)
 
 
 def _names(session: Session) -> list[str]:

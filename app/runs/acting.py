@@ -15,12 +15,13 @@ from backends.domain.problem import Exit, LiftlockError, Problem
 from backends.domain.states import CHANGING
 from backends.domain.verdict import decide
 from backends.engine.accepted import is_reversible, refuse_unless_all_accepted
-from backends.engine.acts import Acts
+from backends.engine.acts import Acts, Preview
 from backends.engine.events import Observer
 from backends.engine.restarting import Restarts
 from backends.engine.results import NodeResult, Result, exit_of_act
 from backends.engine.scribe import Scribe
 from backends.engine.way_back import GoOn
+from backends.releases.read import Release
 from backends.store.book import Book
 
 
@@ -189,6 +190,38 @@ async def finalize(
     return results
 
 
+async def adopt(
+    scene: Scene,
+    agreed: Callable[[tuple[Preview, ...]], Awaitable[bool]],
+    release: Release | None = None,
+) -> list[NodeResult]:
+    """Record what runs, and its content, as finalized; `agreed` is asked with it before.
+
+    With the release that it came from, what runs is held against that, and it is recorded as that.
+
+    Raises:
+        LiftlockError: It was not agreed to (exit 4).
+    """
+    acts, failed = scene.acts, dict[str, NodeResult]()
+    shown = await acts.preview("adopt")
+    if release is not None:  # only where there is something to adopt
+        others = [item for item in shown if isinstance(item, NodeResult)]
+        without = [item.node for item in others]
+        session = scene.session
+        failed = await acts.bring(
+            release, scene.run, session.staging, session.limits.uploads, without
+        )
+        without += failed
+        shown = [*await acts.preview("adopt", without=without, released=True), *others]
+    previews = tuple(item for item in shown if isinstance(item, Preview))
+    if previews and not await agreed(previews):
+        raise LiftlockError(Problem("declined", "Nothing was recorded: it was not agreed to."))
+    released = release is not None
+    done = [await acts.adopt(preview, scene.run, released=released) for preview in previews]
+    refused = [item for item in shown if isinstance(item, NodeResult)]
+    return done + refused + [*failed.values()] + left_out(scene)
+
+
 async def restart(
     scene: Scene,
     reason: str,
@@ -331,3 +364,16 @@ def _nothing_to_roll_back(scene: Scene) -> LiftlockError:
         ),
         Exit.REFUSED,
     )
+
+
+def left_out(scene: Scene) -> list[NodeResult]:
+    """A result for each chosen node that the cluster file leaves out."""
+    return [
+        NodeResult(
+            reading.name,
+            Result.EXCLUDED,
+            Problem("left-out", f"{reading.name} is left out: {reading.excluded}"),
+        )
+        for reading in scene.chosen
+        if reading.excluded is not None
+    ]

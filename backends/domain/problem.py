@@ -85,3 +85,5 @@ class LiftlockError(Exception):
         super().__init__(f"{problem.code}: {problem.summary}")
         self.problem = problem
         self.exit_code = exit_code
+        self.run = ""
+        """The run that ended with it, where one was begun."""

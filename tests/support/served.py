@@ -120,13 +120,22 @@ def served(top: Path, nodes: int) -> Iterator[Served]:
     """A demo for some tests; no process and no file of it is left, whatever happened."""
     directory = top / "demo"
     found = None
+    with no_demo_left(directory):
+        try:
+            found = Served(directory, nodes)
+            yield found
+        finally:
+            if found is not None:
+                found.process.kill()
+                found.process.communicate()
+
+
+@contextmanager
+def no_demo_left(directory: Path) -> Iterator[None]:
+    """No process and no file of a demo is left, whatever happened."""
     try:
-        found = Served(directory, nodes)
-        yield found
+        yield
     finally:
-        if found is not None:
-            found.process.kill()
-            found.process.communicate()
         give_up = time.monotonic() + 10
         while left := belonging(directory):
             for pid in left:
