@@ -62,6 +62,12 @@ class Step:
     command: str = ""
     """The command on the node. Without the run, which is no part of a plan's id."""
 
+    requires: tuple[str, ...] = ()
+    """What has to be done, or to hold, before it is begun."""
+
+    at_most_seconds: float | None = None
+    """How long it may take before it is given up, and undone where it has changed something."""
+
 
 @dataclass(frozen=True, slots=True)
 class NodePlan:

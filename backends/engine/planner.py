@@ -258,6 +258,7 @@ def _steps(
             (f"build {switch.staged}",),
             (f"remove it: liftlock clean {called} --staged",),
             "stage",
+            ("preflight on every node", "the gate before the upgrade"),
         ),
         Step(
             node,
@@ -265,6 +266,7 @@ def _steps(
             "verify signature and staged files, rehearse the way back",
             tuple(_asked(subject)),
             command="check",
+            requires=("stage on every node",),
         ),
         Step(
             node,
@@ -290,6 +292,8 @@ def _steps(
                 *start_old,
             ),
             "install",
+            ("check on every node", f"the gate before {node}"),
+            limits.install_step_seconds,
         ),
         Step(
             node,
@@ -298,6 +302,8 @@ def _steps(
             f"{limits.accept_window_seconds:g} s",
             tuple(_health(subject)),
             command="accept",
+            requires=(f"install on {node}",),
+            at_most_seconds=limits.accept_window_seconds,
         ),
     )
 
