@@ -16,6 +16,9 @@ from tests.support.node import wait_until
 _QUIET_SECONDS = 20.0
 """In which the updaters must have ended whose operator is gone, and those who had work."""
 
+_LAST_EVENTS = 20
+"""So shortly before its end a program may have ended before it is killed."""
+
 _FINE = {
     once.NEW: {"accepted", "already"},
     once.FINAL: {"finalized", "already"},
@@ -27,14 +30,21 @@ _VERDICTS[once.OLD] = ("settled", 0)
 
 
 def upgrades(kind: str, top: Path, sample: int = 1, share: int = 0, shares: int = 1) -> Tally:
-    """Kill an upgrade at every `sample`-th of its events, and go on; one share of those."""
+    """Kill an upgrade at every `sample`-th of its events, and go on; one share of those.
+
+    A third of those who go on are killed once more, and a quarter of all is finalized.
+    """
     top.mkdir(parents=True)
     tally = Tally()
     with GROUNDS[kind](top) as ground:
         length = whole_upgrade(ground)
         for at in range(1 + share * sample, length + 1, shares * sample):
             tally.cases += 1
-            tally.bad += _named(f"{kind}, upgrade", at, upgrade_killed(ground, at))
+            lucky = random.Random(at)
+            again_at = lucky.randint(1, length // 3) if lucky.random() < 1 / 3 else None
+            finalize = lucky.random() < 1 / 4
+            found = upgrade_killed(ground, at, again_at, finalize=finalize)
+            tally.bad += _named(f"{kind}, upgrade", at, found)
     return tally
 
 
@@ -70,19 +80,21 @@ def _named(what: str, at: int, problems: list[str]) -> list[str]:
     return [f"{what} killed at event {at}: {'; '.join(problems)}"] if problems else []
 
 
-def upgrade_killed(ground: Ground, at: int) -> list[str]:
-    """One case; what must not be. Every third is killed once more, every fourth finalized."""
+def upgrade_killed(
+    ground: Ground, at: int, again_at: int | None = None, *, finalize: bool = False
+) -> list[str]:
+    """One case; what must not be.
+
+    With `again_at` whoever goes on is killed, too, at that event, and a third one goes on; with
+    `finalize` one more makes it final.
+    """
     ground.put_back("settled", OLD)
-    problems: list[str] = []
-    said = ground.upgrade(kill_at=at)
-    if at % 3 == 0:
-        later = random.Random(at).randint(1, 80)
-        said = _went_on(ground, problems, later)
-    if said.killed or said.exit == 0:
-        said = _went_on(ground, problems)
-    problems += _ended_as(said, once.NEW)
+    problems = _if_not_killed(ground.upgrade(kill_at=at), at)
+    if again_at is not None:
+        _went_on(ground, problems, again_at)
+    problems += _ended_as(_went_on(ground, problems), once.NEW)
     planned = once.NEW
-    if at % 4 == 0 and not problems:
+    if finalize and not problems:
         planned = once.FINAL
         problems += _ended_as(ground.operator("finalize", "--json", "--yes"), planned)
     return problems + judged(ground, planned)
@@ -91,14 +103,20 @@ def upgrade_killed(ground: Ground, at: int) -> list[str]:
 def rollback_killed(ground: Ground, at: int) -> list[str]:
     """One case; what must not be."""
     ground.put_back("accepted", NEW)
-    ground.roll_back(kill_at=at)
+    problems = _if_not_killed(ground.roll_back(kill_at=at), at)
     before = ground.opened()
     said = ground.roll_back()
     if said.code == "nothing-to-roll-back":
-        problems = _if_open(ground, before, said)
+        problems += _if_open(ground, before, said)
     else:
-        problems = _ended_as(said, once.OLD)
+        problems += _ended_as(said, once.OLD)
     return problems + judged(ground, once.OLD)
+
+
+def _if_not_killed(said: Said, at: int) -> list[str]:
+    if said.killed or len(said.events) <= at + _LAST_EVENTS:
+        return []
+    return [f"not killed at event {at}: {said.text()}"]
 
 
 def _went_on(ground: Ground, problems: list[str], kill_at: int | None = None) -> Said:
