@@ -7,7 +7,17 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Container, Vertical
 
-from app.commands import FINALIZE, HOLD, JOURNAL, NEXT, OPEN, ROLL_BACK, STOP, UPGRADE
+from app.commands import (
+    ACCEPT,
+    FINALIZE,
+    HOLD,
+    JOURNAL,
+    NEXT,
+    OPEN,
+    ROLL_BACK,
+    STOP,
+    UPGRADE,
+)
 from app.picture import Picture
 from app.screens.live import LiveScreen, offers
 from app.screens.node import NodeScreen
@@ -29,7 +39,7 @@ class UpgradeScreen(LiveScreen):
     CSS_PATH = "upgrade.tcss"
 
     BINDINGS: ClassVar[list[BindingType]] = offers(
-        NEXT, HOLD, STOP, UPGRADE, ROLL_BACK, FINALIZE, OPEN, JOURNAL
+        NEXT, HOLD, STOP, UPGRADE, ROLL_BACK, ACCEPT, FINALIZE, OPEN, JOURNAL
     )
 
     def body(self) -> ComposeResult:

@@ -19,7 +19,7 @@ ELSEWHERE = {Exit.ERROR, Exit.CONTACT_LOST}
 which tests/machines and tests/demo do."""
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1800)
 def test_a_script_does_everything_with_json_and_exit_codes_alone(tmp_path: Path) -> None:
     script = Script(tmp_path, os.environ)
     with no_demo_left(tmp_path / "demo"):
