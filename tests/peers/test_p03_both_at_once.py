@@ -15,7 +15,14 @@ from tests.support.node import Node
 ROUNDS = 12
 
 
-def _in_trial(bench: Bench) -> None:
+PAIRS: dict[tuple[str, str], tuple[transaction.Objection | None, list[str]]] = {
+    ("ACCEPT", "ROLLBACK"): (standing.decision, []),  # as a watcher whose window is over
+    ("FINALIZE", "ROLLBACK"): (None, ["ACCEPT"]),  # as two people
+}
+"""Which two decisions, how they are judged, and what was decided before."""
+
+
+def _in_trial(bench: Bench, before: list[str]) -> None:
     """Staged, begun, and its driver gone: both may still decide."""
     bench.reset("staged")
     plan = {
@@ -29,12 +36,16 @@ def _in_trial(bench: Bench) -> None:
     opened = transaction.begin(bench.places, plan)
     opened.log("TRIAL", until=1e12, window=60.0, spent=0.0)
     opened.log("HEALTHY", seconds=1.0, soft=[])
+    for kind in before:
+        assert opened.decide(kind, by="ann", how="drill") is None
     opened.close()
 
 
-def _race(bench: Bench) -> dict[str, str | None]:
-    """Two processes decide at once; what each of them was told."""
-    pipes = {kind: os.pipe() for kind in ("ACCEPT", "ROLLBACK")}
+def _race(
+    bench: Bench, kinds: tuple[str, ...], objection: transaction.Objection | None
+) -> dict[str, str]:
+    """Two processes decide at once; what each of them was told, "" for "it is yours"."""
+    pipes = {kind: os.pipe() for kind in kinds}
     gate = os.pipe()
     children = []
     for kind, (_, writing) in pipes.items():
@@ -43,8 +54,8 @@ def _race(bench: Bench) -> dict[str, str | None]:
             try:
                 opened = bench.opened()
                 os.read(gate[0], 1)
-                reason = opened.decide(kind, standing.decision, by=kind, how="drill", why="drill")
-                os.write(writing, (reason or "mine").encode())
+                reason = opened.decide(kind, objection, by=kind, how="drill", why="drill")
+                os.write(writing, (reason or "").encode())
             finally:
                 os._exit(0)
         children.append(child)
@@ -58,21 +69,24 @@ def _race(bench: Bench) -> dict[str, str | None]:
             told[kind] = stream.read()
     os.close(gate[0])
     os.close(gate[1])
-    return {kind: None if said == "mine" else said for kind, said in told.items()}
+    return told
 
 
-def test_p03_accept_and_undo_at_the_same_moment_are_one_decision(flat: Bench) -> None:
+@pytest.mark.parametrize("pair", PAIRS, ids="-".join)
+def test_p03_two_decisions_at_the_same_moment_are_one(flat: Bench, pair: tuple[str, str]) -> None:
     """nixos-cli, deploy-rs: both were taken, and each side was told that it had won."""
-    for _ in range(ROUNDS):
-        _in_trial(flat)
-        told = _race(flat)
+    objection, before = PAIRS[pair]
+    for turn in range(ROUNDS):
+        _in_trial(flat, before)
+        told = _race(flat, pair if turn % 2 else pair[::-1], objection)
         opened = flat.opened()
         opened.close()
-        kinds = [each["t"] for each in opened.records if each["t"] in ("ACCEPT", "ROLLBACK")]
-        assert len(kinds) == 1, kinds
-        (winner,) = kinds
-        (loser,) = {"ACCEPT", "ROLLBACK"} - {winner}
-        assert told == {winner: None, loser: winner}
+        decided = [each["t"] for each in opened.records if each["t"] in pair]
+        assert len(decided) == 1, decided
+        (winner,) = decided
+        (loser,) = {*pair} - {winner}
+        assert told[winner] == ""
+        assert winner in told[loser]
 
 
 def test_p03_the_watcher_never_takes_back_what_was_accepted_at_the_last_moment(
