@@ -28,6 +28,10 @@ def plan(found: Plan, until: Phase = Phase.FINALIZE) -> list[str]:
         lines += ["", *wrapped(f"{item.node}  {_what(item)}", "    ")]
         for step in (each for each in item.steps if each.phase in phases):
             lines += wrapped(f"  {step.phase:<9} {step.title}", " " * 12)
+            if step.requires:
+                limit = step.at_most_seconds
+                most = "" if limit is None else f"; at most {limit:g} s"
+                lines += wrapped(f"            after {', '.join(step.requires)}{most}", " " * 18)
             for number, act in enumerate(step.actions, 1):
                 lines += wrapped(f"            {number}  {act}", " " * 15)
             if step.undo:

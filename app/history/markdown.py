@@ -34,6 +34,10 @@ def markdown(report: Shape) -> list[str]:
         "",
         *_verdict(report["verdict"]),
         "",
+        "## Orders while it was under way",
+        "",
+        *_orders(report["orders"]),
+        "",
         "## Failures",
         "",
         *_failures(report["failures"]),
@@ -128,6 +132,19 @@ def _verdict(verdict: Shape) -> list[str]:
         ("When", _when(verdict["time"])),
     ]
     return _table(("What", "As it was written down"), rows)
+
+
+def _orders(orders: Sequence[Shape]) -> list[str]:
+    rows = [
+        (
+            _when(each["time"]),
+            _span(each["order"] + (f" {each['pause']}" if each["pause"] else "")),
+            _span(each["by"]),
+            _span(each["reason"]),
+        )
+        for each in orders
+    ]
+    return _table(("When", "What", "Who", "Why"), rows) if rows else ["None."]
 
 
 def _failures(failures: Sequence[Shape]) -> list[str]:

@@ -37,6 +37,7 @@ def report(run: Run, plan: Mapping[str, Any], entries: Sequence[Entry], now: flo
         "why": _why(run, plan),
         "what": _what(run, plan),
         "plan": _plan(plan),
+        "orders": _orders(entries),
         "nodes": nodes,
         "silent": [node["name"] for node in nodes if node["silent"]],
         "conditions": _conditions(entries),
@@ -82,6 +83,21 @@ def _taken_up(entries: Iterable[Entry]) -> list[Shape]:
         {**_who(str(entry.data["taken_up"])), "time": moment_or_unknown(entry.time)}
         for entry in entries
         if entry.kind == "run" and "taken_up" in entry.data
+    ]
+
+
+def _orders(entries: Iterable[Entry]) -> list[Shape]:
+    """What the run was told while it was under way: by whom, why, and when."""
+    return [
+        {
+            "order": str(entry.data["order"]),
+            "pause": entry.data.get("pause") or None,
+            "by": str(entry.data.get("by", "")),
+            "reason": entry.data.get("reason") or None,
+            "time": moment_or_unknown(entry.time),
+        }
+        for entry in entries
+        if "order" in entry.data and not entry.node
     ]
 
 

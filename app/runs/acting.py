@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from app.runs.afterwards import Ticking, open_steps, refuse_idle_ticks, tick_off
 from app.runs.keeping import about, always_ended, begin_run, end_run, without_secrets
 from app.runs.looking import chosen, look, unknown_nodes
+from app.runs.notifying import notify
 from app.session import Session
-from backends.domain.facts import NodeReading, OpenTransaction
+from backends.domain.facts import Finalized, NodeReading, OpenTransaction
 from backends.domain.plan import order_nodes
 from backends.domain.problem import Exit, LiftlockError, Problem
 from backends.domain.states import CHANGING
@@ -104,6 +105,8 @@ async def act(
         text += f"; left to do: {', '.join(scene.left)}"
         code = Exit.WAITING if code is Exit.OK else code
     end_run(book, scribe, code, text, observe, results)
+    if changes:
+        await notify(session, scribe, kind, code, text, results)
     return Done(run, kind, code, tuple(results), text)
 
 
@@ -125,6 +128,7 @@ async def roll_back(
     going = [reading for reading in todo if is_reversible(reading)]
     if not going:
         raise _nothing_to_roll_back(scene)
+    _refuse_apart(scene, going)
     data = await agreed(going)
     return await scene.acts.roll_back(todo, reason or "asked for by a person", go_on, data)
 
@@ -304,6 +308,36 @@ def _last_first(scene: Scene) -> list[NodeReading]:
     )
     by_name = {reading.name: reading for reading in scene.chosen}
     return [by_name[name] for name in reversed(order)]
+
+
+def _refuse_apart(scene: Scene, going: Sequence[NodeReading]) -> None:
+    """Where this upgrade is final on a node already, the others do not all go back unasked for.
+
+    Raises:
+        LiftlockError: `final-in-part`, exit 4.
+    """
+    opened = [each.facts.transaction for each in going if each.facts is not None]
+    runs = {each.run for each in opened if each is not None}
+    final = [
+        reading.name
+        for reading in scene.readings
+        if reading.left_out is None
+        and reading.facts is not None
+        and isinstance(reading.facts.finalized, Finalized)
+        and reading.facts.finalized.run in runs
+    ]
+    if final and len(scene.chosen) == len(scene.readings):
+        name, others = scene.session.name, ",".join(each.name for each in going)
+        raise LiftlockError(
+            Problem(
+                "final-in-part",
+                f"{', '.join(final)}: final already, without a way back.",
+                f"not final yet: {', '.join(each.name for each in going)}",
+                f"Finish it: liftlock finalize {name}. Or have two versions: liftlock rollback "
+                f"{name} -n {others}.",
+            ),
+            Exit.REFUSED,
+        )
 
 
 def _nothing_to_roll_back(scene: Scene) -> LiftlockError:

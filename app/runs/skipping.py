@@ -5,7 +5,7 @@ from dataclasses import replace
 from difflib import get_close_matches
 
 from app.session import Session
-from backends.domain.gates import SKIPPABLE
+from backends.domain.gates import SKIPPABLE, may_be_skipped
 from backends.domain.policy import Skip
 from backends.domain.problem import Exit, LiftlockError, Problem
 
@@ -27,7 +27,7 @@ def skip_of(words: str) -> Skip:
         LiftlockError: No such condition may be skipped, or there is no reason (exit 2).
     """
     name, _, reason = (part.strip() for part in words.partition("="))
-    if name not in SKIPPABLE:
+    if not may_be_skipped(name):
         near = get_close_matches(name, SKIPPABLE, 1)
         raise LiftlockError(
             Problem(

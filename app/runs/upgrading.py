@@ -16,6 +16,7 @@ from app.runs.keeping import (
     without_secrets,
 )
 from app.runs.looking import look, unknown_nodes
+from app.runs.notifying import notify
 from app.runs.obeying import obeying
 from app.session import Session
 from backends.domain.facts import NodeReading
@@ -135,6 +136,8 @@ def plan_from(
         ordering=session.profile.ordering,
         staging=session.staging,
         minimums=session.profile.minimums,
+        cluster_checks=session.profile.cluster_health,
+        no_return=session.profile.no_return,
     )
 
 
@@ -253,6 +256,9 @@ class Upgrade:
             self._observe,
             result.nodes,
             result.problem,
+        )
+        await notify(
+            self._session, self._scribe, self.command, result.exit, result.text, result.nodes
         )
         return result
 

@@ -3,7 +3,8 @@
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
-from backends.domain import conditions, conditions_minimum, conditions_release
+from backends.domain import conditions, conditions_minimum, conditions_release, no_return
+from backends.domain.cluster_health import PREFIX
 from backends.domain.conditions import Condition, ConditionState, Target
 from backends.domain.facts import NodeReading
 from backends.domain.policy import Skip
@@ -17,6 +18,7 @@ SKIPPABLE = (
     "others healthy",
     "no node waits for a person",
     conditions_minimum.ENOUGH_LEFT,
+    no_return.NAME,
 )
 """What a person may skip, by name and with a reason. Nothing else: what is not read is not known,
 an open upgrade has its way back, and what a release is and where it may go is not negotiated."""
@@ -123,6 +125,16 @@ def before_turn(
         ),
     )
     return _without(gate, target.skips)
+
+
+def with_cluster(gate: Gate, found: Sequence[Condition], skips: Sequence[Skip]) -> Gate:
+    """The gate with what has to hold of the whole cluster besides."""
+    return _without(replace(gate, conditions=(*gate.conditions, *found)), skips)
+
+
+def may_be_skipped(name: str) -> bool:
+    """Whether a person may skip a condition of this name."""
+    return name in SKIPPABLE or name.startswith(PREFIX)
 
 
 def _without(gate: Gate, skips: Sequence[Skip]) -> Gate:

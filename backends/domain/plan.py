@@ -10,7 +10,9 @@ from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 
+from backends.domain.cluster_health import ClusterCheck
 from backends.domain.minimum import Left, Minimum
+from backends.domain.no_return import NoReturn
 from backends.domain.policy import Limits, Pause, Policy
 from backends.domain.provenance import NOBODY, Provenance
 from backends.domain.staging import PUSHED, Staging
@@ -60,6 +62,12 @@ class Step:
     command: str = ""
     """The command on the node. Without the run, which is no part of a plan's id."""
 
+    requires: tuple[str, ...] = ()
+    """What has to be done, or to hold, before it is begun."""
+
+    at_most_seconds: float | None = None
+    """How long it may take before it is given up, and undone where it has changed something."""
+
 
 @dataclass(frozen=True, slots=True)
 class NodePlan:
@@ -76,6 +84,9 @@ class NodePlan:
     """Why this treatment, in words."""
 
     steps: tuple[Step, ...] = ()
+    canary: bool = False
+    """It is changed before all others, and beside none of them."""
+
     leads: bool | None = None
     """Whether its product leads the others; None: the profile does not ask, or it was not said."""
 
@@ -131,6 +142,12 @@ class Plan:
 
     minimums: tuple[Minimum, ...] = ()
     """How many nodes must go on serving, as the profile says."""
+
+    cluster_checks: tuple[ClusterCheck, ...] = ()
+    """What has to hold of the whole cluster at every gate."""
+
+    no_return: NoReturn | None = None
+    """From where on it cannot be taken back; the run waits for a person before it."""
 
     batches: tuple[Batch, ...] = ()
     """What each batch takes away, in their order."""
@@ -195,8 +212,9 @@ def order_nodes(
 def batches(items: Sequence[NodePlan], policy: Policy) -> list[list[NodePlan]]:
     """The nodes in the groups that are installed at once: at most `policy.batch` in each.
 
-    With a pause after each role a group is of one role. Nodes that are taken up again are in no
-    group with others: they are changing already, and must not wait for a person.
+    With a pause after each role a group is of one role; canaries are in no group with others.
+    Nor are nodes that are taken up again: they are changing already, and must not wait for a
+    person.
     """
     found: list[list[NodePlan]] = []
     for item in items:
@@ -204,6 +222,7 @@ def batches(items: Sequence[NodePlan], policy: Policy) -> list[list[NodePlan]]:
         fits = (
             0 < len(last) < policy.batch
             and last[0].treatment is item.treatment
+            and last[0].canary is item.canary
             and (policy.pause is not Pause.AFTER_ROLE or last[0].role == item.role)
         )
         if fits:

@@ -97,6 +97,9 @@ class Limits:
     uploads: int = 8
     """Nodes that are sent to at once."""
 
+    uploads_per_gateway: int = 8
+    """Nodes behind one gateway that are sent to at once."""
+
     handshakes: int = 16
     """Logins at once."""
 

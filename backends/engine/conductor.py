@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from backends.domain.facts import NodeReading
+from backends.domain.no_return import NAME as NO_RETURN
 from backends.domain.pace import Upcoming
 from backends.domain.plan import (
     NodePlan,
@@ -23,7 +24,9 @@ from backends.domain.plan import (
 )
 from backends.domain.problem import Exit, LiftlockError, Problem
 from backends.domain.states import Phase
+from backends.engine.cluster_health import ClusterHealth
 from backends.engine.contact import Contact
+from backends.engine.crosscheck import cross_check
 from backends.engine.ending import Paused, Stopped, arrived, has_failed, stopped_by
 from backends.engine.events import Kind
 from backends.engine.gatekeeper import Gatekeeper
@@ -64,7 +67,10 @@ class Conductor:
         self.orders = Orders()
         """What people say to the run while it is under way."""
 
-        self._gates = Gatekeeper(plan, release, scribe, called, self.read)
+        health = ClusterHealth(
+            plan.cluster_checks, contacts, _told(plan), plan.limits.healthy_deadline_seconds
+        )
+        self._gates = Gatekeeper(plan, release, scribe, called, self.read, health)
         self._link = OurLink(contacts, plan, scribe)
         self._results: dict[str, NodeResult] = {}
         self._phases = Phases(
@@ -97,6 +103,7 @@ class Conductor:
         try:
             self._leave_out()
             resumed = changing(self._plan) if until is Phase.INSTALL else ()
+            await self._cross_check(resumed)
             await self._take_up(resumed)
             await self._phases.look_at_those_there()
             self._stop_if_reached()
@@ -145,7 +152,8 @@ class Conductor:
         if not upcoming.resumes:
             reason = self.orders.waits or reason
         if reason:
-            raise Paused(f"{reason}; liftlock resume {self._called} goes on")
+            agrees = f' --skip "{NO_RETURN}=REASON"' if NO_RETURN in reason else ""
+            raise Paused(f"{reason}; liftlock resume {self._called}{agrees} goes on")
 
     def _paused(self, pause: Paused) -> RunOutcome:
         """A person or the policy has it wait; or our link, which is another exit code."""
@@ -165,6 +173,14 @@ class Conductor:
         for item in self._treated(Treatment.EXCLUDED):
             problem = Problem("left-out", f"{item.node} is left out: {item.reason}")
             self._results[item.node] = NodeResult(item.node, Result.EXCLUDED, problem)
+
+    async def _cross_check(self, resumed: Sequence[NodePlan]) -> None:
+        """Hold the journals of what was begun before against each other."""
+        begun = [*resumed, *self._treated(Treatment.ACCEPTED)]
+        contacts = [self._contacts[item.node] for item in begun]
+        await asyncio.gather(
+            *(cross_check(contact, self._scribe, self._plan.run) for contact in contacts)
+        )
 
     async def _take_up(self, items: Sequence[NodePlan]) -> None:
         """What is changing already, all at once: none can wait for a person, or for another one.
@@ -196,11 +212,24 @@ class Conductor:
             fresh = await self._leaders_last(fresh)
             pause = self.orders.pause or self._plan.policy.pause
             items = batches(fresh, replace(self._plan.policy, pause=pause))[0]
-            waits = paused(pause, done, items, self._accepted())
+            waits = self._crosses(items) or paused(pause, done, items, self._accepted())
             await self._may_begin(Phase.INSTALL, items, waits)
             await self._turns(items)
             self._stop_if_reached()
             done, fresh = items, fresh[len(items) :]
+        await self._gates.after_accept()
+
+    def _crosses(self, items: Sequence[NodePlan]) -> str:
+        """Why a person is waited for although the policy would go on; "" when for nothing."""
+        limit, names = self._plan.no_return, [item.node for item in items]
+        if limit is None or any(skip.name == NO_RETURN for skip in self._plan.policy.skips):
+            return ""
+        there = {each.node for each in self._results.values() if each.forward}
+        there |= {item.node for item in self._treated(Treatment.ALREADY)}
+        count = sum(item.treatment is not Treatment.EXCLUDED for item in self._plan.nodes)
+        if not limit.crossed_by(names, there, count):
+            return ""
+        return limit.words(names)
 
     async def _leaders_last(self, fresh: Sequence[NodePlan]) -> Sequence[NodePlan]:
         """The same nodes; who leads now comes last of its role, wherever leadership has gone."""
@@ -234,15 +263,19 @@ class Conductor:
             self._begun.add(item.node)
             contact = self._contacts[item.node]
             turn = Turn(contact, self._plan, self._scribe, self._called, self._link)
-            resumed = item.treatment is Treatment.RESUME
-            turns.append(turn.resume() if resumed else turn.take())
+            turns.append(turn)
+        taken = [
+            turn.resume() if item.treatment is Treatment.RESUME else turn.take()
+            for turn, item in zip(turns, items, strict=True)
+        ]
         # One that breaks does not leave the others alone: they are in trial, and wait for us.
         found = await self.orders.with_way_back(
-            asyncio.gather(*turns, return_exceptions=True),
+            asyncio.gather(*taken, return_exceptions=True),
             [self._contacts[item.node] for item in items],
             self._plan.run,
         )
         self._results |= {each.node: each for each in found if isinstance(each, NodeResult)}
+        self._begun -= {turn.node for turn in turns if not turn.has_begun}
         for each in found:
             if isinstance(each, BaseException):
                 raise each
@@ -306,3 +339,13 @@ class Conductor:
         why = Exit.OK if problem is None or (bad and stopped is Exit.REFUSED) else stopped
         code = exit_of_upgrade(nodes, paused=paused, stopped=why)
         return RunOutcome(self._plan.run, code, nodes, text, problem)
+
+
+def _told(plan: Plan) -> dict[str, str]:
+    """What a command about the whole cluster finds in its environment."""
+    return {
+        "LIFTLOCK_CLUSTER": plan.cluster,
+        "LIFTLOCK_PRODUCT": plan.product,
+        "LIFTLOCK_RUN": plan.run,
+        "LIFTLOCK_TO": plan.release_version,
+    }

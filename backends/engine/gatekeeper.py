@@ -9,6 +9,7 @@ from backends.domain import gates
 from backends.domain.facts import NodeReading
 from backends.domain.gates import Gate
 from backends.domain.plan import Plan
+from backends.engine.cluster_health import ClusterHealth
 from backends.engine.ending import Stopped
 from backends.engine.events import Kind
 from backends.engine.planner import target_of
@@ -33,8 +34,10 @@ class Gatekeeper:
         scribe: Scribe,
         called: str,
         read: Callable[[], Awaitable[Sequence[NodeReading]]],
+        health: ClusterHealth,
     ) -> None:
-        """`read` reads every node of the cluster anew."""
+        """`read` reads every node of the cluster anew; `health` asks about the whole cluster."""
+        self._health = health
         self._target = target_of(plan, release, utc(time.time()))
         self._scribe = scribe
         self._called = called
@@ -47,7 +50,24 @@ class Gatekeeper:
             Stopped: It is shut.
         """
         gate = gates.before_upgrade(await self._read(), self._target, self._called)
-        self._pass(gate, has_begun)
+        found = await self._health.conditions()
+        self._pass(gates.with_cluster(gate, found, self._target.skips), has_begun)
+
+    async def after_accept(self) -> None:
+        """What has to hold of the whole cluster once the last node is accepted.
+
+        Raises:
+            Stopped: It does not, although it was waited for.
+        """
+        until = self._until()
+        while True:
+            found = await self._health.conditions()
+            gate = gates.with_cluster(Gate("after the last accept", ()), found, self._target.skips)
+            if not gate.waits or time.monotonic() > until:
+                break
+            await asyncio.sleep(_BETWEEN_LOOKS_SECONDS)
+        if gate.conditions:
+            self._pass(gate, has_begun=True)
 
     async def before_turns(
         self,
@@ -91,10 +111,10 @@ class Gatekeeper:
 
     async def _before(self, nodes: Sequence[str], accepted: Collection[str]) -> list[Gate]:
         readings = await self._read()
-        return [
-            gates.before_turn(node, readings, self._target, self._called, accepted)
-            for node in nodes
-        ]
+        found = await self._health.conditions()
+        target = replace(self._target, turns=(tuple(nodes),))  # who really goes at once
+        own = [gates.before_turn(node, readings, target, self._called, accepted) for node in nodes]
+        return [gates.with_cluster(gate, found, target.skips) for gate in own]
 
     def _pass(self, gate: Gate, has_begun: bool) -> None:
         self._tell(gate)

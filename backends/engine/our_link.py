@@ -14,6 +14,7 @@ from backends.domain.clean import line
 from backends.domain.facts import NodeReading
 from backends.domain.plan import Plan
 from backends.domain.problem import Problem
+from backends.domain.states import Unreachable
 from backends.engine.contact import Contact
 from backends.engine.events import Kind
 from backends.engine.readings import read_all
@@ -85,7 +86,7 @@ class OurLink:
         if len(self._contacts) < _TELLING or not silent:
             return ""
         readings = await read_all(self._contacts.values())
-        unheard = {each.name for each in readings if not each.read}
+        unheard = {each.name for each in readings if _is_silent(each)}
         if len(unheard) == len(readings):
             return f"none of the {len(readings)} nodes answers"
         for gateway, behind in self._gateways().items():
@@ -127,6 +128,11 @@ class OurLink:
                 when = time.strftime("%H:%M:%S", time.localtime(at + opened.decides_at_seconds))
                 found.append(f"{name}: at {when} at the latest, by itself: {opened.then}")
         return [*found, "what is accepted stays, still reversible; no other node is begun"]
+
+
+def _is_silent(reading: NodeReading) -> bool:
+    """Whether nobody was heard there; who shows another host key was."""
+    return not reading.read and reading.unreachable is not Unreachable.HOST_KEY_CHANGED
 
 
 _TELLING = 2

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import nullcontext
 
 from backends.domain.plan import NodePlan, Plan, Treatment, stored
 from backends.domain.states import Outcome, Phase
@@ -70,13 +71,17 @@ class Phases:
 
     async def stage(self, nodes: Sequence[NodePlan]) -> None:
         """Bring the release to the nodes, so many at once as the limits say."""
-        at_once = asyncio.Semaphore(self._plan.limits.uploads)
+        limits = self._plan.limits
+        at_once = asyncio.Semaphore(limits.uploads)
+        gateways = {self._contacts[item.node].subject.gateway or "" for item in nodes}
+        through = {name: asyncio.Semaphore(limits.uploads_per_gateway) for name in gateways}
         staging = self._plan.staging
         rate = Rate(staging.bytes_per_second)
         async with spool(self._release) as source:
 
             async def one(contact: Contact) -> Answer:
-                async with at_once:
+                gateway = contact.subject.gateway
+                async with through[gateway] if gateway else nullcontext(), at_once:
                     return await contact.stage(
                         self._release,
                         self._plan.run,

@@ -4,6 +4,7 @@ import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date
 
+from backends.domain.cluster_health import ClusterCheck
 from backends.domain.facts import (
     Finalized,
     NodeFacts,
@@ -13,6 +14,8 @@ from backends.domain.facts import (
 )
 from backends.domain.gates import Target
 from backends.domain.minimum import Minimum, simulated
+from backends.domain.no_return import NAME as NO_RETURN
+from backends.domain.no_return import NoReturn
 from backends.domain.plan import (
     Batch,
     NodePlan,
@@ -76,6 +79,8 @@ def make_plan(
     ordering: Ordering,
     staging: Staging = PUSHED,
     minimums: Sequence[Minimum] = (),
+    cluster_checks: Sequence[ClusterCheck] = (),
+    no_return: NoReturn | None = None,
 ) -> Plan:
     """The plan to bring every selected node to a release.
 
@@ -105,6 +110,8 @@ def make_plan(
         _node_plan(subjects[name], by_name[name], release, limits, policy, staging, called)
         for name in order
     )
+    if no_return is not None:
+        notes.append(f"the run waits before the {NO_RETURN} ({no_return.when}): {no_return.text}")
     leading = [item.node for item in planned if item.leads]
     planned = tuple(leaders_last(planned, leading))
     notes += [f"{name} leads: it comes last of its role" for name in leading]
@@ -125,6 +132,8 @@ def make_plan(
             nodes=planned,
             notes=tuple(notes),
             minimums=tuple(minimums),
+            cluster_checks=tuple(cluster_checks),
+            no_return=no_return,
             batches=tuple(_batches(planned, readings, policy, minimums)),
         )
     )
@@ -175,6 +184,7 @@ def _node_plan(
         treatment=treatment,
         reason=reason,
         steps=_steps(subject, source, release, limits, staging, called) if acting else (),
+        canary=subject.canary,
         leads=facts.leads if facts is not None and isinstance(facts.leads, bool) else None,
     )
 
@@ -248,6 +258,7 @@ def _steps(
             (f"build {switch.staged}",),
             (f"remove it: liftlock clean {called} --staged",),
             "stage",
+            ("preflight on every node", "the gate before the upgrade"),
         ),
         Step(
             node,
@@ -255,6 +266,7 @@ def _steps(
             "verify signature and staged files, rehearse the way back",
             tuple(_asked(subject)),
             command="check",
+            requires=("stage on every node",),
         ),
         Step(
             node,
@@ -280,6 +292,8 @@ def _steps(
                 *start_old,
             ),
             "install",
+            ("check on every node", f"the gate before {node}"),
+            limits.install_step_seconds,
         ),
         Step(
             node,
@@ -288,6 +302,8 @@ def _steps(
             f"{limits.accept_window_seconds:g} s",
             tuple(_health(subject)),
             command="accept",
+            requires=(f"install on {node}",),
+            at_most_seconds=limits.accept_window_seconds,
         ),
     )
 

@@ -107,6 +107,11 @@ class Scribe:
             key=event.key or None,
         )
 
+    def keys(self, node: str, start: str) -> set[str]:
+        """The keys of a node's records that are in the book, of those that begin so."""
+        found = (entry.key for entry in self._book.entries(self.run, node))
+        return {key for key in found if key is not None and key.startswith(start)}
+
     def close(self) -> None:
         """Write what could not be written before.
 

@@ -14,7 +14,7 @@ from backends.domain.facts import Finalized, NodeFacts, NodeReading
 from backends.domain.plan import Plan
 from backends.domain.policy import Accept
 from backends.domain.problem import Problem
-from backends.domain.states import CHANGING, NodeState, Outcome, Phase
+from backends.domain.states import CHANGING, NodeState, Outcome, Phase, Unreachable
 from backends.engine.contact import Contact
 from backends.engine.events import Kind
 from backends.engine.our_link import Link, OurLink
@@ -40,7 +40,10 @@ class Turn:
         self._plan = plan
         self._called = called
         self._scribe = scribe
-        self._node = contact.node
+        self.node = self._node = contact.node
+        self.has_begun = False
+        """Whether anything was asked of the node that may change it."""
+
         self._txn = plan.run
         self._offset = 0
         self._healthy = False
@@ -62,6 +65,7 @@ class Turn:
 
     async def resume(self) -> NodeResult:
         """Follow what runs on the node already, and accept it when it is healthy."""
+        self.has_begun = True
         give_up = time.monotonic() + self._longest()
         self._look_at(await self._contact.read())
         while True:
@@ -73,6 +77,9 @@ class Turn:
             result = self._judge(reading)
             if result is not None:
                 return result
+            if reading.unreachable is Unreachable.HOST_KEY_CHANGED:
+                # Who answers there is not known. That is no weather: it is not tried again.
+                return NodeResult(self._node, Result.LOST, self._lost(reading))
             if not reading.read:
                 began = time.monotonic()
                 why = await self._link.awaited([self._node], give_up)
@@ -100,6 +107,7 @@ class Turn:
             phase=Phase.INSTALL,
         )
         policy = self._plan.policy
+        self.has_begun = True
         answer = await self._contact.ask(
             "install",
             # It reads the staged tree once more before it begins.
@@ -293,10 +301,12 @@ class Turn:
 
     def _lost(self, reading: NodeReading) -> Problem:
         why = reading.problem
+        is_other = reading.unreachable is Unreachable.HOST_KEY_CHANGED
+        first = f"{why.advice} " if why and is_other else ""
         return Problem(
             "contact-lost",
             f"contact with {self._node} was lost while it was changing; when its accept window "
             f"ends it decides by itself: {self._plan.policy.if_operator_vanishes.value}",
             f"{why.code}: {why.summary}" if why else "",
-            f"liftlock status {self._called}, then start the same upgrade again",
+            f"{first}liftlock status {self._called}, then start the same upgrade again",
         )

@@ -45,6 +45,7 @@ _LIMITS = {
     "max_restarts": "max_restarts",
     "max_flaps": "max_flaps",
     "uploads": "uploads",
+    "uploads_per_gateway": "uploads_per_gateway",
     "handshakes": "handshakes",
     "handshakes_per_gateway": "handshakes_per_gateway",
 }

@@ -8,10 +8,18 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Protocol
 
+from backends.domain.cluster_health import ClusterCheck
 from backends.domain.minimum import Minimum
+from backends.domain.no_return import Crossing, NoReturn
 from backends.domain.problem import Exit, LiftlockError, Problem
 from backends.domain.versions import Ordering, VersionOrder
-from backends.products.profile_facts import FactsTable, FactTable, LeaderTable
+from backends.products.profile_facts import (
+    ClusterCheckTable,
+    FactsTable,
+    FactTable,
+    LeaderTable,
+    NoReturnTable,
+)
 from backends.products.profile_file import (
     CheckTable,
     ConfigurationTable,
@@ -51,6 +59,8 @@ class Profile:
     values: Mapping[str, FactTable]
     finalize: FinalizeTable
     limits: LimitsTable
+    cluster_health: tuple[ClusterCheck, ...] = ()
+    no_return: NoReturn | None = None
     leader: LeaderTable | None = None
     minimums: tuple[Minimum, ...] = ()
     """How many nodes must go on serving while others are changed."""
@@ -158,6 +168,8 @@ def read_profile(path: Path) -> Profile:
         values=written.values,
         finalize=written.finalize,
         limits=written.limits,
+        cluster_health=tuple(map(_cluster_check, written.cluster_health)),
+        no_return=_no_return(written.no_return),
         leader=written.leader,
         minimums=tuple(
             Minimum(role, count if isinstance(count, int) else None)
@@ -165,6 +177,21 @@ def read_profile(path: Path) -> Profile:
         ),
         lines=file.lines,
     )
+
+
+def _cluster_check(table: ClusterCheckTable) -> ClusterCheck:
+    return ClusterCheck(
+        name=table.name,
+        command=table.command or (),
+        value=table.value or "",
+        node=table.node or "",
+        equals=table.equals or "",
+        timeout_seconds=table.timeout,
+    )
+
+
+def _no_return(table: NoReturnTable | None) -> NoReturn | None:
+    return None if table is None else NoReturn(Crossing(table.when), table.text)
 
 
 def _named(checks: tuple[HealthTable, ...]) -> Iterator[HealthTable]:

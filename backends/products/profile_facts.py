@@ -1,12 +1,12 @@
 """How a value of a product is read on a node: a profile's `[facts]`, `[leader]`, `[values]`."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
-from pydantic import AfterValidator, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from backends.products.profile_fields import Command, FieldName, Url, absolute, pattern_text
 from backends.products.template import Template
-from backends.settings.fields import Deadline, Table, Text
+from backends.settings.fields import Deadline, SafeName, Table, Text
 from backends.settings.toml_file import at
 
 
@@ -51,6 +51,49 @@ class LeaderTable(FactTable):
 
     timeout: Deadline = 60.0
     """For the move, until another node leads."""
+
+
+class ClusterCheckTable(Table):
+    """One `[[cluster_health]]`: what has to hold of the whole cluster at every gate."""
+
+    name: SafeName
+    """What it is called in gates and journals, after "cluster"."""
+
+    command: Annotated[tuple[Text, ...], Field(min_length=1)] | None = None
+    """Run here, beside Liftlock: 0 is a yes, 21 is "not yet", anything else a no."""
+
+    value: SafeName | None = None
+    """Instead of a command: the name of a value under `[values]`, asked of a node."""
+
+    node: SafeName | None = None
+    """The node that is asked; default: the first one that answers."""
+
+    equals: Text | None = None
+    """What the value has to be."""
+
+    timeout: Deadline = 20.0
+    """For one answer."""
+
+    @model_validator(mode="after")
+    def _one_way(self) -> "ClusterCheckTable":
+        if (self.command is None) == (self.value is None):
+            raise at((), "needs exactly one of command, value")
+        if (self.value is None) != (self.equals is None):
+            raise at(("equals",), "and value go together")
+        if self.node is not None and self.value is None:
+            raise at(("node",), "goes with value")
+        return self
+
+
+class NoReturnTable(Table):
+    """`[no_return]`: from where on an upgrade cannot be taken back."""
+
+    when: Literal["first", "majority", "last"]
+    """The node that crosses it: the first one on the new version, the one by which more than
+    half are, or the last one. The run always waits for a person before it."""
+
+    text: Text
+    """What cannot be taken back any more, in words for the operator."""
 
 
 class FactsTable(Table):

@@ -13,7 +13,13 @@ from backends.domain.after import EVERY_STEP
 from backends.domain.values import BUILT_IN
 from backends.node.expand import expand
 from backends.node.keeping import kept, ours
-from backends.products.profile_facts import FactsTable, FactTable, LeaderTable
+from backends.products.profile_facts import (
+    ClusterCheckTable,
+    FactsTable,
+    FactTable,
+    LeaderTable,
+    NoReturnTable,
+)
 from backends.products.profile_fields import (
     Command,
     FieldName,
@@ -303,6 +309,12 @@ class ProfileFile(Table):
 
     facts: FactsTable = FactsTable()
     """How the product's own word is read."""
+    cluster_health: tuple[ClusterCheckTable, ...] = ()
+    """What has to hold of the whole cluster, at every gate and after the last accept."""
+
+    no_return: NoReturnTable | None = None
+    """From where on an upgrade cannot be taken back."""
+
     leader: LeaderTable | None = None
     """Which node leads the others."""
 

@@ -15,6 +15,7 @@ from backends.settings.cluster_file import (
     DefaultsTable,
     HistoryTable,
     NodeTable,
+    NotifyTable,
     PolicyTable,
     StagingTable,
     Transport,
@@ -96,6 +97,9 @@ class Cluster:
     history: HistoryTable = field(default_factory=HistoryTable)
     """How much of the run history is kept."""
 
+    notify: NotifyTable | None = None
+    """Whom to tell when a run pauses or ends."""
+
     notes: tuple[str, ...] = ()
     """What an operator should know about the file although it is valid."""
 
@@ -162,6 +166,7 @@ def load_cluster(path: Path, *, today: date) -> Cluster:
         policy=written.policy,
         staging=written.staging,
         history=written.history,
+        notify=written.notify,
         notes=tuple(notes),
         lines=file.lines,
     )

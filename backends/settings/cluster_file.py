@@ -235,6 +235,9 @@ class PolicyTable(Table):
     uploads: Width | None = None
     """To so many nodes at once."""
 
+    uploads_per_gateway: Width | None = None
+    """To so many nodes behind one gateway at once."""
+
     handshakes: Width | None = None
     """So many logins at once."""
 
@@ -279,6 +282,16 @@ class HistoryTable(Table):
     """Of all its runs together, as in "200 MB"; the oldest are forgotten first."""
 
 
+class NotifyTable(Table):
+    """`[notify]`: whom to tell when a run pauses or ends."""
+
+    command: Annotated[tuple[Text, ...], Field(min_length=1)]
+    """Run here, with LIFTLOCK_RUN, LIFTLOCK_STATE and others; JSON on its standard input."""
+
+    timeout: Deadline = 20.0
+    """For it."""
+
+
 class ClusterFile(Table):
     """A whole cluster file."""
 
@@ -299,6 +312,9 @@ class ClusterFile(Table):
 
     history: HistoryTable = HistoryTable()
     """How much of the run history is kept."""
+
+    notify: NotifyTable | None = None
+    """Whom to tell when a run pauses or ends."""
 
     @model_validator(mode="after")
     def _nodes_fit_together(self) -> "ClusterFile":

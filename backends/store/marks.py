@@ -30,7 +30,7 @@ class Marks:
         """
         try:
             text = self.path.read_text("utf-8")
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return ()
         except (OSError, UnicodeDecodeError) as error:
             raise self._damaged(str(error)) from error

@@ -46,8 +46,11 @@ def test_what_is_paused_is_resumed_also_from_another_workstation(three: Cluster)
     assert set(states(three).values()) == {"accepted"}
     nothing = three.run("finalize", str(three.file), "--yes")
     assert nothing.status == 0
-    over = three.run("resume", str(three.file), "--yes")
+    over = three.run("resume", str(three.file), "--yes", "--json")
     assert (over.status, "nothing-to-resume" in over.err) == (4, True), over
+    last = over.lines[-1]
+    assert (last["schema"], last["exit"], last["nodes"]) == ("liftlock.outcome/1", 4, [])
+    assert last["problem"]["code"] == "nothing-to-resume"
 
 
 def test_another_release_is_refused_and_names_the_run_that_is_open(three: Cluster) -> None:

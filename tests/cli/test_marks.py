@@ -135,8 +135,9 @@ def test_marks_are_in_the_history_and_in_json(two: Cluster) -> None:
     assert any(row["node"] == "n2" and "INC-77" in row["text"] for row in journal.lines)
 
 
+@pytest.mark.drill
 def test_a_node_in_trial_is_given_more_time_and_never_less(two: Cluster) -> None:
-    two.policy |= {"accept": "manual", "accept_window": "4s", "batch": 2}
+    two.policy |= {"accept": "manual", "accept_window": "15s", "batch": 2}
     two.write_cluster()
     with two.start("upgrade", str(two.file), str(two.releases["4.12.0"]), "--yes") as program:
         two.wait_for(lambda s: all(each["state"] == "monitoring" for each in s["nodes"]))

@@ -17,7 +17,7 @@ def codes(limits=None, policy=None):
 
 def test_the_defaults_are_those_of_the_design():
     assert dataclasses.astuple(Limits()) == (
-        *(300, 30, 600, 1, 2, 3, 10, 5, 10, 30, 600, 8, 16, 8, 10, 1, 2.5, 3600),
+        *(300, 30, 600, 1, 2, 3, 10, 5, 10, 30, 600, 8, 8, 16, 8, 10, 1, 2.5, 3600),
     )
     policy = Policy()
     assert (policy.batch, policy.pause, policy.accept) == (1, "first", "auto")

@@ -22,6 +22,9 @@ PYTHONS = ("3.6", "3.8", "3.11", "3.13")
 _SHARES = 4
 """Sites on which the runs end to end are done, each with machines of its own."""
 
+_KILLED_SHARES = 2
+"""Clusters on which an upgrade is killed at its events."""
+
 _RUNS_ON_A_SITE = 5
 """A site is not made for fewer."""
 
@@ -170,6 +173,17 @@ def goals() -> Iterator[Goal]:
         "secrets: typed, used, found nowhere", _of("tests.hostile.secrets", "nowhere"), 100
     )
     yield Goal(
+        "operator killed at each event, then resumed",
+        (
+            *(partial(_killed, "upgrades", "local", 1, share) for share in range(_KILLED_SHARES)),
+            # Every fourth over SSH, and of a rollback.
+            partial(_killed, "upgrades", "ssh", 4, None),
+            partial(_killed, "rollbacks", "local", 4, None),
+        ),
+        250,
+        waits=True,
+    )
+    yield Goal(
         "end to end: 8 faults at 20 moments",
         tuple(partial(_ends, share) for share in range(_SHARES)),
         150,
@@ -280,6 +294,15 @@ def _twice(layout: str, phase: str, top: Path, sample: int) -> Tally:
     # All pairs on each layout; of first installs, which are the same with less, a share.
     share = 1 if layout in LAYOUTS else 16
     return sweeps.twice(Bench(top, layout, small=True), phase, "kill", share * sample)
+
+
+def _killed(
+    what: str, ground: str, every: int, share: int | None, top: Path, sample: int
+) -> Tally:
+    unit = importlib.import_module("tests.faults.killed_operators")
+    of_all = {} if share is None else {"share": share, "shares": _KILLED_SHARES}
+    found: Tally = getattr(unit, what)(ground, top, every * sample, **of_all)
+    return found
 
 
 def _ends(share: int, top: Path, sample: int) -> Tally:

@@ -46,6 +46,9 @@ class Pretended:
         """So often it is read as failing after it was rolled back."""
 
         self.gateway: str | None = None
+        self.records: list[dict[str, Any]] = []
+        """What its journal has."""
+
         self.refuses = ""
         self.unheard = Outcome.OK
         """What is heard of an order to install instead of an answer; then none was begun."""
@@ -102,6 +105,11 @@ class Pretended:
             observe({"t": "record", "offset": 10, "record": record})
             while self.reading.facts is facts:
                 await asyncio.sleep(0)
+        return FINE
+
+    async def journal(self, run: str, observe: Callable[[Any], None]) -> Answer:
+        for record in self.records:
+            observe({"t": "record", "offset": 1, "record": record})
         return FINE
 
     async def journal_end(self, run: str) -> int:
@@ -180,7 +188,7 @@ def session(nodes: Mapping[str, Pretended], chosen: tuple[str, ...] = (), **othe
     wanted = chosen or tuple(nodes)
     made: Any = SimpleNamespace(
         name="harbor",
-        cluster=SimpleNamespace(name="harbor", history=HistoryTable()),
+        cluster=SimpleNamespace(name="harbor", history=HistoryTable(), notify=None),
         payload=SimpleNamespace(sha256="0" * 64),
         profile=SimpleNamespace(name="netstack", product=SimpleNamespace(roles=())),
         operator="ann@jump",

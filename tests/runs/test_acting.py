@@ -9,7 +9,7 @@ import pytest
 from app.runs.acting import Interrupted, Scene, act, finalize, roll_back
 from app.runs.looking import chosen, look, unread
 from app.runs.upgrading import Prepared, Upgrade, bring_to_rest
-from backends.domain.facts import NodeReading
+from backends.domain.facts import Finalized, NodeReading
 from backends.domain.gates import before_upgrade
 from backends.domain.plan import Treatment
 from backends.domain.problem import Exit, LiftlockError, Problem
@@ -200,6 +200,20 @@ async def test_no_after_the_first_leaves_the_others_and_is_not_ok(theatre: Make)
     found = await done(here, back(no), Result.ROLLED_BACK)
     assert here.said == ["rollback n2"]
     assert found.exit is Exit.WAITING  # type: ignore[attr-defined]
+
+
+async def test_where_it_is_final_on_a_node_the_others_go_back_only_by_name(theatre: Make) -> None:
+    final = node("n1", "4.12", finalized=Finalized("4.12", "1120-k7f", "d" * 64))
+    here = theatre(final, opened("n2"))
+    with pytest.raises(LiftlockError) as refused:
+        await done(here, back(), Result.ROLLED_BACK)
+    assert refused.value.exit_code is Exit.REFUSED
+    assert refused.value.problem.code == "final-in-part"
+    assert "n1: final already" in refused.value.problem.summary
+    assert "rollback harbor -n n2" in refused.value.problem.advice
+    assert here.said == []
+    await done(here, back(), Result.ROLLED_BACK, chosen=("n2",))
+    assert here.said == ["rollback n2"]
 
 
 async def test_only_the_chosen_nodes_go_back(theatre: Make) -> None:

@@ -225,6 +225,7 @@ TABLES: dict[str, type[Table]] = {
     "[policy]": cluster_file.PolicyTable,
     "[staging]": cluster_file.StagingTable,
     "[history]": cluster_file.HistoryTable,
+    "[notify]": cluster_file.NotifyTable,
 }
 
 
@@ -243,6 +244,7 @@ def test_every_misspelt_key_at_every_level_is_refused_and_the_right_one_named(
         "[policy]": "",
         "[staging]": "",
         "[history]": "",
+        "[notify]": 'command = ["true"]',
     }
     if table.startswith("[nodes]"):
         sections["[nodes]"] = f'n1 = {{ address = "a", {wrong} = 1 }}'
