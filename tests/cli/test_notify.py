@@ -2,12 +2,16 @@
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
+from jsonschema import Draft202012Validator
 
 from tests.support.cluster import Cluster
 
 pytestmark = pytest.mark.drill
+
+SCHEMA = Path(__file__).parents[2] / "app" / "schemas" / "notice.json"
 
 
 def test_n6_a_pause_and_an_end_are_told_and_what_fails_changes_nothing(
@@ -27,7 +31,8 @@ def test_n6_a_pause_and_an_end_are_told_and_what_fails_changes_nothing(
         "ended 0 upgrade",
     ]
     first, second = map(json.loads, told.read_text().splitlines())
-    assert first["schema"] == "liftlock.notice/1"
+    for each in (first, second):
+        Draft202012Validator(json.loads(SCHEMA.read_text("utf-8"))).validate(each)
     assert first["nodes"] == {"n1": "accepted", "n2": "not_started"}
     assert (second["exit"], second["state"]) == (0, "ended")
     cluster.file.write_text(f"{plain}\n[notify]\ncommand = ['sh', '-c', 'echo no; exit 3']\n")
