@@ -134,6 +134,8 @@ def _note(call: Call, text: str) -> None:
     said = wire.request_of(call.args)
     if not said or call.command in wire.READ_ONLY or call.args.get("preview"):
         return
+    if call.command == "check" and not call.args.get("run"):
+        return  # what belongs to no run only looks
     if os.path.isdir(call.places.home):
         by, run = call.args.get("operator"), call.args.get("run") or "-"
         about = (said["request"], call.command, run, by, text)

@@ -30,7 +30,7 @@ def kind(request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 def printed(kind: str, capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
     """What `liftlock config schema KIND` prints."""
-    assert print_schema(kind) == 0
+    assert print_schema(kind, in_one_line=False) == 0
     found: dict[str, Any] = json.loads(capsys.readouterr().out)
     return found
 
@@ -85,7 +85,7 @@ def test_a_value_that_toml_cannot_say_is_not_in_the_schema(printed: dict[str, An
 def test_a_duration_is_a_text_with_its_units_and_its_default(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    print_schema("cluster")
+    print_schema("cluster", in_one_line=True)
     policy = json.loads(capsys.readouterr().out)["$defs"]["PolicyTable"]["properties"]
     window = policy["accept_window"]
     assert (window["type"], window["default"]) == ("string", "10m")

@@ -298,7 +298,9 @@ class SimSide(Side):
         manifest = {"sha256": sha256_of(release.manifest), "size": len(release.manifest)}
         about = {"run": run, "version": release.version, "digest": release.digest}
         about |= {"packaged": release.packaged, "configuration": release.configuration}
-        request = self.request("stage", **about, manifest=manifest, plan={"run": run})
+        # As the real node's is staged here: with no id of the request.
+        about |= {"manifest": manifest, "plan": {"run": run}, "request": None}
+        request = self.request("stage", **about)
         return self._runner.run(self._talk(request, release))
 
     async def _talk(self, request: Message, release: Beacon | None) -> Answer:
