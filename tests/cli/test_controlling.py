@@ -1,6 +1,8 @@
 """A run that is paused, taken up again, told to go on at another pace, and ended."""
 
+import json
 import shutil
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -71,23 +73,34 @@ def test_another_release_is_refused_and_names_the_run_that_is_open(three: Cluste
     assert (lost.status, "release-unknown" in lost.err) == (2, True), lost
 
 
+def until_begun(program: "subprocess.Popen[str]", node: str) -> str:
+    """Read what a run says until it begins to install a node; all of it."""
+    assert program.stdout is not None
+    said = ""
+    for line in program.stdout:  # read all the time: a pipe that is full would hold the run
+        said += line
+        event = json.loads(line)
+        if (event.get("node"), event.get("phase")) == (node, "install"):
+            return said
+    raise AssertionError(said)
+
+
 def test_a_run_is_told_from_another_terminal_to_wait_and_to_hurry(three: Cluster) -> None:
     file, release = str(three.file), str(three.releases["4.12.0"])
     idle = three.run("pause", file)
     assert (idle.status, "nobody-drives" in idle.err) == (4, True), idle
-    with three.start("upgrade", file, release, "--yes", "--pause", "none", "--json") as program:
-        three.wait_for(lambda s: s["nodes"][0]["state"] == "monitoring")
-        told = three.run("pause", file, "--reason", "graphs look odd")
+    with three.start("upgrade", file, release, "--yes", "--pause", "all", "--json") as program:
+        until_begun(program, "n1")
+        told = three.run("pause", file, "--policy", "after_role", "--reason", "all is well")
         assert told.status == 0, told
-        out, err = program.communicate(timeout=60)
+        until_begun(program, "n2")
+        assert three.run("pause", file, "--reason", "graphs look odd").status == 0
+        out, err = program.communicate(timeout=120)
     assert program.returncode == 10, err
     assert "graphs look odd" in out
-    assert running(three) == {"n1": "4.12.0", "n2": "4.11.0", "n3": "4.11.0"}
-    with three.start("resume", file, "--yes", "--pause", "all") as program:
-        three.wait_for(lambda s: s["nodes"][1]["state"] == "monitoring")
-        assert three.run("pause", file, "--policy", "none").status == 0
-        _, err = program.communicate(timeout=60)
-    assert program.returncode == 0, err
+    assert running(three) == {"n1": "4.12.0", "n2": "4.12.0", "n3": "4.11.0"}
+    last = three.run("resume", file, "--yes", "--pause", "none")
+    assert last.status == 0, last
     assert set(running(three).values()) == {"4.12.0"}
 
 
@@ -100,9 +113,9 @@ def test_an_abort_takes_back_what_is_in_the_middle_and_leaves_what_is_accepted(
     three.policy |= {"accept": "manual", "accept_window": "120s"}
     three.write_cluster()
     with three.start("upgrade", file, release, "--yes", "--pause", "none", "--json") as program:
-        three.wait_for(lambda s: s["nodes"][0]["state"] == "monitoring")
+        three.wait_for(lambda s: s["nodes"][0]["state"] == "monitoring", seconds=120)
         assert three.run("accept", file, "n1").status == 0
-        three.wait_for(lambda s: s["nodes"][1]["state"] == "monitoring")
+        three.wait_for(lambda s: s["nodes"][1]["state"] == "monitoring", seconds=120)
         ended = three.run("abort", file, "--yes", "--json", "--reason", "wrong window")
         _, err = program.communicate(timeout=60)
     assert program.returncode == 6, err
@@ -120,7 +133,7 @@ def test_an_abort_without_anybody_who_drives_takes_back_what_is_in_trial(three: 
     three.write_cluster()
     file, release = str(three.file), str(three.releases["4.12.0"])
     with three.start("upgrade", file, release, "--yes", "--pause", "none") as program:
-        three.wait_for(lambda s: s["nodes"][0]["state"] == "monitoring")
+        three.wait_for(lambda s: s["nodes"][0]["state"] == "monitoring", seconds=120)
         program.kill()
     assert three.run("pause", file).status == 4
     ended = three.run("abort", file, "--yes", "--json")

@@ -137,16 +137,16 @@ def test_marks_are_in_the_history_and_in_json(two: Cluster) -> None:
 
 @pytest.mark.drill
 def test_a_node_in_trial_is_given_more_time_and_never_less(two: Cluster) -> None:
-    two.policy |= {"accept": "manual", "accept_window": "15s", "batch": 2}
+    two.policy |= {"accept": "manual", "accept_window": "30s", "batch": 2}
     two.write_cluster()
     with two.start("upgrade", str(two.file), str(two.releases["4.12.0"]), "--yes") as program:
-        two.wait_for(lambda s: all(each["state"] == "monitoring" for each in s["nodes"]))
+        two.wait_for(lambda s: all(e["state"] == "monitoring" for e in s["nodes"]), seconds=120)
         words = ("--by", "60s", "--reason", "looking at graphs")
         ran = two.run("extend", str(two.file), "n1", *words)
         assert ran.status == 0, ran
         less = two.run("extend", str(two.file), "n1", "--by", "5s")
         assert (less.status, "not-later" in less.err) == (4, True), less
-        two.wait_for(lambda s: s["nodes"][1]["state"] == "rolled_back")
+        two.wait_for(lambda s: s["nodes"][1]["state"] == "rolled_back", seconds=120)
         assert node(two, "n1")["state"] == "monitoring", "its window was moved"
         assert two.run("accept", str(two.file), "n1").status == 0
         _, said = program.communicate(timeout=60)

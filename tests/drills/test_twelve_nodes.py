@@ -183,7 +183,7 @@ def _report_tells_all_of_it(night: Night, run: str) -> None:
         "fit",  # the check that failed
     ):
         assert words in text, words
-    nodes = {each["node"]: each for each in ran.json["nodes"]}
+    nodes = {each["name"]: each for each in ran.json["nodes"]}
     assert sorted(nodes) == sorted([*RELAYS, *VOTERS, *EDGES])
     journal = night.run("journal", run, "--json").lines
     taken_up = [row for row in journal if "taken up again" in row["text"]]
