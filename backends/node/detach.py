@@ -13,6 +13,7 @@ import signal
 import sys
 import time
 import traceback
+from contextlib import suppress
 from typing import Any, Callable, Dict, List, Optional, Tuple
 
 from backends.node import clock, processes, systemd, wire
@@ -190,9 +191,8 @@ def say_in_log(places: Places, text: str) -> None:
     )
     fd = open_log(places)
     try:
-        os.write(fd, line.encode("ascii", "replace") + b"\n")
-    except OSError:
-        pass  # it is for people; what counts is in the journal
+        with suppress(OSError):  # it is for people; what counts is in the journal
+            os.write(fd, line.encode("ascii", "replace") + b"\n")
     finally:
         os.close(fd)
 
