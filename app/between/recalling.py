@@ -42,7 +42,10 @@ def newest_run(book: Book, cluster: str) -> Recalled | None:
             continue
         entries = book.entries(run.id)
         if any(entry.node for entry in entries):
-            events = tuple(_event(entry) for entry in entries)
+            shown = (
+                entry for entry in entries if entry.kind != Kind.COMMAND
+            )  # as live: kept only
+            events = tuple(map(_event, shown))
             return Recalled(run.id, run.kind, _end(run), events)
     return None
 

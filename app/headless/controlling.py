@@ -83,9 +83,8 @@ async def _taken(session: Session, order: Order) -> None:
     place = orders_of(session)
     name = place.give(order)
     give_up = time.monotonic() + _TAKEN_SECONDS
-    while (waiting := place.waiting()) is not None and waiting.id == name:
-        if time.monotonic() > give_up:
-            place.take()
+    while not place.is_taken(name):
+        if time.monotonic() > give_up and place.withdraw(name):
             raise LiftlockError(
                 Problem(
                     "order-not-taken",

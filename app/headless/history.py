@@ -10,12 +10,12 @@ from pathlib import Path
 
 from app.headless import lines, shapes
 from app.headless.say import out, talk
+from app.headless.whole import write_whole
 from app.history.markdown import markdown
 from app.history.report import report as report_of
 from app.session import open_book, operator_state, read_cluster
 from backends.domain.clean import clean
 from backends.domain.problem import Exit, LiftlockError, Problem
-from backends.releases.whole_file import WholeFile
 from backends.settings.cluster import Cluster
 from backends.settings.find import VARIABLE
 from backends.store.book import Book, Entry, Run
@@ -103,7 +103,7 @@ def report(
     if path is None:
         out(text)
     else:
-        _write(path, "\n".join(text) + "\n", replaces)
+        write_whole(path, "\n".join(text) + "\n", replaces=replaces)
         talk([f"{path}: the report of run {found.id}"])
     return Exit.OK
 
@@ -164,37 +164,3 @@ def _cluster_or_none(argument: str | None) -> Cluster | None:
     if argument is None and not (Path("cluster.toml").is_file() or os.environ.get(VARIABLE)):
         return None
     return read_cluster(argument)
-
-
-def _write(path: Path, text: str, replaces: bool) -> None:
-    """Write a file whole, or not at all.
-
-    Raises:
-        LiftlockError: `file-exists`, unless it may be replaced; `file-unwritable` (exit 2).
-    """
-    try:
-        with WholeFile(path.parent) as file:
-            file.stream.write(text.encode("utf-8"))
-            if replaces:
-                file.put(path)
-            else:
-                file.put_new(path)
-    except FileExistsError as error:
-        raise LiftlockError(
-            Problem(
-                "file-exists",
-                f"{path} is there already; it was left as it is.",
-                advice="Name another file, or say --yes to replace it.",
-            ),
-            Exit.USAGE,
-        ) from error
-    except OSError as error:
-        raise LiftlockError(
-            Problem(
-                "file-unwritable",
-                f"{path} could not be written; nothing of it is there.",
-                error.strerror or str(error),
-                "Name a file in a directory of yours that has room.",
-            ),
-            Exit.USAGE,
-        ) from error

@@ -12,6 +12,7 @@ from app.headless import lines, plan_lines, shapes
 from app.headless.options import Meant, Options
 from app.headless.say import out, show_status, talk
 from app.headless.upgrading import meant_by, shut
+from app.headless.whole import write_whole
 from app.headless.work import drive, open_cluster
 from app.runs.keeping import today
 from app.runs.looking import chosen, look
@@ -22,13 +23,12 @@ from backends.domain.conflicts import Conflict
 from backends.domain.drift import Drift
 from backends.domain.facts import NodeReading
 from backends.domain.gates import before_upgrade
-from backends.domain.problem import Exit, LiftlockError, Problem
+from backends.domain.problem import Exit, Problem
 from backends.domain.verdict import Verdict, decide
 from backends.engine.conflicting import conflicts_of
 from backends.engine.planner import new_run, target_of
 from backends.engine.reading import utc
 from backends.engine.readings import aged
-from backends.releases.whole_file import WholeFile
 
 
 def status(options: Options, *, expect: str | None = None, watch: bool = False) -> int:
@@ -55,7 +55,7 @@ def plan(options: Options, release: Path, meant: Meant, file: Path | None = None
     made = plan_from(session, found, readings, new_run(today(), lambda _: False))
     gate = before_upgrade(readings, target_of(made, found, utc(time.time())), session.name)
     if file is not None:
-        _write(file, as_json(made))
+        write_whole(file, f"{as_json(made)}\n", replaces=True)
     if options.json:
         out([as_json(made)])
         if not gate.is_open:
@@ -97,23 +97,6 @@ def conflicts(options: Options) -> int:
         out(lines.conflicts(found))
     unread = any(isinstance(each, Problem) for each in found.values())
     return Exit.UNREACHABLE if unread else Exit.USAGE if session.unknown else Exit.OK
-
-
-def _write(path: Path, text: str) -> None:
-    """Write a file whole or not at all.
-
-    Raises:
-        LiftlockError: `file-unwritable` (exit 2).
-    """
-    try:
-        with WholeFile(path.absolute().parent) as file:
-            file.stream.write(f"{text}\n".encode())
-            file.put(path.absolute())
-    except OSError as error:
-        raise LiftlockError(
-            Problem("file-unwritable", f"{path} cannot be written.", error.strerror or str(error)),
-            Exit.USAGE,
-        ) from error
 
 
 async def _watch(session: Session, options: Options) -> None:

@@ -4,7 +4,7 @@ import asyncio
 import json
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from datetime import UTC, date, datetime
 
@@ -27,10 +27,17 @@ from backends.store.orders import Orders
 from backends.store.retention import Keep
 
 
-def locked(session: Session, kind: str) -> AbstractContextManager[None]:
-    """Hold the workstation's lock on this cluster and product."""
+@contextmanager
+def locked(session: Session, kind: str) -> Iterator[None]:
+    """Hold the workstation's lock on this cluster and product.
+
+    Orders are only given to who holds it. One that lies there before was given to a program that
+    died, and is none of this one's.
+    """
     since = datetime.fromtimestamp(time.time(), UTC).astimezone()
-    return runlock.hold(
+    orders = orders_of(session)
+    stale = orders.waiting()
+    with runlock.hold(
         ensure_private(session.state_dir),
         session.cluster.name,
         session.profile.name,
@@ -38,7 +45,10 @@ def locked(session: Session, kind: str) -> AbstractContextManager[None]:
         who=session.operator,
         what=kind,
         since=f"{since:%Y-%m-%d %H:%M:%S%z}",
-    )
+    ):
+        if stale is not None:
+            orders.withdraw(stale.id)
+        yield
 
 
 def orders_of(session: Session) -> Orders:

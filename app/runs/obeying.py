@@ -18,11 +18,7 @@ _BETWEEN_LOOKS_SECONDS = 0.3
 
 
 async def obeying(run: Coroutine[Any, Any, T], there: Orders, orders: ToRun, scribe: Scribe) -> T:
-    """See a run through, and hand on every order that is given meanwhile.
-
-    An order that lay there before was given to an earlier run, and is none of this one's.
-    """
-    there.take()
+    """See a run through, and hand on every order that is given from the workstation's lock on."""
     # Not a task group: the run is seen through whatever goes wrong beside it.
     listening = asyncio.ensure_future(_listen(there, orders, scribe))  # noqa: TID251
     try:

@@ -40,13 +40,18 @@ def begun_run(session: Session, book: Book, readings: Sequence[NodeReading]) -> 
         LiftlockError: There is none, or several (exit 4); or nodes are not read, and none of the
             others has one (exit 3).
     """
-    found: dict[tuple[str, str, str, str], list[str]] = {}
+    found: dict[tuple[str, str, str], dict[str, str]] = {}
+    """By run, version and content: the nodes, and who began there; whoever went on may differ."""
+
     for reading in readings:
         opened = reading.facts.transaction if reading.read and reading.facts else None
         if opened is not None and reading.left_out is None and opened.decision != "FINALIZE":
-            about = (opened.run, opened.to_version, opened.to_digest, opened.operator)
-            found.setdefault(about, []).append(reading.name)
-    runs = [Begun(*about, on=tuple(nodes)) for about, nodes in found.items()]
+            about = (opened.run, opened.to_version, opened.to_digest)
+            found.setdefault(about, {})[reading.name] = opened.operator
+    runs = [
+        Begun(*about, by=", ".join(dict.fromkeys(nodes.values())), on=tuple(nodes))
+        for about, nodes in found.items()
+    ]
     if len(runs) > 1:
         raise LiftlockError(
             Problem(

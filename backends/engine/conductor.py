@@ -124,6 +124,8 @@ class Conductor:
                 await self._install(resumed, fresh)
             elif until is not Phase.INSTALL:
                 return self._left_at(until, fresh)
+            if self._begun:
+                await self._gates.after_accept()
         except Paused as pause:
             return self._paused(pause)
         except Stopped as stop:
@@ -217,7 +219,6 @@ class Conductor:
             await self._turns(items)
             self._stop_if_reached()
             done, fresh = items, fresh[len(items) :]
-        await self._gates.after_accept()
 
     def _crosses(self, items: Sequence[NodePlan]) -> str:
         """Why a person is waited for although the policy would go on; "" when for nothing."""

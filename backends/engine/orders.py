@@ -39,16 +39,6 @@ class Orders:
         self._aborted = asyncio.Event()
         self._why = ""
 
-    @property
-    def is_aborted(self) -> bool:
-        """Whether the run is to end."""
-        return self._aborted.is_set()
-
-    @property
-    def why(self) -> str:
-        """Who ends the run, and why."""
-        return self._why
-
     def abort(self, why: str) -> None:
         """End the run."""
         self._why = why
@@ -56,7 +46,7 @@ class Orders:
 
     def stop_if_aborted(self) -> None:
         """Raise Stopped if the run is to end."""
-        if self.is_aborted:
+        if self._aborted.is_set():
             raise Stopped(
                 f"{ABORTED}: {self._why}; no further node is started",
                 Problem("aborted", f"The run was aborted: {self._why}."),

@@ -23,6 +23,7 @@ from backends.engine.results import NodeResult, Result
 from backends.engine.scribe import Scribe
 
 _BETWEEN_TRIES_SECONDS = 1.0
+_BETWEEN_LINK_LOOKS_SECONDS = 10.0
 _PATIENCE_SECONDS = 30.0
 """How long past its own deadline a node may be out of contact before the run gives it up."""
 
@@ -53,6 +54,9 @@ class Turn:
         self._may_begin_yet = False
         """Whether it was not heard what came of the order to install."""
 
+        self._ask_link_at = 0.0
+        """When all nodes may be asked again whether it is our link: it is a look at each."""
+
         self._taken_back_by = ""
         self._told = ""
 
@@ -80,12 +84,13 @@ class Turn:
             if reading.unreachable is Unreachable.HOST_KEY_CHANGED:
                 # Who answers there is not known. That is no weather: it is not tried again.
                 return NodeResult(self._node, Result.LOST, self._lost(reading))
-            if not reading.read:
+            if not reading.read and time.monotonic() >= self._ask_link_at:
                 began = time.monotonic()
                 why = await self._link.awaited([self._node], give_up)
                 if why is Link.BACK:  # nothing of it is counted against the node
                     give_up += time.monotonic() - began
                     continue
+                self._ask_link_at = time.monotonic() + _BETWEEN_LINK_LOOKS_SECONDS
             if time.monotonic() > give_up:
                 return NodeResult(self._node, Result.LOST, self._lost(reading))
             await asyncio.sleep(_BETWEEN_TRIES_SECONDS)

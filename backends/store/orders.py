@@ -85,6 +85,23 @@ class Orders:
         except (OSError, ValueError, KeyError, TypeError):
             return None  # nobody gives one in another form; it is not ours to obey
 
+    def is_taken(self, order: str) -> bool:
+        """Whether this order is gone, or another one has its place; not where that is unknown."""
+        try:
+            content = json.loads(self.path.read_text("utf-8"))
+        except FileNotFoundError:
+            return True
+        except (OSError, ValueError):
+            return False
+        return not isinstance(content, dict) or content.get("id") != order
+
+    def withdraw(self, order: str) -> bool:
+        """Take an order back; whether it was still there."""
+        if self.is_taken(order):
+            return False
+        self.path.unlink(missing_ok=True)
+        return True
+
     def take(self) -> Order | None:
         """The order that waits, and take it away."""
         found = self.waiting()

@@ -146,6 +146,16 @@ def test_the_newest_run_of_this_cluster_with_a_node_is_recalled(book: Book) -> N
     assert found.events[1].data["record"] == "BEGIN"
 
 
+def test_commands_are_kept_and_not_shown_as_live(book: Book) -> None:
+    write(book, "r1", 10.0)
+    book.record(
+        "r1", time=11.0, node="n1", phase=None, kind="command", text="adopt: ok, 1.5 s", data={}
+    )
+    found = newest_run(book, "harbor")
+    assert found is not None
+    assert [each.text for each in found.events] == ["x 0", "x 1"]
+
+
 def test_a_run_that_did_not_end_here_has_no_end(book: Book) -> None:
     write(book, "r1", 10.0)
     found = newest_run(book, "harbor")

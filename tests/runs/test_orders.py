@@ -10,7 +10,7 @@ from backends.domain.facts import NodeReading
 from backends.domain.policy import Pause, Policy
 from backends.domain.problem import Exit, Problem
 from backends.domain.states import Outcome, Phase, Unreachable
-from backends.engine import our_link
+from backends.engine import our_link, turn
 from backends.engine.answer import Answer
 from backends.engine.conductor import Conductor
 from backends.engine.events import Kind
@@ -152,8 +152,14 @@ class Cut:
         for name in nodes:
             self._cut(here.nodes[name])
 
+    @staticmethod
+    def of(node: Pretended) -> bool:
+        """Whether its link is still cut."""
+        return getattr(node, "left", {}).get(node.node, 0) > 0
+
     def _cut(self, node: Pretended) -> None:
         read = node.read
+        node.left = self.left  # type: ignore[attr-defined]
 
         async def silent() -> NodeReading:
             if self.left[node.node] <= 0:
@@ -290,5 +296,40 @@ async def test_in_a_trial_it_is_said_what_each_node_decides_and_facts_are_read_f
     assert "what is accepted stays" in str(told.data["evidence"])
 
 
-def test_a_single_node_cannot_tell_its_silence_from_ours() -> None:
-    assert our_link._TELLING == 2
+@pytest.mark.usefixtures("impatient")
+async def test_a_single_node_cannot_tell_its_silence_from_ours(theatre: Make) -> None:
+    here = theatre(old("n1"))
+    unheard_once(here.nodes["n1"], "preflight")
+    cut_now(here, ("n1",), 2)
+    outcome = await drive(conductor(here, plan("n1", policy=Policy(pause=Pause.NONE))))
+    assert results(outcome) == [Result.UNREACHABLE]
+    assert not any(our_link.CODE in event.text for event in here.events)
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_the_others_are_not_asked_again_and_again_because_one_is_silent(
+    theatre: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(turn, "_BETWEEN_TRIES_SECONDS", 0.001)
+    here = theatre(old("n1"), old("n2"))
+    node, other = here.nodes["n1"], here.nodes["n2"]
+    follow, lost, asked = node.follow, [0], [0]
+
+    async def loses(*args: Any, **more: Any) -> Answer:
+        if not lost[0]:
+            lost[0] = 1
+            Cut(here, ("n1",), 50)
+            read = other.read
+
+            async def counted() -> NodeReading:
+                asked[0] += 1
+                return await read()
+
+            other.read = counted  # type: ignore[method-assign]
+        return DEAD if Cut.of(node) else await follow(*args, **more)
+
+    node.follow = loses  # type: ignore[method-assign]
+    made = plan("n1", policy=Policy(pause=Pause.NONE))
+    outcome = await drive(conductor(here, made))
+    assert results(outcome) == [Result.ACCEPTED]
+    assert asked[0] <= 2, "once to find out that it is not our link"

@@ -1,0 +1,50 @@
+"""Which run goes on: one run is one, whoever works on it. An order is for who has the lock."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.runs.keeping import locked, orders_of
+from app.runs.resuming import begun_run
+from backends.domain.problem import LiftlockError
+from backends.store.orders import Order, OrderKind
+from tests.domain.nodes import transaction, upgraded
+from tests.runs.pretended import Theatre, session
+from tests.support.readings import old
+
+Make = Callable[..., Theatre]
+
+
+def opened(name: str, **about: Any) -> Any:
+    return upgraded(name, transaction=transaction(driver_alive=False, to_digest="d", **about))
+
+
+def test_j2_a_run_that_two_operators_have_worked_on_is_one_run(theatre: Make) -> None:
+    readings = [opened("n1"), opened("n2", operator="bob@laptop"), old("n3")]
+    here = theatre(*readings)
+    found = begun_run(session(here.nodes), here.book, readings)
+    assert (found.run, found.on) == ("1120-k7f", ("n1", "n2"))
+    assert found.by == "ann@jump, bob@laptop"
+
+
+def test_two_runs_are_two(theatre: Make) -> None:
+    readings = [opened("n1"), opened("n2", run="1121-abc")]
+    here = theatre(*readings)
+    with pytest.raises(LiftlockError) as refused:
+        begun_run(session(here.nodes), here.book, readings)
+    assert refused.value.problem.code == "several-runs"
+
+
+def test_an_order_of_before_the_lock_is_gone_and_one_of_after_it_stays(
+    theatre: Make, tmp_path: Path
+) -> None:
+    here = theatre(old("n1"))
+    about = session(here.nodes, state_dir=tmp_path / "operator")
+    order = Order(OrderKind.WAIT, "ann@jump", "")
+    stale = orders_of(about).give(order)
+    with locked(about, "upgrade"):
+        assert orders_of(about).is_taken(stale)
+        orders_of(about).give(order)
+        assert orders_of(about).waiting() is not None
