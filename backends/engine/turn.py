@@ -24,6 +24,8 @@ from backends.engine.scribe import Scribe
 
 _BETWEEN_TRIES_SECONDS = 1.0
 _BETWEEN_LINK_LOOKS_SECONDS = 10.0
+_LATE_ANSWER_SECONDS = 5.0
+"""How long an accept's answer is waited for when the journal has told already what came of it."""
 _PATIENCE_SECONDS = 30.0
 """How long past its own deadline a node may be out of contact before the run gives it up."""
 
@@ -50,6 +52,8 @@ class Turn:
         self._healthy = False
         self._soft: list[str] = []
         self._accepting: asyncio.Event = asyncio.Event()
+        self._answered = asyncio.Event()
+        self._answered.set()
         self._begun_with: Problem | None = None
         self._may_begin_yet = False
         """Whether it was not heard what came of the order to install."""
@@ -147,6 +151,9 @@ class Turn:
             answer = await self._contact.follow(
                 self._txn, self._offset, self._see, self._longest()
             )
+            if answer.is_ok:  # at rest: what it answers to an accept is on its way
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._answered.wait(), _LATE_ANSWER_SECONDS)
         finally:
             accepting.cancel()
             with suppress(asyncio.CancelledError):
@@ -202,7 +209,11 @@ class Turn:
                     phase=Phase.MONITOR,
                 )
                 continue
-            answer = await self._contact.accept(self._plan.run, "auto")
+            self._answered.clear()
+            try:
+                answer = await self._contact.accept(self._plan.run, "auto")
+            finally:
+                self._answered.set()
             if not answer.is_ok and answer.problem is not None:
                 self._scribe.problem(answer.problem, node=self._node, phase=Phase.MONITOR)
                 await asyncio.sleep(_BETWEEN_TRIES_SECONDS)

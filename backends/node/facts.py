@@ -128,7 +128,9 @@ class Reader:
 
     def _leads(self, service: Service, word: str) -> Any:
         try:
-            return False if word == "stopped" else leadership.leads(self.document, service)
+            asked = bool(self.document.get("leader"))
+            stopped = asked and word == "stopped"
+            return False if stopped else leadership.leads(self.document, service)
         except probe.NoAnswer as error:
             return unknown(str(error))
 

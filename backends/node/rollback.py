@@ -6,7 +6,7 @@ in the old version. Backups are given up only after RESTORED is durable.
 
 import os
 import time
-from typing import List
+from typing import Container, List, Optional, Tuple
 
 from backends.node import (
     data,
@@ -76,6 +76,26 @@ def restore(transaction: Transaction, at_boot: bool = False) -> bool:
         return False
     transaction.log("RESTORED", files=len(transaction.steps()))
     return True
+
+
+def missing(transaction: Transaction) -> List[str]:
+    """What the way back from an accepted version would not find as it was; nothing is changed.
+
+    Asked while that version still serves: once it is stopped, nothing does until this is repaired.
+    """
+    try:
+        todo, around = transaction.steps(), transaction.parents()
+    except JournalDamaged as error:
+        return [str(error)]
+    found = []
+    for step in todo:
+        try:
+            differs = steps.look_at_backup(step)
+        except OSError as error:
+            differs = [str(error)]
+        found += ["%s: %s" % (step.path, text) for text in differs]
+    made_again = {path for path in map(steps.from_hex, around) if not os.path.lexists(path)}
+    return found + _compare_old_tree(transaction, made_again)[1]
 
 
 def finish(transaction: Transaction) -> str:
@@ -157,28 +177,38 @@ def _prove(transaction: Transaction, failures: List[str]) -> bool:
             found = [str(error)]
         transaction.note("PROOF", what=step.path, ok=not found, text=", ".join(found))
         problems.extend("%s: %s" % (step.path, what) for what in found)
-    problems.extend(_prove_old_tree(transaction))
+    seen, differs = _compare_old_tree(transaction, ())
+    if seen is not None and transaction.previous is not None:
+        tree = transaction.places.tree(transaction.previous["version"])
+        transaction.note("PROOF", what=tree, ok=seen.is_whole, text=seen.text())
+    problems.extend(differs)
     if problems:
         transaction.log("UNPROVEN", paths=[problem[:500] for problem in problems[:100]])
     return not problems
 
 
-def _prove_old_tree(transaction: Transaction) -> List[str]:
+def _compare_old_tree(
+    transaction: Transaction, come_back: Container[str]
+) -> Tuple[Optional[images.Comparison], List[str]]:
+    """What no step owns of the old version, if there is any, and how it differs.
+
+    `come_back` are directories that the way back makes again, they are not looked at.
+    """
     if transaction.previous is None:
-        return []
+        return None, []
     layout, version = transaction.layout, transaction.previous["version"]
     files = layout.untouched(version, transaction.to["version"], transaction.steps())
     if files is None:
-        return ["the manifest of %s is gone: its tree cannot be proven" % version]
-    if not files:
-        return []  # each path has a step, and was proven with it
+        return None, ["the manifest of %s is gone: its tree cannot be proven" % version]
     tree = transaction.places.tree(version)
+    files = [entry for entry in files if os.path.join(tree, entry["path"]) not in come_back]
+    if not files:
+        return None, []  # each path has a step, and was proven with it
     try:
         found = layout.compare_old(version, files)
     except OSError as error:
-        return ["%s: %s" % (tree, error)]
-    transaction.note("PROOF", what=tree, ok=found.is_whole, text=found.text())
-    return [] if found.is_whole else ["%s: %s" % (tree, found.text())]
+        return None, ["%s: %s" % (tree, error)]
+    return found, [] if found.is_whole else ["%s: %s" % (tree, found.text())]
 
 
 def _was_reached(transaction: Transaction, verb: str) -> bool:

@@ -204,6 +204,24 @@ def prove(step: Step, backups: Optional[Names] = None) -> List[str]:
     return found
 
 
+def look_at_backup(step: Step) -> List[str]:
+    """How what lies in the store of a step that was done differs from its before-image.
+
+    Raises:
+        OSError: It cannot be read.
+    """
+    if step.before["kind"] == "absent" or step.op == "mode":
+        return []
+    now = images.image(step.store)
+    if now["kind"] == "absent":
+        return ["its backup is gone"]
+    found = list(other_differences(step.before, now))
+    digest = step.intent.get("digest")
+    if digest is not None and digest != images.tree_digest(step.store):
+        found.append("content")
+    return ["its backup was changed: %s" % ", ".join(found)] if found else []
+
+
 def look_again(step: Step, backups: Names) -> Optional[Intent]:
     """The intent anew, if the path is not what it was; taken once the service is seen gone.
 

@@ -18,6 +18,7 @@ from backends.node import (
     images,
     locks,
     recover,
+    rollback,
     second_layer,
     standing,
     takeover,
@@ -193,6 +194,7 @@ def roll_back(call: Call) -> Answer:
                 _data_in_words(opened),
                 "say --data keep or --data restore",
             )
+        _refuse_nothing_to_go_back_to(opened)
         _be_taken_up(call, opened, standing.why_not_roll_back)
         said = wire.request_of(call.args)
         reason = opened.decide(
@@ -208,6 +210,23 @@ def roll_back(call: Call) -> Answer:
     finally:
         opened.close()
     return _carry_out(call)
+
+
+def _refuse_nothing_to_go_back_to(opened: transaction.Transaction) -> None:
+    """What was accepted serves: it is not stopped for an old version that cannot come back.
+
+    In a trial the way back begins by itself sooner or later, and ends with what is missing.
+    """
+    if standing.decision(opened.records) != "ACCEPT":
+        return
+    found = rollback.missing(opened)
+    if found:
+        raise Refused(
+            "old-version-changed",
+            "the way back from %s is not whole; nothing was stopped" % opened.to["version"],
+            "; ".join(found)[:2000],
+            "put back what is named and roll back again, or upgrade to another release",
+        )
 
 
 def _is_undecided(opened: transaction.Transaction) -> bool:

@@ -4,7 +4,17 @@ from collections.abc import Callable, Generator
 from typing import Any
 
 from backends.node import wire
-from backends.sim import checks, facts, keeping, looking, reading, restarting, staging, verify
+from backends.sim import (
+    checks,
+    facts,
+    keeping,
+    looking,
+    reading,
+    restarting,
+    staging,
+    undoing,
+    verify,
+)
 from backends.sim import records as standing
 from backends.sim.call import OK, Answer, Answering, Call, Refused
 from backends.sim.content import Content, compare
@@ -205,6 +215,14 @@ def _roll_back(call: Call) -> Answer:
             "data was copied before the switch: keep what is newer, or restore the copy?",
             "",
             "say --data keep or --data restore",
+        )
+    gone = undoing.missing(opened) if standing.decision(opened.records) == "ACCEPT" else []
+    if gone:
+        raise Refused(
+            "old-version-changed",
+            f"the way back from {opened.to['version']} is not whole; nothing was stopped",
+            "; ".join(gone)[:2000],
+            "put back what is named and roll back again, or upgrade to another release",
         )
     reason = opened.decide(
         "ROLLBACK",

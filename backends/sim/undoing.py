@@ -42,6 +42,11 @@ def undo(opened: Open) -> Waits:
     return "undone"
 
 
+def missing(opened: Open) -> list[str]:
+    """What the way back from an accepted version would not find as it was; nothing is changed."""
+    return _prove_old_tree(opened, is_told=False)
+
+
 def complete(opened: Open) -> Waits:
     """Carry out a recorded FINALIZE: marker, floor, then the backups are given up."""
     yield from opened.pause(opened.node.durations.finalize)
@@ -138,7 +143,7 @@ def _prove(opened: Open, failures: list[str]) -> bool:
         opened.log("PROOF", what=step.path, ok=not differs, text=differs)
         if differs:
             problems.append(f"{step.path}: {differs}")
-    problems.extend(_prove_old_tree(opened))
+    problems.extend(_prove_old_tree(opened, is_told=True))
     if problems:
         opened.log("UNPROVEN", paths=[problem[:500] for problem in problems[:100]])
     return not problems
@@ -150,7 +155,7 @@ def _is_again(opened: Open) -> bool:
     return previous is not None and previous["version"] == opened.to["version"]
 
 
-def _prove_old_tree(opened: Open) -> list[str]:
+def _prove_old_tree(opened: Open, is_told: bool) -> list[str]:
     """Nothing in it is anybody's step, unless the same version was put in its place."""
     if opened.previous is None:
         return []
@@ -163,7 +168,8 @@ def _prove_old_tree(opened: Open) -> list[str]:
         return [f"the manifest of {version} is gone: its tree cannot be proven"]
     path = f"{opened.document['directory']}/{version}"
     found = compare(opened.disk.trees.get(version), manifest.files)
-    opened.log("PROOF", what=path, ok=found.is_whole, text=found.text())
+    if is_told:
+        opened.log("PROOF", what=path, ok=found.is_whole, text=found.text())
     return [] if found.is_whole else [f"{path}: {found.text()}"]
 
 

@@ -16,7 +16,7 @@ from backends.node import (
     transaction,
 )
 from backends.node.layout_overlay import OverlayLayout
-from tests.faults.bench import Bench, run
+from tests.faults.bench import LAYOUTS, Bench, run
 from tests.faults.ledger import Ledger
 from tests.faults.oracle import same
 from tests.faults.planting import accepted, before, decided, instead, unproven
@@ -46,6 +46,36 @@ def test_what_cannot_be_read_is_not_proven(flat: Bench, module: Any, name: str) 
     assert "not for us" in unproven(flat, flat.roll_back)
     run(flat, flat.recover)
     same(flat.product(), before_it)
+
+
+def lacking(bench: Bench) -> list[str]:
+    opened = bench.opened()
+    opened.close()
+    return rollback.missing(opened)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_p05_what_the_way_back_would_not_find_is_named_before_it_begins(
+    fast: Path, layout: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = Bench(fast / layout, layout, small=True)
+    accepted(bench)
+    assert lacking(bench) == []
+    opened = bench.opened()
+    opened.close()
+    backups = [step for step in opened.steps() if os.path.lexists(step.store)]
+    assert backups
+    for step in backups:
+        aside = f"{step.store}.aside"
+        os.rename(step.store, aside)
+        assert lacking(bench) == [f"{step.path}: its backup is gone"]
+        os.rename(aside, step.store)
+    if layout == "swap":
+        parked = next(step for step in backups if step.parks)
+        (Path(parked.store) / "sub").mkdir()
+        assert lacking(bench) == [f"{parked.path}: its backup was changed: mtime, content"]
+    monkeypatch.setattr(steps.images, "image", says(PermissionError(13, "not for us")))
+    assert f"{backups[0].path}: [Errno 13] not for us" in lacking(bench)
 
 
 def test_without_the_old_manifest_the_old_tree_is_not_proven(versions: Bench) -> None:

@@ -499,7 +499,7 @@ def test_row_28_and_29_what_others_wrote_during_the_trial_is_kept_aside(node: No
 def test_row_30_and_31_what_cannot_be_proven_is_named_and_never_called_restored(
     node: Node,
 ) -> None:
-    node.accepted(Beacon("2.0"))
+    node.upgrade(Beacon("2.0"))
     for path in (node.directory / ".liftlock" / "store").iterdir():
         path.unlink()
     assert node.ask("rollback", run=RUN, why="drill").outcome == "ok"
@@ -510,17 +510,27 @@ def test_row_30_and_31_what_cannot_be_proven_is_named_and_never_called_restored(
 
 
 @pytest.mark.drill
-def test_without_its_before_images_nothing_is_called_restored(node: Node) -> None:
-    node.accepted(Beacon("2.0"))
+@pytest.mark.parametrize("decided", [False, True], ids=["in trial", "accepted"])
+def test_without_its_before_images_nothing_is_called_restored(node: Node, decided: bool) -> None:
+    node.upgrade(Beacon("2.0"))
+    if decided:
+        assert node.ask("accept", run=RUN, how="manual", reason="").outcome == "ok"
+    node.wait_for(lambda facts: facts["transaction"]["driver"] is not decided)
+    node.kill_drivers()
     intents = node.home / "active" / "intents.json"
     content = intents.read_bytes()
     intents.unlink()
-    assert node.ask("rollback", run=RUN, why="drill").outcome == "ok"
-    facts = node.wait_for(lambda facts: facts["state"] == "inconsistent")
-    assert "intents.json" in facts["problem"]["evidence"]
+    answer = node.ask("rollback", run=RUN, why="drill")
+    if decided:
+        assert (answer.code, node.facts()["running"]) == ("old-version-changed", "2.0")
+        assert "intents.json" in answer.end["problem"]["evidence"]
+    else:
+        facts = node.wait_for(lambda facts: facts["state"] == "inconsistent")
+        assert "intents.json" in facts["problem"]["evidence"]
     assert "RESTORED" not in kinds(node)
     intents.write_bytes(content)  # a person put it back
-    assert node.ask("recover").outcome == "ok"
+    again = ("rollback", {"run": RUN, "why": "again"}) if decided else ("recover", {})
+    assert node.ask(again[0], **again[1]).outcome == "ok"
     facts = node.wait_for(lambda facts: facts["transaction"] is None)
     assert (facts["state"], facts["running"]) == ("rolled_back", "1.0")
 

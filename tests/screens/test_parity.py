@@ -101,7 +101,7 @@ async def test_an_upgrade_good_or_failing(
         await upgraded_to(operator, pressed, version)
         await operator.presses("n")
         await operator.sees("READY TO FINALIZE" if version == "4.12.0" else "why n1 failed")
-        await at_rest(operator)
+        await at_rest(operator, pressed, "upgrade")
     assert ran.status == (0 if version == "4.12.0" else 5)
     same(typed, pressed, "upgrade", ran)
 
@@ -117,7 +117,7 @@ async def test_an_upgrade_with_its_pause(make_harbor: Callable[..., Cluster]) ->
         await operator.sees("paused after n1 (first)")
         await operator.presses("n")
         await operator.sees("READY TO FINALIZE")
-        await at_rest(operator)
+        await at_rest(operator, pressed, "upgrade")
     assert ran.status == 0
     # At the terminal the pause ends the program, and resume finds n1 as it was left; on the screen
     # the run waits. What was done on the nodes is told in the same words.
@@ -137,7 +137,7 @@ async def test_a_run_that_is_ended_where_it_waits(make_harbor: Callable[..., Clu
         await operator.sees("end the run here")
         await operator.presses("right", "enter")
         await operator.sees("ended here by a person")
-        await at_rest(operator)
+        await at_rest(operator, pressed, "upgrade")
     a_run, b_run = newest(typed, "upgrade")[0], newest(pressed, "upgrade")[0]
     assert a_run.exit == b_run.exit == ran.status == 10
     assert results(typed, a_run) == results(pressed, b_run) == answered(ran)
@@ -161,7 +161,7 @@ async def test_rollback_then_finalize_refused_and_done(
         await operator.sees("Go on with n1?")
         await operator.presses("right", "enter")
         await operator.sees("SETTLED 4.11.0")
-        await at_rest(operator)
+        await at_rest(operator, pressed, "rollback")
     assert ran.status == 0
     same(typed, pressed, "rollback", ran)
 
@@ -188,7 +188,7 @@ async def test_rollback_then_finalize_refused_and_done(
         await operator.types("harbor")
         await operator.presses("enter", "right", "enter")
         await operator.sees("SETTLED 4.12.0")
-        await at_rest(operator)
+        await at_rest(operator, pressed, "finalize")
     assert done.status == 0
     same(typed, pressed, "finalize", done)
 
@@ -213,7 +213,7 @@ async def test_accept_by_a_person(make_harbor: Callable[..., Cluster]) -> None:
         await operator.types("seen serving")
         await operator.presses("enter", "right", "enter")
         await operator.sees("READY TO FINALIZE")
-        await at_rest(operator)
+        await at_rest(operator, pressed, "accept")
     assert (ran.status, upgraded.status) == (0, 0)
     same(typed, pressed, "accept", ran)
     same(typed, pressed, "upgrade", upgraded, only=("install",))
@@ -233,7 +233,7 @@ async def test_adopt(make_harbor: Callable[..., Cluster]) -> None:
         await operator.sees("record this as finalized")
         await operator.presses("right", "enter")
         await operator.sees("SETTLED 4.11.0")
-        await at_rest(operator)
+        await at_rest(operator, pressed, "adopt")
     assert ran.status == 0
     same(typed, pressed, "adopt", ran)
 
@@ -254,9 +254,7 @@ async def test_verify_of_what_is_as_recorded_and_of_what_is_not(
         await operator.presses("v")
         seen = "DRIFT n2" if changed else "as recorded, every byte: n1, n2"
         await operator.sees(seen)
-        await operator.waits(lambda: of_kind(pressed, "verify"), "its run")
-        await operator.waits(lambda: of_kind(pressed, "verify")[0].exit is not None, "its end")
-        await at_rest(operator)
+        await at_rest(operator, pressed, "verify")
     assert ran.status == (6 if changed else 0)
     same(typed, pressed, "verify", ran)
 
@@ -383,9 +381,12 @@ async def upgraded_to(operator: Operator, cluster: Cluster, version: str) -> Non
         await operator.steps(then=then)
 
 
-async def at_rest(operator: Operator) -> None:
-    """Wait for the end of what is under way."""
+async def at_rest(operator: Operator, cluster: Cluster, kind: str) -> None:
+    """Wait for the end of what is under way, and for what is written down after it."""
     await operator.waits(lambda: not operator.app.picture().state.is_busy, "its end")
+    await operator.waits(lambda: of_kind(cluster, kind), "its run")
+    run = of_kind(cluster, kind)[0]
+    await operator.waits(lambda: verdicts(cluster, run), "what the cluster is afterwards")
 
 
 def every_command(group: click.Group, before: str = "") -> set[str]:

@@ -229,6 +229,20 @@ def edited_meanwhile(side: Side) -> None:
     assert side.look()["state"] == "rolled_back"
 
 
+def edited_once_accepted(side: Side) -> None:
+    """What serves is not stopped for an old version that somebody has edited."""
+    adopted(side)
+    side.accept(NEW)
+    put_back = side.edit(OLD.version, "VERSION")
+    assert side.ask("rollback", run=RUN, why="no").code == "old-version-changed"
+    assert side.look()["state"] == "accepted"
+    put_back()
+    assert side.ask("rollback", run=RUN, why="again").outcome == "ok"
+    assert side.ask("journal", run=RUN, offset=0, follow=True).outcome == "undone"
+    side.until_closed()
+    side.look()
+
+
 def installed_again(side: Side) -> None:
     """What has drifted is put right by installing it again, and taken back as it was before."""
     adopted(side)

@@ -78,6 +78,7 @@ def kind(message: dict[str, object]) -> object:
         pytest.param(stories.left_in_the_middle, marks=pytest.mark.drill),
         pytest.param(stories.falls_sick, marks=pytest.mark.drill),
         pytest.param(stories.edited_meanwhile, marks=pytest.mark.drill),
+        pytest.param(stories.edited_once_accepted, marks=pytest.mark.drill),
         pytest.param(stories.installed_again, marks=pytest.mark.drill),
         pytest.param(stories.adopted_as_released, marks=pytest.mark.drill),
         pytest.param(stories.softly_sick, marks=pytest.mark.drill),
