@@ -5,7 +5,6 @@ work if it dies or hangs. Source: design.md, section 5, "Transaction", rules 3, 
 """
 
 import logging
-import time
 from typing import Any, Callable, Dict, Optional
 
 from backends.node import (
@@ -24,7 +23,7 @@ from backends.node import (
 from backends.node.call import Call
 from backends.node.detach import Report
 from backends.node.journal import AppendFailed, JournalDamaged
-from backends.node.refusal import Refused
+from backends.node.refusal import Refused, busy
 
 _log = logging.getLogger("liftlock")
 
@@ -159,18 +158,6 @@ _DRIVERS: Dict[str, Callable[[Call, Order, Report], None]] = {
     "restart": _restart,
     "bring_back": _bring_back,
 }
-
-
-def busy(owner: Dict[str, Any]) -> Dict[str, str]:
-    """Who works here, on what, since when (P12)."""
-    since = time.strftime("%Y-%m-%d %H:%M:%SZ", time.gmtime(float(owner.get("since", 0))))
-    return wire.problem(
-        "locked",
-        "another run works on this node",
-        "run %s of %s, %s, since %s"
-        % (owner.get("run"), owner.get("operator"), owner.get("command"), since),
-        "wait for it, or watch it with status",
-    )
 
 
 def storage_problem(error: Exception) -> Dict[str, str]:

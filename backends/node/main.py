@@ -14,7 +14,7 @@ import traceback
 from functools import partial
 from typing import Any, BinaryIO, Callable, Dict, Optional, Sequence
 
-from backends.node import clock, commands, detach, drivers, images, tick, transaction, wire
+from backends.node import clock, commands, detach, images, transaction, wire
 from backends.node.call import Call, Send
 from backends.node.journal import AppendFailed, JournalDamaged
 from backends.node.places import write_all
@@ -40,6 +40,7 @@ def main(payload: bytes, words: Sequence[str] = ()) -> int:
     line = source.readline(wire.MAX_LINE + 1)
     try:
         while _is_to_stay(line):
+            commands.load(str(wire.decode(line)["command"]))  # once, for all answers that follow
             if not _served_apart(partial(_serve, line, source, send, payload, updater)):
                 return 1
             if not select.select([0], [], [], wire.STAY_SECONDS)[0]:
@@ -77,6 +78,8 @@ def _served_apart(serve: Callable[[], None]) -> bool:
 
 
 def _by_itself(payload: bytes, words: Sequence[str]) -> int:
+    from backends.node import drivers, tick
+
     updater = hashlib.sha256(payload).hexdigest()
     if words[0] in ("tick", "boot") and len(words) == 3:
         try:

@@ -274,6 +274,11 @@ def _finalize_behind_hooks(call: Call, opened: transaction.Transaction) -> Answe
     return start(call, "finalize")
 
 
+def recover_or_take_over(call: Call) -> Answer:
+    """`recover`: the node was brought to rest before, or there was nothing to do."""
+    return take_over(call) if call.args.get("takeover") else OK
+
+
 def take_over(call: Call) -> Answer:
     """End the driver that has the lock, by a person's word, and have another one go on.
 

@@ -28,21 +28,31 @@ def harbor(make_cluster: Callable[..., Cluster]) -> Cluster:
     return make_cluster()
 
 
+def settle(cluster: Cluster) -> Cluster:
+    """4.11.0 installed and finalized; 4.12.0 is good, 4.13.0 never becomes healthy."""
+    cluster.settle("4.11.0")
+    cluster.release("4.12.0")
+    cluster.release("4.13.0", sick=True)
+    return cluster
+
+
 @pytest.fixture
 def make_settled(make_cluster: Callable[..., Cluster]) -> Callable[..., Cluster]:
     """Makes what `settled` is, with a policy of the test's own."""
-
-    def make(**policy: str) -> Cluster:
-        cluster = make_cluster(**policy)
-        cluster.settle("4.11.0")
-        cluster.release("4.12.0")
-        cluster.release("4.13.0", sick=True)
-        return cluster
-
-    return make
+    return lambda **policy: settle(make_cluster(**policy))
 
 
 @pytest.fixture
 def settled(make_settled: Callable[..., Cluster]) -> Cluster:
-    """One node, 4.11.0 installed and finalized; 4.12.0 is good, 4.13.0 never becomes healthy."""
+    """One node, see `settle`."""
     return make_settled()
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """As `settled`, for the tests of a module that leave it as it is."""
+    cluster = Cluster(tmp_path_factory.mktemp("shared"))
+    try:
+        yield settle(cluster)
+    finally:
+        cluster.close()

@@ -65,12 +65,12 @@ class Follower:
         return self.process.returncode, out, err
 
 
-@pytest.fixture
-def undone(settled: Cluster) -> Cluster:
-    """A cluster whose newest upgrade failed and went back."""
-    ran = settled.upgrade("4.13.0", "--note", "CHG-1042")
+@pytest.fixture(scope="module")
+def undone(shared: Cluster) -> Cluster:
+    """A cluster whose newest upgrade failed and went back; nobody changes it any more."""
+    ran = shared.upgrade("4.13.0", "--note", "CHG-1042")
     assert ran.status == 5, ran
-    return settled
+    return shared
 
 
 # --- runs ---------------------------------------------------------------------------------------

@@ -1,31 +1,43 @@
 """A plan in a file is carried out as it was reviewed, or refused with a list of what differs."""
 
 import json
+from pathlib import Path
 
 import pytest
 
 from tests.support.cluster import Cluster
 
 
+def plan(cluster: Cluster) -> Cluster:
+    """Write the plan to 4.12.0 into a file."""
+    release = str(cluster.releases["4.12.0"])
+    words = ("--out", str(cluster.top / "plan.json"), "--pause", "all")
+    ran = cluster.run("plan", str(cluster.file), release, *words)
+    assert ran.status == 0, ran
+    assert "all of" not in ran.err
+    return cluster
+
+
 @pytest.fixture
 def reviewed(settled: Cluster) -> Cluster:
     """A settled cluster, and the plan to 4.12.0 in a file."""
-    release = str(settled.releases["4.12.0"])
-    words = ("--out", str(settled.top / "plan.json"), "--pause", "all")
-    ran = settled.run("plan", str(settled.file), release, *words)
-    assert ran.status == 0, ran
-    assert "all of" not in ran.err
-    return settled
+    return plan(settled)
+
+
+@pytest.fixture(scope="module")
+def planned(shared: Cluster) -> Cluster:
+    """As `reviewed`, for tests in which nothing is carried out."""
+    return plan(shared)
 
 
 def carry_out(cluster: Cluster, *words: str, version: str = "4.12.0"):
     return cluster.upgrade(version, "--plan", str(cluster.top / "plan.json"), *words)
 
 
-def test_the_plan_in_the_file_is_what_plan_json_prints(reviewed: Cluster) -> None:
-    release = str(reviewed.releases["4.12.0"])
-    again = reviewed.run("plan", str(reviewed.file), release, "--json", "--pause", "all")
-    written = json.loads((reviewed.top / "plan.json").read_text())
+def test_the_plan_in_the_file_is_what_plan_json_prints(planned: Cluster) -> None:
+    release = str(planned.releases["4.12.0"])
+    again = planned.run("plan", str(planned.file), release, "--json", "--pause", "all")
+    written = json.loads((planned.top / "plan.json").read_text())
     assert written["schema"] == "liftlock.plan/1"
     assert {**again.json, "run": ""} == {**written, "run": ""}
     assert written["batches"] == [{"nodes": ["n1"], "left": written["batches"][0]["left"]}]
@@ -63,8 +75,8 @@ def test_another_node_version_since_is_a_difference(reviewed: Cluster) -> None:
     assert "n1 from_version: was 4.11.0, is 4.12.0" in ran.said
 
 
-def test_another_release_than_the_reviewed_one_is_a_difference(reviewed: Cluster) -> None:
-    ran = carry_out(reviewed, version="4.13.0")
+def test_another_release_than_the_reviewed_one_is_a_difference(planned: Cluster) -> None:
+    ran = carry_out(planned, version="4.13.0")
     assert ran.status == 4, ran
     assert "release_digest: was " in ran.said
 
@@ -82,34 +94,35 @@ def test_another_release_than_the_reviewed_one_is_a_difference(reviewed: Cluster
     ],
 )
 def test_what_is_no_plan_is_refused_before_anything_is_read(
-    reviewed: Cluster, damage: bytes
+    planned: Cluster, tmp_path: Path, damage: bytes
 ) -> None:
-    (reviewed.top / "plan.json").write_bytes(damage)
-    ran = carry_out(reviewed)
+    path = tmp_path / "plan.json"
+    path.write_bytes(damage)
+    ran = planned.upgrade("4.12.0", "--plan", str(path))
     assert ran.status == 2, ran
     assert "plan-unreadable" in ran.err
 
 
 @pytest.mark.parametrize("key", ["policy", "nodes", "run", "id"])
-def test_a_plan_without_a_part_is_no_plan(reviewed: Cluster, key: str) -> None:
-    path = reviewed.top / "plan.json"
-    content = json.loads(path.read_text())
+def test_a_plan_without_a_part_is_no_plan(planned: Cluster, tmp_path: Path, key: str) -> None:
+    content = json.loads((planned.top / "plan.json").read_text())
     content[key] = 7
+    path = tmp_path / "plan.json"
     path.write_text(json.dumps(content))
-    ran = carry_out(reviewed)
+    ran = planned.upgrade("4.12.0", "--plan", str(path))
     assert (ran.status, "plan-unreadable" in ran.err) == (2, True), ran
 
 
-def test_what_the_plan_says_is_not_said_twice(reviewed: Cluster) -> None:
-    ran = carry_out(reviewed, "--pause", "none")
+def test_what_the_plan_says_is_not_said_twice(planned: Cluster) -> None:
+    ran = carry_out(planned, "--pause", "none")
     assert ran.status == 2
     assert "plan-says-it" in ran.err
 
 
-def test_a_plan_that_cannot_be_written_leaves_what_was_there(settled: Cluster) -> None:
-    release = str(settled.releases["4.12.0"])
-    for place in (settled.top / "missing" / "plan.json", settled.top):
-        ran = settled.run("plan", str(settled.file), release, "--out", str(place))
+def test_a_plan_that_cannot_be_written_leaves_what_was_there(shared: Cluster) -> None:
+    release = str(shared.releases["4.12.0"])
+    for place in (shared.top / "missing" / "plan.json", shared.top):
+        ran = shared.run("plan", str(shared.file), release, "--out", str(place))
         assert ran.status == 2, ran
 
 

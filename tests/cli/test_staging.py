@@ -142,8 +142,8 @@ def test_whoever_was_not_asked_is_not_touched(settled: Cluster) -> None:
 
 
 @pytest.mark.parametrize("words", [(), ("x.tar.gz", "--list"), ("--list", "--fresh")])
-def test_what_makes_no_sense_is_a_mistake(settled: Cluster, words: tuple[str, ...]) -> None:
-    assert settled.run("stage", str(settled.file), *words).status == 2
+def test_what_makes_no_sense_is_a_mistake(shared: Cluster, words: tuple[str, ...]) -> None:
+    assert shared.run("stage", str(shared.file), *words).status == 2
 
 
 # --- other ways ---------------------------------------------------------------------------------
