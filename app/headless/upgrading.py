@@ -14,7 +14,7 @@ from app.headless.work import drive, open_cluster
 from app.runs.keeping import locked
 from app.runs.leaving import alone
 from app.runs.looking import look
-from app.runs.resuming import Begun, as_begun, begun_run, release_of
+from app.runs.resuming import Begun, as_begun, begun_run, how_it_was_begun, release_of
 from app.runs.reviewed import Reviewed
 from app.runs.reviewed import read as read_plan
 from app.runs.skipping import skipping
@@ -69,8 +69,8 @@ def upgrade(
 def resume(options: Options, path: Path | None, meant: Meant) -> int:
     """Take up the run that is open on the nodes, or that waits before its first one.
 
-    With the pace and the nodes that it was begun with, where this workstation has begun it;
-    what a person says now counts more.
+    With the pace and the nodes that it was begun with, which its nodes know, too; what a person
+    says now counts more.
     """
     session = open_cluster(options)
     refuse_silence(options, "resume")
@@ -84,7 +84,10 @@ def resume(options: Options, path: Path | None, meant: Meant) -> int:
             release = open_for(session, path) if path else release_of(session, book, begun)
             if release.digest != begun.digest:
                 raise _other_release(session, begun)
-            wanted = as_begun(session, book, begun)
+            known = await how_it_was_begun(session, book, begun)
+            wanted = session if known is None else as_begun(session, begun, known)
+            if known is None:
+                talk(["nobody wrote down how it was begun: nodes and pace are the cluster file's"])
             wanted = _said_now(wanted, meant)
             return await _run(wanted, options, book, release, Phase.INSTALL, None, begun.run)
 

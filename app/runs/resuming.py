@@ -1,18 +1,18 @@
 """Which run is to go on: what the nodes have open, else what this workstation was last at.
 
-The nodes decide; the run history only says which file the release was, and the pace.
+The nodes decide. The run history says which file the release was. For which nodes the run was
+begun, and at which pace, it says, too, or they do.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from app.runs.upgrading import open_for
 from app.session import Session
 from backends.domain.facts import NodeReading
-from backends.domain.policy import Pause, Skip
 from backends.domain.problem import Exit, LiftlockError, Problem
+from backends.engine.begun import BegunAs, begun_as, how_begun
 from backends.engine.orders import ABORTED
 from backends.releases.read import Release, open_release
 from backends.store.book import Book, Run
@@ -109,24 +109,46 @@ def release_of(session: Session, book: Book, run: Begun) -> Release:
     )
 
 
-def as_begun(session: Session, book: Book, run: Begun) -> Session:
-    """The session with the nodes and the pace that the run was begun with, where it is known."""
+async def how_it_was_begun(session: Session, book: Book, run: Begun) -> BegunAs | None:
+    """Which nodes, and at which pace: from our own history, else from a node that has it open.
+
+    None where nobody has written that down: the run waits before its first node, or was begun with
+    an older program.
+
+    Raises:
+        LiftlockError: A node that has the run open did not say it (exit 3).
+    """
     plan = book.plan(run.run)
-    nodes = [item["node"] for item in plan.get("nodes", ()) if item["node"] in session.subjects]
-    if nodes and session.chosen == tuple(session.subjects):
-        session = replace(session, chosen=tuple(each for each in session.chosen if each in nodes))
-    written: Any = plan.get("policy")
-    if not isinstance(written, dict):
-        return session
-    policy = replace(
-        session.policy,
-        batch=written["batch"],
-        pause=Pause(written["pause"]),
-        downgrade=written["downgrade"],
-        reinstall=written["reinstall"],
-        skips=tuple(Skip(each["name"], each["reason"]) for each in written.get("skips", ())),
-    )
-    return replace(session, policy=policy)
+    if isinstance(plan.get("policy"), dict):
+        return begun_as([item["node"] for item in plan["nodes"]], plan["policy"])
+    found: BegunAs | Problem | None = None
+    for name in run.on:
+        found = await how_begun(session.contacts[name], run.run)
+        if isinstance(found, BegunAs):
+            return found
+    if isinstance(found, Problem):
+        raise LiftlockError(
+            Problem(
+                "not-known-how-begun",
+                f"It is not known for which nodes run {run.run} was begun, nor at which pace.",
+                f"{found.code}: {found.summary} {found.evidence}".strip(),
+                "Name the nodes and the pace: liftlock upgrade takes the run up, too, with -n, "
+                "--batch and --pause.",
+            ),
+            Exit.UNREACHABLE,
+        )
+    return None
+
+
+def as_begun(session: Session, run: Begun, begun: BegunAs) -> Session:
+    """The session with the nodes and the pace that the run was begun with.
+
+    Nodes that are named now count more.
+    """
+    if session.chosen == tuple(session.subjects):
+        its = {*begun.nodes, *run.on}
+        session = replace(session, chosen=tuple(each for each in session.chosen if each in its))
+    return replace(session, policy=begun.over(session.policy))
 
 
 def _waits(run: Run) -> bool:

@@ -26,6 +26,7 @@ FOUND_IN: Dict[str, Tuple[str, str]] = {
     "journal": ("commands_look", "journal"),
     "conflicts": ("commands_look", "conflicts"),
     "value": ("value", "value"),
+    "begun_as": ("commands_look", "begun_as"),
     "verify": ("verify", "verify"),
     "stage": ("commands_stage", "stage"),
     "check": ("commands_check", "check"),

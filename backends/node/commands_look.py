@@ -1,4 +1,4 @@
-"""Commands that only look: the facts, a watch, the journal, what lies among the conflicts."""
+"""Commands that only look: the facts, a watch, the journal, how a run was begun, the conflicts."""
 
 from backends.node import conflicts as kept_aside
 from backends.node import watch as watching
@@ -25,6 +25,16 @@ def journal(call: Call) -> Answer:
     if outcome == "failed":
         return outcome, wire.problem("driver-gone", "the updater died while it was followed")
     return outcome, None
+
+
+def begun_as(call: Call) -> Answer:
+    """What the operator's side wrote down of a run when it staged; null where it did not."""
+    try:
+        found = read_json(call.places.run) or {}
+    except wire.WireError:
+        found = {}
+    call.send({"t": "begun_as", "run": found if found.get("run") == call.args["run"] else None})
+    return OK
 
 
 def conflicts(call: Call) -> Answer:

@@ -32,12 +32,13 @@ COMMANDS = (
     "restart",
     "verify",
     "value",
+    "begun_as",
     "conflicts",
     "journal",
     "clean",
 )
 
-READ_ONLY = frozenset(["status", "watch", "value", "journal", "conflicts"])
+READ_ONLY = frozenset(["status", "watch", "value", "begun_as", "journal", "conflicts"])
 """Commands that write nothing, recover nothing and leave no file behind."""
 
 STAYING = frozenset(["status", "journal", "check", "conflicts"])

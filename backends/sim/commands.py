@@ -320,6 +320,7 @@ _COMMANDS: dict[str, Callable[[Call], Answer | Answering]] = {
     "restart": restarting.restart,
     "verify": verify.verify,
     "value": reading.value,
+    "begun_as": reading.begun_as,
     "conflicts": lambda call: OK,
     "journal": looking.follow,
     "clean": keeping.clean,

@@ -35,6 +35,13 @@ def _value(call: Call, name: str, how: dict[str, Any]) -> object:
     return node.values.get(name, {"unknown": "a simulated node was told no value of this name"})
 
 
+def begun_as(call: Call) -> Answer:
+    """What was written down of a run when it was staged."""
+    found = call.disk.run or {}
+    call.send({"t": "begun_as", "run": found if found.get("run") == call.args["run"] else None})
+    return OK
+
+
 def finality(call: Call) -> Answer:
     """Say what would become final here, what is freed, and how the time since accept was."""
     disk, opened = call.disk, call.disk.active

@@ -39,7 +39,7 @@ def settle(cluster: Cluster) -> Cluster:
 @pytest.fixture
 def make_settled(make_cluster: Callable[..., Cluster]) -> Callable[..., Cluster]:
     """Makes what `settled` is, with a policy of the test's own."""
-    return lambda **policy: settle(make_cluster(**policy))
+    return lambda nodes=1, **policy: settle(make_cluster(nodes, **policy))
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ import itertools
 import json
 import os
 import re
+import shutil
 import signal
 import time
 from collections.abc import Callable
@@ -148,6 +149,24 @@ def test_the_run_pauses_after_the_first_node_and_the_same_command_goes_on(
     second = cluster.upgrade("4.11.0")
     assert second.status == 0, second
     assert cluster.status()["verdict"]["kind"] == "ready_to_finalize"
+
+
+def test_j2_another_workstation_takes_up_the_nodes_and_the_pace_that_were_meant(
+    make_settled: Callable[..., Cluster],
+) -> None:
+    """Nothing of the run is known there: the nodes tell for which of them it was begun."""
+    cluster = make_settled(nodes=3)
+    begun = cluster.upgrade("4.12.0", "-n", "n1,n2", "--pause", "all")
+    assert begun.status == 10, begun
+    shutil.rmtree(cluster.top / "operator")
+    words = ("resume", str(cluster.file), str(cluster.releases["4.12.0"]), "--yes", "--json")
+    ran = cluster.run(*words)
+    assert ran.status == 0, ran
+    assert f"run {ran.lines[-1]['run']}: upgrade to 4.12.0" in begun.said
+    running = {each["name"]: each["running"] for each in cluster.status()["nodes"]}
+    assert running == {"n1": "4.12.0", "n2": "4.12.0", "n3": "4.11.0"}
+    report = cluster.run("report", str(cluster.file), "--json").json
+    assert report["plan"]["policy"]["pause"] == "all"
 
 
 @pytest.mark.drill

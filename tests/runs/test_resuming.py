@@ -8,7 +8,10 @@ import pytest
 
 from app.runs.keeping import locked, orders_of
 from app.runs.resuming import begun_run
+from backends.domain.policy import Pause, Policy, Skip
 from backends.domain.problem import LiftlockError
+from backends.engine.begun import begun_as
+from backends.engine.reading import NO_SENSE
 from backends.store.orders import Order, OrderKind
 from tests.domain.nodes import transaction, upgraded
 from tests.runs.pretended import Theatre, session
@@ -48,3 +51,35 @@ def test_an_order_of_before_the_lock_is_gone_and_one_of_after_it_stays(
         assert orders_of(about).is_taken(stale)
         orders_of(about).give(order)
         assert orders_of(about).waiting() is not None
+
+
+def test_how_a_run_was_begun_is_over_the_policy_of_the_cluster_file() -> None:
+    written = {"batch": 2, "pause": "all", "downgrade": "", "reinstall": "why", "skips": ()}
+    begun = begun_as(["n1", "n\x1b[2J2"], written)
+    assert begun.nodes[0] == "n1"
+    assert "\x1b" not in begun.nodes[1]
+    policy = begun.over(Policy(batch=7, pause=Pause.NONE, skips=(Skip("x", "y"),)))
+    assert (policy.batch, policy.pause, policy.reinstall, policy.skips) == (
+        2,
+        Pause.ALL,
+        "why",
+        (),
+    )
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"batch": 0},
+        {"batch": "2"},
+        {"batch": True},
+        {"pause": "never"},
+        {"downgrade": None},
+        {"skips": ["x"]},
+        {"skips": 7},
+    ],
+)
+def test_how_a_run_was_begun_is_taken_apart_as_a_claim(wrong: dict[str, Any]) -> None:
+    written = {"batch": 2, "pause": "all", "downgrade": "", "reinstall": "", "skips": (), **wrong}
+    with pytest.raises(NO_SENSE):
+        begun_as(["n1"], written)

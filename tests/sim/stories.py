@@ -362,6 +362,16 @@ def valued(side: Side) -> None:
     assert "unknown" in side.ask("value", "stopped", name="version").all("value")[0]["value"]
 
 
+def begun_by_another(side: Side) -> None:
+    """Whoever takes a run up can read how it was begun, while it is the newest that staged."""
+    assert side.ask("begun_as", "of nothing", run=RUN).all("begun_as")[0]["run"] is None
+    adopted(side)
+    side.begin(NEW)
+    side.until_healthy()
+    assert side.ask("begun_as", run=RUN).all("begun_as")[0]["run"]["run"] == RUN
+    assert side.ask("begun_as", "another", run="x").all("begun_as")[0]["run"] is None
+
+
 def configured_anew(side: Side) -> None:
     """Other configuration alone: staged beside, installed, taken back, installed, final."""
     first = Beacon("1.0", fetched={"etc/main": b"1\n", "VERSION": b"1.0\n\n"})

@@ -67,6 +67,7 @@ def kind(message: dict[str, object]) -> object:
         stories.configuration_staged,
         stories.restarted,
         stories.valued,
+        stories.begun_by_another,
         pytest.param(stories.configured_anew, marks=pytest.mark.drill),
         pytest.param(stories.configuration_refused, marks=pytest.mark.drill),
         pytest.param(stories.said_twice, marks=pytest.mark.drill),
