@@ -14,11 +14,12 @@ from app.headless.say import out, show_status, talk
 from app.headless.upgrading import meant_by, shut
 from app.headless.whole import write_whole
 from app.headless.work import drive, open_cluster
+from app.history.last_time import last_time
 from app.runs.keeping import today
 from app.runs.looking import chosen, look
 from app.runs.reviewed import as_json
 from app.runs.upgrading import open_for, plan_from
-from app.session import Session
+from app.session import Session, open_book
 from backends.domain.conflicts import Conflict
 from backends.domain.drift import Drift
 from backends.domain.facts import NodeReading
@@ -61,7 +62,9 @@ def plan(options: Options, release: Path, meant: Meant, file: Path | None = None
         if not gate.is_open:
             raise shut(gate)  # its lines, for who sees no screen
     else:
-        out([*plan_lines.plan(made), "", *plan_lines.gate(gate)])
+        with open_book(session.state_dir) as book:
+            last = last_time(book, session.cluster.name, session.profile.name)
+        out([*plan_lines.plan(made, last=last), "", *plan_lines.gate(gate)])
     if verdict.nodes_read < verdict.nodes_total:
         talk([f"not certain: {verdict.nodes_read} of {verdict.nodes_total} read"])
         return Exit.UNREACHABLE

@@ -1,13 +1,14 @@
 """A plan and its gate, line by line."""
 
 from app.headless.lines import wrapped
+from app.history.last_time import LastTime
 from backends.domain.gates import Gate
 from backends.domain.plan import NodePlan, Plan
 from backends.domain.states import Phase
 
 
-def plan(found: Plan, until: Phase = Phase.FINALIZE) -> list[str]:
-    """The plan, step by step, as it will be carried out, up to a phase."""
+def plan(found: Plan, until: Phase = Phase.FINALIZE, last: LastTime | None = None) -> list[str]:
+    """The plan, step by step, as it will be carried out, up to a phase; and how long it took."""
     phases = [*Phase]
     phases = phases[: phases.index(until) + 1]
     lines = [
@@ -17,6 +18,7 @@ def plan(found: Plan, until: Phase = Phase.FINALIZE) -> list[str]:
         f"  updater  {found.updater_digest}",
         f"  pace     batch {found.policy.batch}, pause {found.policy.pause}, accept "
         f"{found.policy.accept}, nobody there: {found.policy.if_operator_vanishes}",
+        *(wrapped(f"  earlier  {last.words()}", " " * 11) if last else ()),
         *(f"  note     {note}" for note in found.notes),
     ]
     if found.batches:

@@ -204,7 +204,14 @@ async def _agree(options: Options, prepared: Prepared, until: Phase) -> None:
         left = ()  # they are left alone
     if until is Phase.STAGE:
         gate = None
-    talk([*plan_lines.plan(made, until), "", *(plan_lines.gate(gate) if gate else ()), ""])
+    talk(
+        [
+            *plan_lines.plan(made, until, prepared.last_time),
+            "",
+            *(plan_lines.gate(gate) if gate else ()),
+            "",
+        ]
+    )
     if gate is not None and not gate.is_open and not left:
         raise shut(gate)
     first = f"Bring {', '.join(left)} back to rest first, then upgrade" if left else "Upgrade"

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from app.history.last_time import LastTime, last_time
 from app.runs.keeping import (
     about,
     always_ended,
@@ -62,6 +63,9 @@ class Prepared:
 
     left: tuple[str, ...]
     """The nodes whose updater died in the middle: they are brought to rest first."""
+
+    last_time: LastTime | None = None
+    """How long it took before, where that is known."""
 
     @property
     def fresh(self) -> tuple[NodePlan, ...]:
@@ -166,6 +170,7 @@ async def prepare(
         target=target,
         gate=before_upgrade(readings, target, session.name) if asked else None,
         left=tuple(_left_in_the_middle(session, readings)),
+        last_time=last_time(book, session.cluster.name, session.profile.name),
     )
 
 

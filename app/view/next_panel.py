@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from app.runs.upgrading import Prepared
 from app.state import Run, Stage
 from app.view.words import count
 from backends.domain.gates import ConditionState, Gate
@@ -41,7 +42,7 @@ def lines_of(run: Run) -> list[Line]:
     made = run.prepared.plan
     if run.stage is Stage.READY:
         again = [line((run.again, Tone.WARN)), ()] if run.again else []
-        return [*again, *_overview(made, run.prepared.gate)]
+        return [*again, *_overview(run.prepared)]
     if run.upcoming is None:
         return []
     return [*_upcoming(made, run.upcoming), *_warnings(run)]
@@ -60,7 +61,8 @@ def gate_lines(gate: Gate) -> list[Line]:
     return found
 
 
-def _overview(made: Plan, gate: Gate | None) -> list[Line]:
+def _overview(prepared: Prepared) -> list[Line]:
+    made, gate, last = prepared.plan, prepared.gate, prepared.last_time
     todo = [item for item in made.nodes if item.steps]
     found = [
         line(
@@ -75,6 +77,7 @@ def _overview(made: Plan, gate: Gate | None) -> list[Line]:
         ),
         line(f"batch {made.policy.batch}, pause {made.policy.pause}, accept {made.policy.accept}"),
         line(f"nobody there in a trial: {made.policy.if_operator_vanishes}"),
+        *([line((f"earlier  {last.words()}", Tone.QUIET))] if last else ()),
         *(line((note, Tone.WARN)) for note in made.notes),
         (),
         line(("1 preflight", Tone.STRONG), "  looks at every node; nothing is changed"),
