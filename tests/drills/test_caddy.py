@@ -10,7 +10,7 @@ from tests.drills.sshd import Operator, Sshd
 from tests.support.cluster import Ran
 from tests.support.mirror import a_mirror
 
-pytestmark = [pytest.mark.drill, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.drill, pytest.mark.timeout(900)]
 
 OLD, NEW = "2.10.2", "2.11.1"
 BROKEN = "respond /hello {"

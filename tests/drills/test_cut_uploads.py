@@ -13,7 +13,7 @@ from backends.node import wire
 from backends.transport import ssh
 from tests.drills.sshd import Operator, SshCluster, Sshd
 
-pytestmark = [pytest.mark.drill, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.drill, pytest.mark.timeout(900)]
 
 CUTS = 20
 FILES, SIZE = 40, 50_000

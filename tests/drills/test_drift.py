@@ -15,7 +15,7 @@ from tests.drills.sshd import Operator, SshCluster, Sshd
 from tests.support.node import wait_until
 from tests.support.pseudoterminal import Pseudoterminal
 
-pytestmark = [pytest.mark.drill, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.drill, pytest.mark.timeout(900)]
 
 RELEASE = "2.0"
 PERIOD = 1.0

@@ -11,7 +11,7 @@ from tests.drills.sshd import Operator, Sshd
 from tests.drills.stream import flowing, lose_one, lost, replicas
 from tests.support.cluster import Ran
 
-pytestmark = [pytest.mark.drill, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.drill, pytest.mark.timeout(900)]
 
 OLD, NEW = "2.12.8", "2.15.1"
 ALONE = {frozenset[str](), frozenset({"n1"}), frozenset({"n2"}), frozenset({"n3"})}

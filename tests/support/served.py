@@ -151,7 +151,8 @@ def wired(demo: Served, name: str) -> Iterator[tuple[Path, Callable[[str], None]
     """A cluster file whose only node is reached over a wire of the test's; what can be done to it.
 
     `do("go_dead")`: nothing passes any more on the connections that there are, new ones are fine.
-    `do("cut")`: they are cut.
+    `do("cut")`: they are cut. The times are those of a cluster, and not of a show: it may take a
+    while on a busy machine until somebody is there again.
     """
     port = int(re.findall(r"port = (\d+)", demo.file.read_text())[0])
     relay = Relay(port)
@@ -166,6 +167,8 @@ def wired(demo: Served, name: str) -> Iterator[tuple[Path, Callable[[str], None]
         changes = {
             'known_hosts = ".*"': f'known_hosts = "{path.name}"',
             rf"port = {port}": f"port = {relay.port}",
+            'healthy_deadline = ".*"': 'healthy_deadline = "30s"',
+            'accept_window = ".*"': 'accept_window = "90s"',
         }
         file = demo.variant(f"{name}.toml", changes)
         yield file, lambda what: loop.call_soon_threadsafe(getattr(relay, what)) and None
