@@ -112,6 +112,27 @@ def test_finalize_is_refused_while_an_accepted_node_does_not_serve(settled: Clus
 
 
 @pytest.mark.drill
+def test_p05_a_way_back_that_is_not_whole_is_refused_while_the_new_version_serves(
+    settled: Cluster,
+) -> None:
+    assert settled.upgrade("4.12.0").status == 0
+    old = settled.top / "n1/opt/beacon/4.11.0/beacon.py"
+    whole = old.read_bytes()
+    old.write_bytes(whole + b"#")
+    ran = settled.run("rollback", str(settled.file), "--yes", "--json")
+    assert ran.status == 4, ran
+    (node,) = ran.lines[-1]["nodes"]
+    assert (node["result"], node["problem"]["code"]) == ("refused", "old-version-changed")
+    assert "changed: beacon.py" in node["problem"]["evidence"]
+    status = settled.status()
+    assert status["verdict"]["kind"] == "ready_to_finalize"
+    assert (status["nodes"][0]["running"], status["nodes"][0]["health"]) == ("4.12.0", "healthy")
+    old.write_bytes(whole)
+    assert settled.run("rollback", str(settled.file), "--yes").status == 0
+    assert settled.status()["nodes"][0]["running"] == "4.11.0"
+
+
+@pytest.mark.drill
 def test_what_is_there_already_is_looked_at_before_it_is_called_there(settled: Cluster) -> None:
     """Z10: verified and left alone, by content and by service."""
     assert settled.upgrade("4.12.0").status == 0
