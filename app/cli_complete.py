@@ -5,7 +5,6 @@ the command itself will say what is wrong with it.
 """
 
 import os
-import tomllib
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -14,8 +13,6 @@ import click
 from click.shell_completion import CompletionItem
 
 _MOST_RUNS = 50
-_LARGEST = 4 << 20
-"""As the reader of settings has it: a larger file is none of ours."""
 
 
 def clusters(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
@@ -60,27 +57,17 @@ def runs(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Co
 
 def cluster_names() -> list[str]:
     """The cluster files that can be meant by a name."""
+    from backends.settings.find import known_clusters
     from backends.settings.locations import config_dir
 
-    found = {}
-    for folder in (Path.cwd(), config_dir()):
-        with suppress(OSError):
-            for path in sorted(folder.glob("*.toml")):
-                if path.stem not in found and _is_cluster(_read(path)):
-                    found[path.stem] = path
-    return list(found)
+    return known_clusters((Path.cwd(), config_dir()))
 
 
 def _cluster(ctx: click.Context) -> dict[str, Any]:
+    from backends.settings.find import glanced
+
     path = _file(ctx)
-    found = _read(path) if path is not None else {}
-    return found if _is_cluster(found) else {}
-
-
-def _is_cluster(found: dict[str, Any]) -> bool:
-    if not all(isinstance(found.get(key), dict) for key in ("cluster", "nodes")):
-        return False
-    return all(isinstance(each, dict) for each in found["nodes"].values())
+    return glanced(path) if path is not None else {}
 
 
 def _file(ctx: click.Context) -> Path | None:
@@ -99,12 +86,3 @@ def _file(ctx: click.Context) -> Path | None:
             config_dir=config_dir(),
         )
     return None
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        if not path.is_file() or path.stat().st_size > _LARGEST:
-            return {}
-        return tomllib.loads(path.read_text("utf-8-sig"))
-    except (OSError, ValueError, RecursionError):
-        return {}

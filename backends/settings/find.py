@@ -1,12 +1,18 @@
 """Which cluster file is meant when somebody types a name, a path or nothing."""
 
+import tomllib
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from backends.domain.problem import Exit, LiftlockError, Problem
 
 DEFAULT_FILE = "cluster.toml"
 VARIABLE = "LIFTLOCK_CLUSTER"
+
+_LARGEST = 4 << 20
+"""As the reader of settings has it: a larger file is none of ours."""
 
 
 def find_cluster(
@@ -38,6 +44,28 @@ def find_cluster(
     )
 
 
+def known_clusters(folders: Iterable[Path]) -> list[str]:
+    """The names that cluster files in these folders have, the nearest folder's first."""
+    found: dict[str, None] = {}
+    for folder in folders:
+        with suppress(OSError):
+            found |= {path.stem: None for path in sorted(folder.glob("*.toml")) if glanced(path)}
+    return list(found)
+
+
+def glanced(path: Path) -> dict[str, Any]:
+    """What a cluster file says, unchecked; empty where it is none, or cannot be read."""
+    try:
+        if not path.is_file() or path.stat().st_size > _LARGEST:
+            return {}
+        found = tomllib.loads(path.read_text("utf-8-sig"))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    if not all(isinstance(found.get(key), dict) for key in ("cluster", "nodes")):
+        return {}
+    return found if all(isinstance(each, dict) for each in found["nodes"].values()) else {}
+
+
 def _named(argument: str, origin: str, cwd: Path, config_dir: Path) -> Path:
     if "/" in argument or argument.endswith(".toml"):
         path = cwd / Path(argument).expanduser()
@@ -55,7 +83,7 @@ def _missing(what: str, tried: Iterable[Path], folders: Iterable[Path]) -> Liftl
     # It loads pydantic, which completion does without.
     from backends.settings.toml_keys import nearest
 
-    known = sorted({path.stem for folder in folders for path in folder.glob("*.toml")})
+    known = known_clusters(folders)
     near = nearest(Path(what.split(" ")[0]).stem, known)
     if near:
         advice = f"Did you mean {near}?"

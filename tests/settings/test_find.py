@@ -7,6 +7,8 @@ import pytest
 from backends.domain.problem import Exit, LiftlockError, Problem
 from backends.settings.find import find_cluster
 
+CLUSTER = '[cluster]\nname = "harbor"\n[nodes]\nn1 = {}\n'
+
 
 @pytest.fixture
 def cwd(tmp_path: Path) -> Path:
@@ -68,8 +70,17 @@ def test_nothing_named_and_nothing_here_says_what_to_do(cwd: Path, config: Path)
     assert "liftlock init NAME" in problem.advice
 
 
+def test_only_cluster_files_are_known(cwd: Path, config: Path) -> None:
+    (config / "harbor.toml").write_text(CLUSTER)
+    (cwd / "pyproject.toml").write_text('[project]\nname = "x"\n')
+    (cwd / "beacon.toml").write_text('[product]\nname = "beacon"\n')
+    (cwd / "broken.toml").write_text("[cluster")
+    problem = refused("zzz", cwd, config)
+    assert problem.advice == "Known here: harbor."
+
+
 def test_a_misspelt_name_gets_the_nearest_one(cwd: Path, config: Path) -> None:
-    (config / "harbor.toml").touch()
+    (config / "harbor.toml").write_text(CLUSTER)
     problem = refused("habror", cwd, config)
 
     assert problem.code == "cluster-missing"
