@@ -121,17 +121,18 @@ async def how_it_was_begun(session: Session, book: Book, run: Begun) -> BegunAs 
     plan = book.plan(run.run)
     if isinstance(plan.get("policy"), dict):
         return begun_as([item["node"] for item in plan["nodes"]], plan["policy"])
-    found: BegunAs | Problem | None = None
+    unheard: Problem | None = None
     for name in run.on:
         found = await how_begun(session.contacts[name], run.run)
         if isinstance(found, BegunAs):
             return found
-    if isinstance(found, Problem):
+        unheard = unheard or found
+    if unheard is not None:
         raise LiftlockError(
             Problem(
                 "not-known-how-begun",
                 f"It is not known for which nodes run {run.run} was begun, nor at which pace.",
-                f"{found.code}: {found.summary} {found.evidence}".strip(),
+                f"{unheard.code}: {unheard.summary} {unheard.evidence}".strip(),
                 "Name the nodes and the pace: liftlock upgrade takes the run up, too, with -n, "
                 "--batch and --pause.",
             ),

@@ -132,6 +132,19 @@ def settle(transaction: Transaction) -> List[str]:
     return failures
 
 
+def missing(records: List[Dict[str, Any]]) -> List[str]:
+    """Which copies are not what was copied, before one is put back; it reads all of them."""
+    found = []
+    for path, store, digest in copied(records):
+        try:
+            is_whole = digest is None or digest == images.tree_digest(store)
+            why = "" if is_whole else "its copy is gone or was changed"
+        except OSError as error:
+            why = str(error)
+        found += ["%s: %s" % (path, why)] if why else []
+    return found
+
+
 def choice(transaction: Transaction) -> str:
     """`keep` or `restore`, as a person said, else as the profile does."""
     said = standing.last(transaction.records, "CHOICE", "ROLLBACK") or {}

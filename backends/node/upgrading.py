@@ -194,7 +194,7 @@ def roll_back(call: Call) -> Answer:
                 _data_in_words(opened),
                 "say --data keep or --data restore",
             )
-        _refuse_nothing_to_go_back_to(opened)
+        _refuse_nothing_to_go_back_to(opened, chosen)
         _be_taken_up(call, opened, standing.why_not_roll_back)
         said = wire.request_of(call.args)
         reason = opened.decide(
@@ -212,7 +212,7 @@ def roll_back(call: Call) -> Answer:
     return _carry_out(call)
 
 
-def _refuse_nothing_to_go_back_to(opened: transaction.Transaction) -> None:
+def _refuse_nothing_to_go_back_to(opened: transaction.Transaction, chosen: Optional[str]) -> None:
     """What was accepted serves: it is not stopped for an old version that cannot come back.
 
     In a trial the way back begins by itself sooner or later, and ends with what is missing.
@@ -220,6 +220,8 @@ def _refuse_nothing_to_go_back_to(opened: transaction.Transaction) -> None:
     if standing.decision(opened.records) != "ACCEPT":
         return
     found = rollback.missing(opened)
+    if chosen == "restore":
+        found += data.missing(opened.records)
     if found:
         raise Refused(
             "old-version-changed",

@@ -14,6 +14,7 @@ import pytest
 from backends.node import copying, data, images
 from tests.support.beacon import Beacon
 from tests.support.node import Node, a_node, picture, settled
+from tests.support.raising import says
 
 NEW = Beacon("2.0")
 
@@ -101,6 +102,29 @@ def test_data_is_put_back_to_the_byte_and_the_newer_is_set_aside(kept: Node) -> 
     assert [path for path in sorted(moved) if "/var/" in path] == [
         str(kept.top / "var" / name) for name in ("db", "queue")
     ]
+
+
+@pytest.mark.drill
+def test_p05_a_copy_that_is_not_what_was_copied_stops_nothing(
+    kept: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = db(kept)
+    kept.accepted(writes(kept))
+    serving = kept.wait_for(lambda facts: not facts["transaction"]["driver"])["start_id"]
+    (store,) = (kept.top / "var" / ".liftlock" / "data").iterdir()
+    aside = store.rename(kept.top / "aside")
+    refused = kept.ask("rollback", why="drill", data="restore")
+    assert refused.code == "old-version-changed"
+    assert f"{kept.top}/var/db: its copy is gone" in refused.end["problem"]["evidence"]
+    facts = kept.facts()
+    assert (facts["state"], facts["start_id"]) == ("accepted", serving)
+    with monkeypatch.context() as patched:
+        patched.setattr(data.images, "tree_digest", says(PermissionError(13, "not for us")))
+        assert "not for us" in data.missing(kept.records())[0]
+    aside.rename(store)
+    assert kept.ask("rollback", why="drill", data="restore").outcome == "ok"
+    kept.wait_for(lambda facts: facts["transaction"] is None)
+    assert db(kept) == before
 
 
 @pytest.mark.drill
