@@ -37,6 +37,9 @@ class Pretended:
         """What every node of the cluster was asked that changes it, in order."""
 
         self.reading = reading or old(name)
+        self.begun: Answer = Answer(Outcome.OK, None, ({"t": "begun_as", "run": None},))
+        """What it answers to how a run was begun."""
+
         self.on_recovery: Callable[[str, str], None] = lambda node, text: None
         self.healthy = True
         self.sick_reads = 0.0
@@ -76,6 +79,8 @@ class Pretended:
         return FINE
 
     async def ask(self, command: str, **args: object) -> Answer:
+        if command == "begun_as":
+            return self.begun
         self.said.append(f"{command} {self.node}")
         if command == "install" and self.unheard is not Outcome.OK:
             return Answer(self.unheard, Problem("lost", f"{self.node}: what came of it?"), ())

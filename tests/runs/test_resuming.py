@@ -7,9 +7,11 @@ from typing import Any
 import pytest
 
 from app.runs.keeping import locked, orders_of
-from app.runs.resuming import begun_run
+from app.runs.resuming import Begun, begun_run, how_it_was_begun
 from backends.domain.policy import Pause, Policy, Skip
-from backends.domain.problem import LiftlockError
+from backends.domain.problem import Exit, LiftlockError, Problem
+from backends.domain.states import Outcome
+from backends.engine.answer import Answer
 from backends.engine.begun import begun_as
 from backends.engine.reading import NO_SENSE
 from backends.store.orders import Order, OrderKind
@@ -65,6 +67,43 @@ def test_how_a_run_was_begun_is_over_the_policy_of_the_cluster_file() -> None:
         "why",
         (),
     )
+
+
+WRITTEN = {"batch": 2, "pause": "all", "downgrade": "", "reinstall": "", "skips": ()}
+SILENT = Answer(Outcome.UNREACHABLE, Problem("dead-link", "n1: no word"), ())
+NO_SENSE_AT_ALL = Answer(Outcome.OK, None, ({"t": "begun_as", "run": {"nodes": 7}},))
+
+
+async def test_j2_a_node_tells_how_its_run_was_begun_where_the_history_does_not(
+    theatre: Make,
+) -> None:
+    here = theatre(opened("n1"), opened("n2"))
+    run = Begun("1120-k7f", "2.0", "d", "ann@jump", ("n1", "n2"))
+    about = session(here.nodes)
+    assert await how_it_was_begun(about, here.book, run) is None
+    told = {"t": "begun_as", "run": {"nodes": ["n2"], "policy": WRITTEN}}
+    here.nodes["n2"].begun = Answer(Outcome.OK, None, (told,))
+    for first in (SILENT, NO_SENSE_AT_ALL):
+        here.nodes["n1"].begun = first
+        found = await how_it_was_begun(about, here.book, run)
+        assert found is not None
+        assert found.nodes == ("n2",)
+
+
+@pytest.mark.parametrize(
+    ("answer", "code"), [(SILENT, "dead-link"), (NO_SENSE_AT_ALL, "bad-answer")]
+)
+async def test_where_a_node_does_not_say_how_its_run_was_begun_nothing_goes_on(
+    theatre: Make, answer: Answer, code: str
+) -> None:
+    here = theatre(opened("n1"), opened("n2"))
+    here.nodes["n1"].begun = answer
+    run = Begun("1120-k7f", "2.0", "d", "ann@jump", ("n1", "n2"))
+    with pytest.raises(LiftlockError) as refused:
+        await how_it_was_begun(session(here.nodes), here.book, run)
+    assert refused.value.exit_code is Exit.UNREACHABLE
+    assert refused.value.problem.code == "not-known-how-begun"
+    assert code in refused.value.problem.evidence
 
 
 @pytest.mark.parametrize(
