@@ -9,14 +9,18 @@ import argparse
 import multiprocessing
 import os
 import shutil
+import sys
 import tempfile
 import time
 import traceback
 from concurrent.futures import Future, ProcessPoolExecutor, wait
+from functools import partial
 from pathlib import Path
 
 from tests.faults.goals import Goal, Unit, goals
 from tests.faults.sweeps import Tally
+
+_LONG_SECONDS = 300.0
 
 
 def main() -> int:
@@ -71,6 +75,8 @@ def _show(
     begun: list[tuple[Goal, list[Future[tuple[Tally, float]]]]] = []
     for goal in sorted(chosen, key=lambda goal: not goal.alone):
         units = [_begin(pools[goal.waits], unit, top, sample) for unit in goal.units]
+        for unit in units:
+            unit.add_done_callback(partial(_tell, goal.name))
         begun.append((goal, units))
         if goal.alone:
             wait(units)
@@ -102,6 +108,16 @@ def _work(unit: Unit, top: Path, sample: int) -> tuple[Tally, float]:
         return Tally(0, [traceback.format_exc()]), time.monotonic() - started
     finally:
         shutil.rmtree(top)
+
+
+def _tell(name: str, unit: "Future[tuple[Tally, float]]") -> None:
+    """Say at once what a part took minutes to find out: the line of its goal may be hours away."""
+    if unit.cancelled() or unit.exception() is not None:
+        return  # the table says so
+    tally, took = unit.result()
+    if took > _LONG_SECONDS:
+        found = f"{tally.cases} cases, {len(tally.bad)} bad, {took:.0f} s"
+        print(f"  a part of {name}: {found}", file=sys.stderr, flush=True)
 
 
 def _sum(units: "list[Future[tuple[Tally, float]]]") -> tuple[Tally, float]:
