@@ -2,7 +2,7 @@
 
 A pytest plugin (`-p tests.support.traced`), and the command line (`-m tests.support.traced`).
 What is packed differs from the real updater in its first lines only: they start the measurement
-and take the modules from their files. Other Pythons than this one, for which there is no coverage
+and take the modules from their files, all of them, whatever a command needs. Other Pythons than this one, for which there is no coverage
 here, get the real one.
 """
 
@@ -29,7 +29,9 @@ if sys.version_info[:2] == {version!r}:
     os.environ["COVERAGE_FILE"] = {data!r}
     import coverage
     coverage.process_startup()
-    import backends.node.main
+    from backends.node import commands, drivers, main, tick
+    for each in commands.FOUND_IN:
+        commands.load(each)
     del sys.path[:{count}]
 """
 
