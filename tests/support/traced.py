@@ -2,8 +2,8 @@
 
 A pytest plugin (`-p tests.support.traced`), and the command line (`-m tests.support.traced`).
 What is packed differs from the real updater in its first lines only: they start the measurement
-and take the modules from their files, all of them, whatever a command needs. Other Pythons than this one, for which there is no coverage
-here, get the real one.
+and take the modules from their files, all of them, whatever a command needs. Other Pythons than
+this one, for which there is no coverage here, get the real one.
 """
 
 import hashlib
