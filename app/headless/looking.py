@@ -14,7 +14,7 @@ from app.headless.say import out, show_status, talk
 from app.headless.upgrading import meant_by, shut
 from app.headless.whole import write_whole
 from app.headless.work import drive, open_cluster
-from app.history.last_time import last_time
+from app.history.last_time import LastTime, last_time
 from app.runs.keeping import today
 from app.runs.looking import chosen, look
 from app.runs.reviewed import as_json
@@ -24,7 +24,7 @@ from backends.domain.conflicts import Conflict
 from backends.domain.drift import Drift
 from backends.domain.facts import NodeReading
 from backends.domain.gates import before_upgrade
-from backends.domain.problem import Exit, Problem
+from backends.domain.problem import Exit, LiftlockError, Problem
 from backends.domain.verdict import Verdict, decide
 from backends.engine.conflicting import conflicts_of
 from backends.engine.planner import new_run, target_of
@@ -62,13 +62,24 @@ def plan(options: Options, release: Path, meant: Meant, file: Path | None = None
         if not gate.is_open:
             raise shut(gate)  # its lines, for who sees no screen
     else:
-        with open_book(session.state_dir) as book:
-            last = last_time(book, session.cluster.name, session.profile.name)
+        last = _last_time(session)
         out([*plan_lines.plan(made, last=last), "", *plan_lines.gate(gate)])
     if verdict.nodes_read < verdict.nodes_total:
         talk([f"not certain: {verdict.nodes_read} of {verdict.nodes_total} read"])
         return Exit.UNREACHABLE
     return Exit.OK if gate.is_open else Exit.REFUSED
+
+
+def _last_time(session: Session) -> LastTime | None:
+    """How long it took before; a plan is also shown where the history cannot be read."""
+    if not (session.state_dir / "history.sqlite3").exists():
+        return None  # looking makes no file
+    try:
+        with open_book(session.state_dir) as book:
+            return last_time(book, session.cluster.name, session.profile.name)
+    except LiftlockError as error:
+        talk([f"how long it took before is not known: {error.problem.summary}"])
+        return None
 
 
 def stages(options: Options) -> int:

@@ -6,6 +6,7 @@ stands in the plan.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Final
 
 from backends.domain.states import Phase
@@ -14,6 +15,9 @@ from backends.store.book import Book, Entry
 
 _LOOKED_AT = 20
 """Runs: further back nobody remembers what was different then."""
+
+_READ = 3
+"""Upgrades of those whose lines are read: a large one has tens of thousands."""
 
 _BY_US: Final = (Phase.STAGE, Phase.CHECK)
 """Timed from begin to end by the operator's clock; the others by what the node's journal says."""
@@ -40,9 +44,12 @@ class LastTime:
 
 def last_time(book: Book, cluster: str, product: str) -> LastTime | None:
     """The newest run of this product on this cluster that has something to say about it."""
-    for run in book.runs(cluster, _LOOKED_AT):
-        if run.kind != "upgrade" or run.product != product or run.ended is None:
-            continue
+    upgrades = (
+        run
+        for run in book.runs(cluster, _LOOKED_AT)
+        if (run.kind, run.product) == ("upgrade", product) and run.ended is not None
+    )
+    for run in islice(upgrades, _READ):
         entries = book.entries(run.id)
         accepted = _accepted(entries)
         seconds = _longest(entries, accepted)
@@ -52,10 +59,14 @@ def last_time(book: Book, cluster: str, product: str) -> LastTime | None:
 
 
 def _accepted(entries: Iterable[Entry]) -> frozenset[str]:
-    """The nodes that the run itself has brought to accepted: what went wrong says nothing."""
-    ends = [entry.data["nodes"] for entry in entries if "exit" in entry.data]
-    last = ends[-1] if ends else []
-    return frozenset(each["node"] for each in last if each["result"] == Result.ACCEPTED)
+    """The nodes that the run itself has brought to accepted: what went wrong says nothing.
+
+    What another version of this program has written otherwise says nothing, either.
+    """
+    ends = [entry.data.get("nodes") for entry in entries if "exit" in entry.data]
+    last = ends[-1] if ends and isinstance(ends[-1], list) else []
+    results = [(each.get("node"), each.get("result")) for each in last if isinstance(each, dict)]
+    return frozenset(str(node) for node, result in results if result == Result.ACCEPTED)
 
 
 def _longest(entries: Sequence[Entry], nodes: frozenset[str]) -> dict[Phase, float]:

@@ -126,6 +126,17 @@ def test_a_plan_that_cannot_be_written_leaves_what_was_there(shared: Cluster) ->
         assert ran.status == 2, ran
 
 
+def test_a_plan_is_shown_without_a_history_that_can_be_read(settled: Cluster) -> None:
+    history = settled.top / "operator" / "history.sqlite3"
+    history.unlink()
+    words = ("plan", str(settled.file), str(settled.releases["4.12.0"]))
+    assert settled.run(*words).status == 0
+    assert not history.exists()
+    history.write_bytes(b"no history\n" * 100)
+    ran = settled.run(*words)
+    assert (ran.status, "how long it took before is not known" in ran.said) == (0, True), ran
+
+
 def test_a_skip_is_named_reasoned_and_stays_red(settled: Cluster) -> None:
     settled.write_profile('[minimum]\nall = "majority"\n')
     ran = settled.upgrade("4.12.0")

@@ -96,3 +96,11 @@ def test_a_clock_that_was_set_back_meanwhile_says_nothing(book: Book) -> None:
     found = last_time(book, "harbor", "beacon")
     assert found is not None
     assert Phase.MONITOR not in found.seconds
+
+
+@pytest.mark.parametrize("nodes", [None, 7, "n1", [None, 7, {"node": "n1"}]])
+def test_what_another_version_wrote_otherwise_says_nothing(book: Book, nodes: object) -> None:
+    a_run(book)
+    data = {"exit": 0, "nodes": nodes}
+    book.record("1120-aaa", time=301.0, node="", phase=None, kind="run", text="x", data=data)
+    assert last_time(book, "harbor", "beacon") is None
