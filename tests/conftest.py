@@ -22,6 +22,7 @@ from tests.support.interpreters import (
     InterpreterError,
     missing_pythons,
     node_pythons,
+    put_this_python_first,
     summary,
 )
 
@@ -103,6 +104,7 @@ def _settle_environment() -> None:
         if name not in KEPT and (name in REMOVED or name.startswith(REMOVED_PREFIXES)):
             del os.environ[name]
     os.environ.update(SETTLED)
+    put_this_python_first()
     time.tzset()
     os.umask(0o022)
     _home_folder = Path(tempfile.mkdtemp(prefix="liftlock-homes-"))

@@ -52,6 +52,7 @@ def test_make_demo_there_and_back_by_keyboard_alone(window: Terminal, tmp_path: 
     window.presses("Down", "Enter")
     walk(window, "4.12.0")
     window.sees("READY TO FINALIZE 4.11.0 -> 4.12.0", "n1, n2, n3, n4, n5 on 4.12.0, accepted")
+    window.sees("n  finalize 4.12.0 for good")  # the run has ended
     window.presses("F")
     window.sees("way back afterwards: none")
     window.types("demo")

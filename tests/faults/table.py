@@ -19,6 +19,7 @@ from pathlib import Path
 
 from tests.faults.goals import Goal, Unit, goals
 from tests.faults.sweeps import Tally
+from tests.support.interpreters import put_this_python_first
 
 _LONG_SECONDS = 300.0
 
@@ -33,6 +34,7 @@ def main() -> int:
     chosen = [goal for goal in goals() if asked.only in goal.name]
     if not chosen:
         parser.error(f"no goal's name holds {asked.only!r}")
+    put_this_python_first()
     top = Path(tempfile.mkdtemp(prefix="liftlock-faults-", dir=fast_place()))
     try:
         return _run(chosen, asked.sample, asked.workers, top)

@@ -82,6 +82,15 @@ def summary() -> str:
     return f"node Pythons: {found}"
 
 
+def put_this_python_first() -> None:
+    """Let `python3` be the interpreter that runs the tests, where no other one is asked for.
+
+    The first on PATH may be a script that looks for a Python (pyenv's shims): 0.2 s of CPU at
+    every start of an updater.
+    """
+    os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+
+
 def _named() -> Iterator[Path]:
     for entry in filter(None, os.environ.get("LIFTLOCK_PYTHONS", "").split(os.pathsep)):
         path = Path(entry)
