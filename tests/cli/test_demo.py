@@ -313,7 +313,7 @@ def test_a_link_that_goes_in_the_middle_of_an_upgrade_is_replaced_and_the_upgrad
             _until(lambda: demo.verdict()[1] == "upgrading", 20)
             do(what)
             time.sleep(1.0)
-        run.join(60)
+        run.join(120)
         assert done
         assert done[0].status == 0, done[0]
         assert demo.verdict() == (10, "ready_to_finalize", "4.11.0", "4.12.0")
@@ -321,7 +321,7 @@ def test_a_link_that_goes_in_the_middle_of_an_upgrade_is_replaced_and_the_upgrad
 
 def _upgraded(file: Path, release: str) -> Ran:
     words = [sys.executable, "-m", "app", "upgrade", str(file), release, "--yes"]
-    run = subprocess.run(words, capture_output=True, text=True, timeout=120, check=False)
+    run = subprocess.run(words, capture_output=True, text=True, timeout=110, check=False)
     return Ran(run.returncode, run.stdout, run.stderr)
 
 
