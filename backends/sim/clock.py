@@ -48,6 +48,11 @@ class SimClock:
         self._timer_is_for = 0.0
         self._is_ringing = False
 
+    def run(self, pace: float) -> None:
+        """Let it run by itself from now on, whatever it did before."""
+        self._pace = pace
+        self._set_timer()
+
     @property
     def stands_still(self) -> bool:
         """Whether time passes only when somebody lets it."""

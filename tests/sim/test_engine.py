@@ -30,8 +30,16 @@ from backends.sim.cluster import ROLES, SimCluster
 from backends.store.book import Book, Start
 from backends.transport.payload import pack
 
-PACE = 1000.0
+PACE = 100.0
+"""Virtual seconds in a real one: an accept window of a minute lasts longer than any hiccup."""
 RUN = "1120-k7f"
+
+
+def ready() -> SimCluster:
+    """All nodes accepted; time goes on only when that is so."""
+    cluster = scenes.ready(SimClock())
+    cluster.clock.run(PACE)
+    return cluster
 
 
 def contacts(cluster: SimCluster, limits: Limits | None = None) -> dict[str, Contact]:
@@ -169,7 +177,7 @@ async def test_a_sick_release_ends_rolled_back_with_exit_5(tmp_path: Path, scrib
 
 
 async def test_acts_roll_back_what_was_accepted(scribe: Scribe) -> None:
-    cluster = scenes.ready(SimClock(pace=PACE))
+    cluster = ready()
     asked = contacts(cluster)
 
     async def yes(*said: object) -> bool:

@@ -22,7 +22,7 @@ from backends.sim.behaviour import NEVER_HEALTHY, Behaviour
 from backends.sim.clock import SimClock
 from backends.sim.cluster import SimCluster
 from backends.store.book import Book, Start
-from tests.sim.test_engine import PACE, RUN, contacts
+from tests.sim.test_engine import PACE, RUN, contacts, ready
 
 PATIENCE_SECONDS = 0.3
 
@@ -183,7 +183,7 @@ async def test_a_driver_that_died_is_told_and_the_next_act_brings_the_service_ba
 
 
 async def test_what_becomes_final_is_said_by_each_node() -> None:
-    cluster = scenes.ready(SimClock(pace=PACE))
+    cluster = ready()
     found = await finality_of(contacts(cluster)["n1"])
     assert isinstance(found, Finality), found
     assert (found.process, found.since, found.worst) == ("same", (), None)
@@ -198,7 +198,7 @@ async def test_what_becomes_final_is_said_by_each_node() -> None:
 async def test_what_makes_no_sense_is_a_problem(
     monkeypatch: pytest.MonkeyPatch, process: object
 ) -> None:
-    cluster = scenes.ready(SimClock(pace=PACE))
+    cluster = ready()
     monkeypatch.setattr("backends.sim.reading._process", lambda node: process)
     found = await finality_of(contacts(cluster)["n1"])
     assert isinstance(found, Problem)
