@@ -186,17 +186,23 @@ class Contact:
         return await self._converse(self._link, "extend", args, limit, lambda _: None)
 
     async def follow(
-        self, run: str | None, offset: int, observe: Callable[[Message], None], seconds: float
+        self,
+        run: str | None,
+        offset: int,
+        observe: Callable[[Message], None],
+        seconds: float,
+        has_said_all: Callable[[], None] = lambda: None,
     ) -> Answer:
         """Follow the node's journal from a byte offset until it comes to rest.
 
         The node beats meanwhile: a link that died is noticed long before any deadline of the node.
+        With each beat it `has_said_all` that stands in its journal by then.
         """
 
         beat = self._limits.heart_beat_upgrade_seconds
         silence = max(self._limits.stale_beats * beat, self._limits.node_request_seconds)
         args = {"run": run, "offset": offset, "follow": True, "beat": beat}
-        return await self._records(args, observe, seconds, silence)
+        return await self._records(args, observe, seconds, silence, has_said_all)
 
     async def journal(self, run: str, observe: Callable[[Message], None]) -> Answer:
         """Read what a node's journal has by now; each record is told, and none kept."""
@@ -209,10 +215,13 @@ class Contact:
         observe: Callable[[Message], None],
         seconds: float,
         silence: float | None = None,
+        has_said_all: Callable[[], None] = lambda: None,
     ) -> Answer:
         def see(message: Message) -> None:
             if message["t"] == "record":
                 observe(message)
+            elif message["t"] == "beat":
+                has_said_all()
 
         flow = Journal(self.node)
         return await self._converse(

@@ -52,6 +52,9 @@ class Turn:
         self._healthy = False
         self._soft: list[str] = []
         self._accepting: asyncio.Event = asyncio.Event()
+        self._owed = False
+        """Whether an accept was asked for, and it is not known whether the node has heard it."""
+
         self._answered = asyncio.Event()
         self._answered.set()
         self._begun_with: Problem | None = None
@@ -149,7 +152,7 @@ class Turn:
         accepting = asyncio.ensure_future(self._accept_when_healthy())  # noqa: TID251
         try:
             answer = await self._contact.follow(
-                self._txn, self._offset, self._see, self._longest()
+                self._txn, self._offset, self._see, self._longest(), self._accept_again
             )
             if answer.is_ok:  # at rest: what it answers to an accept is on its way
                 with suppress(TimeoutError):
@@ -189,9 +192,16 @@ class Turn:
             self._soft = [str(name) for name in record.get("soft", [])]
             self._healthy = True
             self._accepting.set()
+        elif record["t"] == "ACCEPT":
+            self._owed = False
         elif record["t"] in ("UNHEALTHY", "ROLLBACK"):
             self._healthy = False
             self._taken_back_by = line(str(record.get("by", "")))
+
+    def _accept_again(self) -> None:
+        """Ask once more when an accept was lost with the contact: no record tells of it by now."""
+        if self._owed and self._healthy and self._answered.is_set():
+            self._accepting.set()
 
     async def _accept_when_healthy(self) -> None:
         while True:
@@ -210,10 +220,12 @@ class Turn:
                 )
                 continue
             self._answered.clear()
+            self._owed = True
             try:
                 answer = await self._contact.accept(self._plan.run, "auto")
             finally:
                 self._answered.set()
+            self._owed = not answer.is_ok
             if not answer.is_ok and answer.problem is not None:
                 self._scribe.problem(answer.problem, node=self._node, phase=Phase.MONITOR)
                 await asyncio.sleep(_BETWEEN_TRIES_SECONDS)

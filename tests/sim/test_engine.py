@@ -14,7 +14,7 @@ from backends.domain.states import HealthState, NodeState, Outcome, Unreachable
 from backends.domain.verdict import VerdictKind, decide
 from backends.domain.versions import AS_DEBIAN
 from backends.engine.acts import Acts
-from backends.engine.answer import Subject
+from backends.engine.answer import Answer, Subject
 from backends.engine.conductor import Conductor
 from backends.engine.contact import Contact
 from backends.engine.planner import make_plan
@@ -162,6 +162,25 @@ async def test_the_conductor_upgrades_five_nodes_and_acts_finalize_them(
     results = await Acts(asked, scribe, 5.0).finalize(await read_all(asked.values()))
     assert [each.result for each in results] == [Result.FINALIZED] * 5
     assert await verdict(cluster) is VerdictKind.SETTLED
+
+
+async def test_an_accept_that_is_lost_with_the_link_is_asked_for_again(
+    tmp_path: Path, scribe: Scribe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cluster = scenes.settled(SimClock(pace=PACE), 2)
+    accept, asked = Contact.accept, list[str]()
+
+    async def lost_once(self: Contact, run: str, how: str, reason: str = "") -> Answer:
+        asked.append(self.node)
+        if asked == ["n1"]:
+            cluster.nodes["n1"].cut()
+            await asyncio.sleep(3600)
+        return await accept(self, run, how, reason)
+
+    monkeypatch.setattr(Contact, "accept", lost_once)
+    outcome = await upgrade(cluster, built(cluster, "4.12.0", tmp_path), scribe)
+    assert outcome.exit is Exit.OK, outcome
+    assert asked == ["n1", "n1", "n2"]
 
 
 async def test_a_sick_release_ends_rolled_back_with_exit_5(tmp_path: Path, scribe: Scribe) -> None:
