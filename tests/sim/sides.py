@@ -49,6 +49,9 @@ VOLATILE = frozenset(
 RUN = "1120-aaa"
 
 
+_REFUSED = "[Errno 111] Connection refused"
+
+
 class Side:
     """One node, and all that it said."""
 
@@ -390,6 +393,12 @@ def plain(side: Side, message: Any, key: str = "") -> Any:
         text = message.replace(side.document["directory"], "DIR").replace(side.state_dir, "STATE")
         text = re.sub(r"127\.0\.0\.1:\d+", "127.0.0.1:PORT", text)
         text = re.sub(r"pid \d+", "pid N", text)
+        # How one hears of a service that was killed depends on the moment.
+        text = re.sub(
+            r"\[Errno 104\] Connection reset by peer|Remote end closed connection[a-z ]*",
+            _REFUSED,
+            text,
+        )
         text = re.sub(r"\bdied at (TICK|HEALTHY)", "died at some point of the trial", text)
         text = re.sub(r"^\d\.\d s from the", "N s from the", text)
         text = re.sub(r"(?s)^Traceback.*\n(?=\S)", "", text)
