@@ -83,6 +83,30 @@ def test_units_are_written_when_they_differ_and_read_again_when_they_were_known(
     assert "cannot be written" in second_layer_systemd.why_not()
 
 
+def test_a_timer_of_which_systemd_says_nothing_counts_as_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: dict[str, str] = {}
+
+    def show(unit: str, names: Any) -> dict[str, str]:
+        if not said:
+            raise systemd.Silent("nobody there")
+        return said
+
+    monkeypatch.setattr(systemd, "UNITS", str(tmp_path))
+    monkeypatch.setattr(systemd, "show", show)
+    where = Places(str(tmp_path / "state"), "beacon", "/opt")
+    timer = f"{where.second_layer}.timer"
+    there, missing = second_layer_systemd.standing(where)
+    assert not there, "without files nobody is asked"
+    (tmp_path / timer).write_text("[Timer]\n")
+    for state, is_active in (("", False), ("inactive", False), ("active", True)):
+        said.update({"ActiveState": state} if state else {})
+        there, missing = second_layer_systemd.standing(where)
+        assert (f"{timer} is active" in there) is is_active
+        assert (f"the active state of {timer}" in missing) is not is_active
+
+
 def test_a_process_that_cannot_be_ended_is_not_taken_over_from(
     bare: Node, monkeypatch: pytest.MonkeyPatch
 ) -> None:
