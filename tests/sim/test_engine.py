@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -183,6 +184,44 @@ async def test_an_accept_that_is_lost_with_the_link_is_asked_for_again(
     assert asked == ["n1", "n1", "n2"]
 
 
+async def yes(*_: object) -> bool:
+    return True
+
+
+@pytest.mark.parametrize("command", ["rollback", "finalize"])
+@pytest.mark.parametrize("is_heard", [True, False])
+async def test_an_order_that_is_lost_with_the_link_is_given_again_and_carried_out_once(
+    scribe: Scribe, monkeypatch: pytest.MonkeyPatch, command: str, is_heard: bool
+) -> None:
+    cluster = ready()
+    ask, asked = Contact.ask, list[str]()
+    lost = Answer(Outcome.UNREACHABLE, Problem("no-end", "the answer broke off"), ())
+
+    async def lost_once(self: Contact, order: str, **args: Any) -> Answer:
+        if order != command:
+            return await ask(self, order, **args)
+        asked.append(self.node)
+        if len(asked) > 1:
+            return await ask(self, order, **args)
+        if is_heard:
+            await ask(self, order, **args)
+        return lost
+
+    monkeypatch.setattr(Contact, "ask", lost_once)
+    monkeypatch.setattr("backends.engine.acts._BETWEEN_TRIES_SECONDS", 0.01)
+    acts, asking = Acts(contacts(cluster), scribe, 5.0), contacts(cluster)
+    readings = await read_all(asking.values())
+    if command == "rollback":
+        results = await acts.roll_back(readings, "we do not like it", yes)
+        wanted = Result.ROLLED_BACK
+    else:
+        results = await acts.finalize(readings)
+        wanted = Result.FINALIZED
+    assert [each.result for each in results] == [wanted] * 5
+    assert asked.count(asked[0]) == (1 if is_heard else 2)
+    assert {asked.count(node) for node in asked[2:]} == {1}
+
+
 async def test_a_sick_release_ends_rolled_back_with_exit_5(tmp_path: Path, scribe: Scribe) -> None:
     cluster = scenes.settled(SimClock(pace=PACE))
     outcome = await upgrade(cluster, built(cluster, "4.13.0", tmp_path), scribe)
@@ -198,9 +237,6 @@ async def test_a_sick_release_ends_rolled_back_with_exit_5(tmp_path: Path, scrib
 async def test_acts_roll_back_what_was_accepted(scribe: Scribe) -> None:
     cluster = ready()
     asked = contacts(cluster)
-
-    async def yes(*said: object) -> bool:
-        return True
 
     readings = await read_all(asked.values())
     results = await Acts(asked, scribe, 5.0).roll_back(readings, "we do not like it", yes)
