@@ -101,7 +101,12 @@ class Pretended:
         return FINE
 
     async def follow(
-        self, run: str | None, offset: int, observe: Callable[[Any], None], seconds: float
+        self,
+        run: str | None,
+        offset: int,
+        observe: Callable[[Any], None],
+        seconds: float,
+        has_said_all: Callable[[], None] = lambda: None,
     ) -> Answer:
         facts = self.reading.facts
         assert facts is not None

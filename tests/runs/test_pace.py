@@ -278,7 +278,7 @@ async def test_what_a_node_did_while_it_was_not_heard_is_told_before_it_is_judge
     follows = 0
 
     async def goes_back_unheard(
-        run: str | None, offset: int, observe: Callable[[Any], None], seconds: float
+        run: str | None, offset: int, observe: Callable[[Any], None], seconds: float, *_: Any
     ) -> Answer:
         nonlocal follows
         follows += 1

@@ -95,7 +95,7 @@ class Fated(Pretended):
             return Answer(Outcome.REFUSED, Problem("no", "it says no"), ())
         return await super().rows(scope, observe, **args)
 
-    async def follow(self, run: Any, offset: int, observe: Any, seconds: float) -> Answer:
+    async def follow(self, run: Any, offset: int, observe: Any, seconds: float, *_: Any) -> Answer:
         fate = self.world.fates[self.node]
         if self.node in self.world.changing and fate in (GOES_BACK, HELD):
             await asyncio.sleep(0)
