@@ -7,10 +7,9 @@ import asyncio
 import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 from backends.domain.clean import line
-from backends.domain.facts import NodeFacts, NodeReading, OpenTransaction
+from backends.domain.facts import NodeFacts, NodeReading
 from backends.domain.problem import Problem
 from backends.domain.staging import Staging
 from backends.domain.states import NodeState, Outcome, Phase
@@ -19,6 +18,7 @@ from backends.engine.adopting import bring
 from backends.engine.answer import Answer
 from backends.engine.contact import Contact
 from backends.engine.events import Kind
+from backends.engine.giving import give
 from backends.engine.reading import back_in_words, in_words
 from backends.engine.results import NodeResult, Result, not_done
 from backends.engine.scribe import Scribe
@@ -29,9 +29,6 @@ from backends.releases.read import Release
 
 _UNDO_SECONDS = 900.0
 _BETWEEN_LOOKS_SECONDS = 0.2
-_BETWEEN_TRIES_SECONDS = 1.0
-_LOST_SECONDS = 60.0
-"""How long it is tried to give an order that was lost with the link."""
 
 _NAMES = 50
 """So many paths are named; all of them are in the event's data."""
@@ -143,7 +140,7 @@ class Acts:
             raise AssertionError("only an open upgrade is finalized")
         self._scribe.say(Kind.PHASE, "finalize", node=contact.node, phase=Phase.FINALIZE)
         begun_at = await contact.journal_end(opened.txn)
-        answer = await self._order(
+        answer = await give(
             contact, "finalize", opened.txn, run=opened.run, digest=opened.to_digest
         )
         if answer.outcome is Outcome.REFUSED:
@@ -262,7 +259,7 @@ class Acts:
         self._scribe.say(Kind.PHASE, "roll back", node=contact.node, phase=Phase.ROLLBACK)
         run, txn = facts.transaction.run, facts.transaction.txn
         begun_at = await contact.journal_end(txn)
-        answer = await self._order(contact, "rollback", txn, run=run, why=why, data=data)
+        answer = await give(contact, "rollback", txn, run=run, why=why, data=data)
         gone = answer.problem is not None and answer.problem.code == "no-upgrade-open"
         if answer.outcome is Outcome.REFUSED and not gone:
             return self._failed(contact.node, Phase.ROLLBACK, answer)
@@ -273,27 +270,6 @@ class Acts:
             _UNDO_SECONDS,
         )
         return await self._see_rolled_back(contact, txn)
-
-    async def _order(self, contact: Contact, command: str, txn: str, **args: Any) -> Answer:
-        """Give an order, and once more when it was lost with the link and the node knows of none.
-
-        The node decides once, however often and however late it hears of it.
-        """
-        give_up = time.monotonic() + _LOST_SECONDS
-        while True:
-            answer = await contact.ask(command, **args)
-            if answer.outcome not in (Outcome.UNREACHABLE, Outcome.TIMED_OUT):
-                return answer
-            reading = await contact.read()
-            while not reading.read and time.monotonic() < give_up:
-                await asyncio.sleep(_BETWEEN_TRIES_SECONDS)
-                reading = await contact.read()
-            opened = reading.facts.transaction if reading.read and reading.facts else None
-            if opened is None or opened.txn != txn or _has_heard(opened, command):
-                return answer
-            if time.monotonic() > give_up:
-                return answer
-            await asyncio.sleep(_BETWEEN_TRIES_SECONDS)
 
     async def _see_rolled_back(self, contact: Contact, txn: str) -> NodeResult:
         give_up = time.monotonic() + _UNDO_SECONDS
@@ -421,10 +397,3 @@ def _lines(message: Message) -> tuple[str, ...]:
         *(f"remove kept foreign file {path}" for path in message["kept"]),
         *(f"leave {path}" for path in message["stays"]),
     )
-
-
-def _has_heard(opened: OpenTransaction, command: str) -> bool:
-    """Whether a node has decided as it was told, or works on it: hooks come before a finalize."""
-    if command == "finalize" and opened.driver_alive:
-        return True
-    return opened.decision == command.upper()

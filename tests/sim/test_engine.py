@@ -208,7 +208,7 @@ async def test_an_order_that_is_lost_with_the_link_is_given_again_and_carried_ou
         return lost
 
     monkeypatch.setattr(Contact, "ask", lost_once)
-    monkeypatch.setattr("backends.engine.acts._BETWEEN_TRIES_SECONDS", 0.01)
+    monkeypatch.setattr("backends.engine.giving._BETWEEN_TRIES_SECONDS", 0.01)
     acts, asking = Acts(contacts(cluster), scribe, 5.0), contacts(cluster)
     readings = await read_all(asking.values())
     if command == "rollback":

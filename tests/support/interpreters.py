@@ -102,9 +102,10 @@ def _named() -> Iterator[Path]:
 
 
 def _on_path() -> Iterator[Path]:
-    shims = _pyenv_root() / "shims"  # slow scripts that lead to what _under_pyenv finds by itself
+    # Slow scripts that lead to what _under_pyenv finds by itself, and what the tests put first.
+    others = (_pyenv_root() / "shims", Path(sys.executable).parent)
     for folder in filter(None, os.environ.get("PATH", "").split(os.pathsep)):
-        if Path(folder) != shims:
+        if Path(folder) not in others:
             yield from (Path(folder) / name for name in NAMES)
 
 
