@@ -299,7 +299,7 @@ class Acts:
 
     async def _see_finalized(self, contact: Contact, txn: str, begun_at: int) -> NodeResult:
         give_up = time.monotonic() + _UNDO_SECONDS
-        offset, said = begun_at, ""
+        offset, said = begun_at, None  # what a hook that failed has said
 
         def see(message: Message) -> None:
             nonlocal offset, said
@@ -328,12 +328,13 @@ class Acts:
                 return NodeResult(contact.node, Result.LOST, reading.problem)
             await asyncio.sleep(_BETWEEN_LOOKS_SECONDS)
 
-    def _not_finalized(self, node: str, said: str) -> NodeResult:
+    def _not_finalized(self, node: str, said: str | None) -> NodeResult:
         problem = Problem(
-            "hook-failed",
-            f"{node} is not finalized: a hook before it failed",
-            said,
-            "It is as it was, accepted and reversible. Settle what the hook says, then finalize.",
+            "not-heard" if said is None else "hook-failed",
+            f"{node} is not finalized: "
+            + ("no answer to the order came" if said is None else "a hook before it failed"),
+            said or "",
+            "It is as it was, accepted and reversible. Settle what a hook says, then finalize.",
         )
         self._scribe.problem(problem, node=node, phase=Phase.FINALIZE)
         return NodeResult(node, Result.REFUSED, problem, forward=True)

@@ -48,7 +48,6 @@ VOLATILE = frozenset(
 
 RUN = "1120-aaa"
 
-
 _REFUSED = "[Errno 111] Connection refused"
 
 

@@ -222,6 +222,32 @@ async def test_an_order_that_is_lost_with_the_link_is_given_again_and_carried_ou
     assert {asked.count(node) for node in asked[2:]} == {1}
 
 
+async def test_an_order_that_stays_lost_is_no_failure_of_a_hook(
+    scribe: Scribe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cluster, ask = ready(), Contact.ask
+
+    async def lost(self: Contact, order: str, **args: Any) -> Answer:
+        if order != "finalize":
+            return await ask(self, order, **args)
+        return Answer(Outcome.UNREACHABLE, Problem("no-end", "the answer broke off"), ())
+
+    monkeypatch.setattr(Contact, "ask", lost)
+    monkeypatch.setattr("backends.engine.giving._BETWEEN_TRIES_SECONDS", 0.01)
+    monkeypatch.setattr("backends.engine.giving._LOST_SECONDS", 0.05)
+    asked = contacts(cluster)
+    results = await Acts(asked, scribe, 5.0).finalize(await read_all(asked.values()))
+    problem = results[0].problem
+    assert problem is not None
+    assert (results[0].result, problem.code) == (Result.REFUSED, "not-heard")
+    assert results[1].result is not Result.FINALIZED
+    assert not any(
+        each.facts.is_finalized
+        for each in await read_all(asked.values())
+        if each.facts and each.facts.final_version == "4.12.0"
+    )
+
+
 async def test_a_sick_release_ends_rolled_back_with_exit_5(tmp_path: Path, scribe: Scribe) -> None:
     cluster = scenes.settled(SimClock(pace=PACE))
     outcome = await upgrade(cluster, built(cluster, "4.13.0", tmp_path), scribe)

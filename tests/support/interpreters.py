@@ -3,7 +3,7 @@
 Where they come from, first one of each minor version wins:
 
 1. `LIFTLOCK_PYTHONS`: paths, separated like `PATH`; each is an interpreter or a folder with one
-2. `python3` and `python3.6` ... `python3.13` in every folder of `PATH`
+2. `python3` and `python3.6` ... `python3.13` in every folder of `PATH`, but this Python's own
 3. every version under `PYENV_ROOT`, or `~/.pyenv` of the person who runs this
 
 `LIFTLOCK_REQUIRE_PYTHONS="3.6 3.13"` names what must be there. As a program this prints what was
